@@ -1,1 +1,5 @@
-//! placeholder
+//! PostgreSQL 14 to 18: its formats, its replication protocol, base backup, restore, the agent.
+
+pub mod lsn;
+pub mod timeline;
+pub mod wal;
