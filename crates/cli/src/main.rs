@@ -1,1 +1,3 @@
+//! The `soter` binary.
+
 fn main() {}
