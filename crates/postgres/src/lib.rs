@@ -1,5 +1,6 @@
 //! PostgreSQL 14 to 18: its formats, its replication protocol, base backup, restore, the agent.
 
+pub mod cluster;
 pub mod lsn;
 pub mod timeline;
 pub mod wal;
