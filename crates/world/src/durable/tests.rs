@@ -1,0 +1,42 @@
+use super::*;
+use crate::disk::OsDisk;
+
+#[test]
+fn a_file_is_replaced_whole_and_nothing_is_left_beside_it() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("state");
+    write_durable(&OsDisk, &path, b"first, and longer").unwrap();
+    write_durable(&OsDisk, &path, b"second").unwrap();
+    assert_eq!(read(&OsDisk, &path, 6).unwrap(), b"second");
+    assert_eq!(OsDisk.list(root.path()).unwrap().len(), 1);
+    assert_eq!(OsDisk.metadata(&path).unwrap().mode, 0o600);
+}
+
+#[test]
+fn a_file_longer_than_the_limit_is_not_read() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("large");
+    write_durable(&OsDisk, &path, b"12345").unwrap();
+    let error = read(&OsDisk, &path, 4).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+}
+
+#[test]
+fn directories_are_made_with_their_parents_and_again_without_complaint() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("a/b/c");
+    create_dir_all_durable(&OsDisk, &path).unwrap();
+    create_dir_all_durable(&OsDisk, &path).unwrap();
+    assert_eq!(OsDisk.metadata(&path).unwrap().mode, 0o700);
+    create_dir_all_durable(&OsDisk, Path::new(".")).unwrap();
+    create_dir_all_durable(&OsDisk, Path::new("/")).unwrap();
+}
+
+#[test]
+fn a_file_in_the_way_of_a_directory_is_an_error() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("file");
+    write_durable(&OsDisk, &path, b"").unwrap();
+    let error = create_dir_all_durable(&OsDisk, &path.join("below")).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::NotADirectory);
+}
