@@ -1,1 +1,12 @@
-//! placeholder
+//! The repository in which recovery points are kept.
+//!
+//! Objects are written once and never changed; every commit is a signed entry of a store's log;
+//! contents are sealed so that the machine that wrote them cannot read them again. The format is
+//! described byte by byte in `docs/format/vault.md`.
+
+pub mod crypto;
+pub mod frame;
+pub mod header;
+pub mod ids;
+pub mod names;
+pub mod pack;
