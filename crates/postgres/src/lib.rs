@@ -2,5 +2,6 @@
 
 pub mod cluster;
 pub mod lsn;
+pub mod testing;
 pub mod timeline;
 pub mod wal;

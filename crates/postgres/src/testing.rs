@@ -1,0 +1,410 @@
+//! Real PostgreSQL servers for tests and demonstrations; nothing that protects data uses this.
+//!
+//! A [`TestCluster`] lives in a directory of its own, listens on a Unix socket there and nowhere
+//! else, so that any number of them run side by side, and leaves nothing behind when dropped. As
+//! PostgreSQL refuses to run as root, root runs it as the user `postgres`.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use soter_world::disk::Owner;
+use soter_world::exec::{self, Child, Command, ExecError, Input, Output, Signal};
+use soter_world::random;
+use soter_world::{Clock, SystemClock, SystemRandom};
+use thiserror::Error;
+
+use crate::cluster::MajorVersion;
+
+/// The variable that names a directory of PostgreSQL's programs, to test with another version.
+pub const BINARIES_VARIABLE: &str = "SOTER_PG_BIN";
+
+/// Clusters do not share a socket directory, so they can share the port in its name.
+pub const PORT: u16 = 5432;
+
+/// Far longer than anything takes on a slow machine: it bounds a test that hangs.
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How long between two looks at a state that is waited for.
+const POLL: Duration = Duration::from_millis(5);
+
+/// Why there is no server to test with, or it did not do what it was told.
+#[derive(Debug, Error)]
+#[expect(missing_docs, reason = "the messages say what to do")]
+pub enum TestingError {
+    #[error(
+        "no PostgreSQL 14 to 18 found in {}: install one (Debian: apt-get install postgresql) \
+         or name the directory of its programs in {BINARIES_VARIABLE}", looked_in.display()
+    )]
+    NotInstalled { looked_in: PathBuf },
+    #[error("PostgreSQL does not run as root: create the user `postgres`")]
+    NoUser,
+    #[error(transparent)]
+    Exec(#[from] ExecError),
+    #[error("{}", path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("gave up waiting until {what}")]
+    Wait { what: String },
+    #[error("the server did not start; its log ends: {log}")]
+    NotStarted { log: String },
+    #[error("the server is not running")]
+    NotRunning,
+}
+
+/// The programs of one installation.
+#[derive(Debug, Clone)]
+pub struct Binaries {
+    directory: PathBuf,
+    version: MajorVersion,
+}
+
+impl Binaries {
+    /// Those that [`BINARIES_VARIABLE`] names, else the newest under `/usr/lib/postgresql`.
+    pub fn find() -> Result<Self, TestingError> {
+        #[expect(clippy::disallowed_methods, reason = "tests have no other way to be told")]
+        let named = std::env::var(BINARIES_VARIABLE);
+        if let Ok(directory) = named {
+            return Self::at(Path::new(&directory));
+        }
+        let looked_in = PathBuf::from("/usr/lib/postgresql");
+        let newest_first = MajorVersion::ALL.into_iter().rev();
+        let mut directories = newest_first.map(|v| looked_in.join(v.to_string()).join("bin"));
+        let found = directories.find(|directory| directory.join("postgres").exists());
+        Self::at(&found.ok_or(TestingError::NotInstalled { looked_in })?)
+    }
+
+    /// Those in this directory.
+    pub fn at(directory: &Path) -> Result<Self, TestingError> {
+        let program = Command::new(directory.join("postgres")).arg("--version");
+        let output = program.run(TIMEOUT)?.checked()?.stdout;
+        // "postgres (PostgreSQL) 15.20 (Debian 15.20-0+deb12u1)"
+        let version = String::from_utf8_lossy(&output)
+            .split([' ', '.'])
+            .find_map(|word| word.parse::<u16>().ok())
+            .and_then(|number| MajorVersion::try_from(number).ok());
+        let looked_in = directory.to_owned();
+        let version = version.ok_or(TestingError::NotInstalled { looked_in })?;
+        Ok(Self { directory: directory.to_owned(), version })
+    }
+
+    /// Their version.
+    pub fn version(&self) -> MajorVersion {
+        self.version
+    }
+
+    /// One of the programs.
+    pub fn command(&self, program: &str) -> Command {
+        Command::new(self.directory.join(program))
+    }
+}
+
+/// How to stop a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shutdown {
+    /// Ends sessions and writes a checkpoint.
+    Fast,
+    /// Ends at once; the next start recovers.
+    Immediate,
+}
+
+/// A cluster with its server, stopped or running.
+#[derive(Debug)]
+pub struct TestCluster {
+    binaries: Binaries,
+    owner: Owner,
+    root: PathBuf,
+    data: PathBuf,
+    postmaster: Option<Child>,
+}
+
+impl TestCluster {
+    /// A new cluster, not started: superuser `postgres` without password, C locale, page checksums.
+    /// Arguments for `initdb` are added, such as `--wal-segsize=1`.
+    pub fn initdb(arguments: &[&str]) -> Result<Self, TestingError> {
+        let cluster = Self::in_new_directory(None)?;
+        cluster
+            .server_program("initdb")
+            .args(["--no-sync", "--auth=trust", "--username=postgres", "--data-checksums"])
+            .args(["--no-locale", "--encoding=UTF8", "--pgdata"])
+            .arg(&cluster.data)
+            .args(arguments)
+            .run(TIMEOUT)?
+            .checked()?;
+        cluster.configure(&["fsync = off", "shared_buffers = 32MB", "max_connections = 30"])?;
+        Ok(cluster)
+    }
+
+    /// A cluster in an existing data directory, such as a restored one, not started. The directory
+    /// is handed to the user that runs the server, and stays when this is dropped.
+    pub fn over(data: &Path) -> Result<Self, TestingError> {
+        let cluster = Self::in_new_directory(Some(data.to_owned()))?;
+        hand_over(data, cluster.owner)?;
+        Ok(cluster)
+    }
+
+    fn in_new_directory(data: Option<PathBuf>) -> Result<Self, TestingError> {
+        let binaries = Binaries::find()?;
+        let owner = server_owner()?;
+        let unique = hex::encode(random::bytes::<6>(&SystemRandom));
+        let root = std::env::temp_dir().join(format!("soter-pg-{unique}"));
+        fs::create_dir(&root).map_err(file_error(&root))?;
+        std::os::unix::fs::chown(&root, Some(owner.user), Some(owner.group))
+            .map_err(file_error(&root))?;
+        let data = data.unwrap_or_else(|| root.join("data"));
+        Ok(Self { binaries, owner, root, data, postmaster: None })
+    }
+
+    /// Appends lines to `postgresql.conf`; the next start uses them.
+    pub fn configure(&self, lines: &[&str]) -> Result<(), TestingError> {
+        let path = self.data.join("postgresql.conf");
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let file = OpenOptions::new().append(true).open(&path);
+        file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(file_error(&path))
+    }
+
+    /// Starts the server and waits until it accepts connections.
+    pub fn start(&mut self) -> Result<(), TestingError> {
+        let log = self.log_file();
+        let open = || OpenOptions::new().create(true).append(true).open(&log);
+        let (stdout, stderr) = open().and_then(|o| Ok((o, open()?))).map_err(file_error(&log))?;
+        let socket = format!("unix_socket_directories={}", self.root.display());
+        let child = self
+            .server_program("postgres")
+            .arg("-D")
+            .arg(&self.data)
+            .args(["-c", "listen_addresses=", "-c", &socket, "-c", &format!("port={PORT}")])
+            .stdout(Output::File(stdout))
+            .stderr(Output::File(stderr))
+            .spawn()?;
+        wait_until("the server accepts connections", || {
+            child.try_wait().is_some() || self.status_of(child.id()).is_some_and(is_ready)
+        })?;
+        if child.try_wait().is_some() {
+            return Err(TestingError::NotStarted { log: last_lines(&self.log()) });
+        }
+        self.postmaster = Some(child);
+        Ok(())
+    }
+
+    /// Stops the server and waits for its end.
+    pub fn stop(&mut self, how: Shutdown) -> Result<(), TestingError> {
+        let mut postmaster = self.postmaster.take().ok_or(TestingError::NotRunning)?;
+        postmaster.signal(match how {
+            Shutdown::Fast => Signal::Interrupt,
+            Shutdown::Immediate => Signal::Quit,
+        });
+        let ended = postmaster.wait_timeout(TIMEOUT);
+        let what = || TestingError::Wait { what: "the server stops".into() };
+        ended.map(drop).ok_or_else(what)
+    }
+
+    /// Kills the server and all its processes at once, as a crash of the machine would.
+    pub fn kill(&mut self) -> Result<(), TestingError> {
+        let postmaster = self.postmaster.take().ok_or(TestingError::NotRunning)?;
+        // Standing still it can neither restart children nor clean up after them.
+        postmaster.signal(Signal::Stop);
+        let children = children_of(postmaster.id());
+        for &child in &children {
+            // One that has just ended by itself is as dead as it should be.
+            exec::signal_process(child, Signal::Kill).ok();
+        }
+        postmaster.kill();
+        drop(postmaster.wait());
+        wait_until("the server's processes are gone", || {
+            children
+                .iter()
+                .all(|&child| parent_and_state(child).is_none_or(|(_, state)| state == 'Z'))
+        })
+    }
+
+    /// Whether the server runs: it was started and has not ended, by itself or otherwise.
+    pub fn is_running(&self) -> bool {
+        self.postmaster.as_ref().is_some_and(|child| child.try_wait().is_none())
+    }
+
+    /// The process number of the postmaster.
+    pub fn postmaster_id(&self) -> Option<u32> {
+        self.postmaster.as_ref().map(Child::id)
+    }
+
+    /// Runs SQL in the database `postgres`; rows come as lines, fields separated by `|`.
+    pub fn psql(&self, sql: &str) -> Result<String, TestingError> {
+        self.psql_in("postgres", sql)
+    }
+
+    /// Runs SQL in a database. The first failing statement ends it.
+    pub fn psql_in(&self, database: &str, sql: &str) -> Result<String, TestingError> {
+        let psql = self.client("psql").args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-f", "-"]);
+        let psql = psql.env("PGDATABASE", database).stdin(Input::Bytes(sql.into()));
+        let output = psql.run(TIMEOUT)?.checked()?.stdout;
+        Ok(String::from_utf8_lossy(&output).trim_end().to_owned())
+    }
+
+    /// Runs `pgbench` in the database `postgres` and returns what it reports.
+    pub fn pgbench(&self, arguments: &[&str]) -> Result<String, TestingError> {
+        let output = self.client("pgbench").args(arguments).run(TIMEOUT)?.checked()?.stdout;
+        Ok(String::from_utf8_lossy(&output).into_owned())
+    }
+
+    /// A client program that finds this server, logs in as superuser and uses `postgres`.
+    pub fn client(&self, program: &str) -> Command {
+        let port = PORT.to_string();
+        let command = self.binaries.command(program).env("PGHOST", &self.root).env("PGPORT", port);
+        command.env("PGUSER", "postgres").env("PGDATABASE", "postgres")
+    }
+
+    /// A program that works on the data directory, run as the user who owns it.
+    pub fn server_program(&self, program: &str) -> Command {
+        self.binaries.command(program).current_dir(&self.root).run_as(self.owner)
+    }
+
+    /// How libpq and its like find this server.
+    pub fn connection_string(&self) -> String {
+        format!("host={} port={PORT} user=postgres dbname=postgres", self.root.display())
+    }
+
+    /// Where the programs are.
+    pub fn binaries(&self) -> &Binaries {
+        &self.binaries
+    }
+
+    /// The user that runs the server.
+    pub fn owner(&self) -> Owner {
+        self.owner
+    }
+
+    /// The data directory.
+    pub fn data_directory(&self) -> &Path {
+        &self.data
+    }
+
+    /// A directory that the server's user may use and that goes away with the cluster. The socket is
+    /// in it, and the data directory of a cluster made by [`TestCluster::initdb`].
+    pub fn directory(&self) -> &Path {
+        &self.root
+    }
+
+    /// What the server has logged so far.
+    pub fn log(&self) -> String {
+        fs::read(self.log_file()).map_or_else(
+            |error| format!("(no log: {error})"),
+            |log| String::from_utf8_lossy(&log).into_owned(),
+        )
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.root.join("log")
+    }
+
+    /// The last line of the lock file, if it is that of this process: a crashed server leaves its
+    /// file with its last words in it.
+    fn status_of(&self, process: u32) -> Option<String> {
+        let text = fs::read_to_string(self.data.join("postmaster.pid")).ok()?;
+        let is_its = text.lines().next()?.trim().parse() == Ok(process);
+        is_its.then(|| text.lines().nth(7).unwrap_or_default().trim().to_owned())
+    }
+}
+
+impl Drop for TestCluster {
+    fn drop(&mut self) {
+        // Nobody can be told of a failure here, and the next run uses another directory.
+        if self.is_running() {
+            self.kill().ok();
+        }
+        fs::remove_dir_all(&self.root).ok();
+    }
+}
+
+/// Looks again and again until a state is reached, for at most two minutes.
+pub fn wait_until(what: &str, mut reached: impl FnMut() -> bool) -> Result<(), TestingError> {
+    let deadline = SystemClock.monotonic() + TIMEOUT;
+    while !reached() {
+        if SystemClock.monotonic() > deadline {
+            return Err(TestingError::Wait { what: what.to_owned() });
+        }
+        SystemClock.sleep(POLL);
+    }
+    Ok(())
+}
+
+fn is_ready(status: String) -> bool {
+    status == "ready" || status == "standby"
+}
+
+fn server_owner() -> Result<Owner, TestingError> {
+    let current = exec::current_owner();
+    if current.user != 0 {
+        return Ok(current);
+    }
+    let path = Path::new("/etc/passwd");
+    let passwd = fs::read_to_string(path).map_err(file_error(path))?;
+    exec::owner_in_passwd(&passwd, "postgres").ok_or(TestingError::NoUser)
+}
+
+/// Gives a directory and all in it to a user, without following links.
+pub fn hand_over(path: &Path, owner: Owner) -> Result<(), TestingError> {
+    std::os::unix::fs::lchown(path, Some(owner.user), Some(owner.group))
+        .map_err(file_error(path))?;
+    if path.is_symlink() || !path.is_dir() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(path).map_err(file_error(path))? {
+        hand_over(&entry.map_err(file_error(path))?.path(), owner)?;
+    }
+    Ok(())
+}
+
+fn children_of(parent: u32) -> Vec<u32> {
+    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+    let numbers = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    numbers.filter(|&id| parent_and_state(id).is_some_and(|(of, _)| of == parent)).collect()
+}
+
+/// Parent and state of a process, from `/proc/PID/stat`: `PID (name) S PARENT …`.
+fn parent_and_state(process: u32) -> Option<(u32, char)> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?.chars().next()?;
+    Some((fields.next()?.parse().ok()?, state))
+}
+
+fn last_lines(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(8)..].join(" | ")
+}
+
+fn file_error(path: &Path) -> impl FnOnce(io::Error) -> TestingError {
+    let path = path.to_owned();
+    |source| TestingError::File { path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn real_cluster_starts_crashes_recovers_and_disappears() {
+        let mut cluster = TestCluster::initdb(&["--wal-segsize=1"]).unwrap();
+        let root = cluster.directory().to_owned();
+        cluster.start().unwrap();
+        assert_eq!(cluster.psql("show wal_segment_size; select 1, 2").unwrap(), "1MB\n1|2");
+        cluster.psql("create table t as select generate_series(1, 10) i").unwrap();
+        assert!(matches!(cluster.psql("select nothing"), Err(TestingError::Exec(_))));
+        cluster.pgbench(&["--initialize", "--quiet"]).unwrap();
+        cluster.kill().unwrap();
+        assert!(!cluster.is_running());
+        cluster.start().unwrap();
+        assert!(cluster.log().contains("automatic recovery in progress"), "{}", cluster.log());
+        assert_eq!(cluster.psql("select count(*) from t").unwrap(), "10");
+        cluster.stop(Shutdown::Fast).unwrap();
+
+        let mut again = TestCluster::over(cluster.data_directory()).unwrap();
+        again.start().unwrap();
+        assert_eq!(again.psql("select count(*) from t").unwrap(), "10");
+        drop(again);
+        assert!(cluster.data_directory().exists());
+        drop(cluster);
+        assert!(!root.exists());
+    }
+}
