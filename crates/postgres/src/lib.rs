@@ -1,5 +1,6 @@
 //! PostgreSQL 14 to 18: its formats, its replication protocol, base backup, restore, the agent.
 
+pub mod backup;
 pub mod cluster;
 pub mod lsn;
 pub mod testing;

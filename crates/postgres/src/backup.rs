@@ -1,0 +1,4 @@
+//! Base backups of a cluster, taken beside its data directory.
+
+pub mod relation;
+pub mod tree;
