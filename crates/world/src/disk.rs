@@ -2,7 +2,7 @@
 //!
 //! [`Disk`] is the file system as POSIX promises it, no more: a write is durable once the *file* was
 //! synced, a name once its *directory* was. [`OsDisk`] is the real one,
-//! `sim::SimDisk` the one that loses whatever was not synced. Ready-made durable
+//! [`SimDisk`](crate::sim::SimDisk) the one that loses whatever was not synced. Ready-made durable
 //! operations are in [`durable`](crate::durable).
 
 use std::ffi::OsString;

@@ -10,6 +10,7 @@ pub mod durable;
 pub mod exec;
 pub mod random;
 pub mod secret;
+pub mod sim;
 pub mod stop;
 
 pub use clock::{Clock, SystemClock};
