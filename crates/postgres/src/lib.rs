@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod cluster;
 pub mod lsn;
+pub mod restore;
 pub mod testing;
 pub mod timeline;
 pub mod wal;

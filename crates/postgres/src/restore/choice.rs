@@ -1,0 +1,313 @@
+//! From which backup, along which timeline, to where: decided before anything is written.
+//!
+//! A pure function over what the vault holds. The rules:
+//! * the timeline is fixed here; a recovery never follows one that appears later;
+//! * a backup serves a target if it ended at or before it and the target's timeline descends from
+//!   the backup's at or after its end; the newest such backup is taken;
+//! * the WAL from the backup's start to the target must be there without a gap;
+//! * a target at the very end of the WAL cannot be given to PostgreSQL (it wants one more record to
+//!   know that it has arrived): it becomes "to the end", and the end is checked.
+
+use jiff::Timestamp;
+use soter_vault::ids::BackupId;
+
+use super::target::Target;
+use crate::lsn::{Lsn, Timeline};
+use crate::timeline::TimelineHistory;
+
+/// A backup as a restore sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseBackup {
+    /// Its id.
+    pub id: BackupId,
+    /// The timeline it was taken on.
+    pub timeline: Timeline,
+    /// WAL is replayed from here.
+    pub start: Lsn,
+    /// It is consistent from here on.
+    pub stop: Lsn,
+    /// When it ended, by the server's clock.
+    pub stopped_at: Timestamp,
+}
+
+/// WAL without a gap.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WalRange {
+    /// Of this timeline.
+    pub timeline: Timeline,
+    /// First byte.
+    pub from: Lsn,
+    /// One after the last byte.
+    pub to: Lsn,
+}
+
+/// What is known about the end of the WAL on the timeline that is restored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WalEnd {
+    /// End of the last complete record.
+    pub record_end: Lsn,
+    /// The newest commit.
+    pub last_commit: Option<Timestamp>,
+    /// Up to this time it is known that no later commit is missing.
+    pub known_until: Option<Timestamp>,
+}
+
+/// All that the decision depends on, of one incarnation of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recoverable {
+    /// Backups, in any order.
+    pub backups: Vec<BaseBackup>,
+    /// WAL ranges, in any order, none overlapping on one timeline.
+    pub wal: Vec<WalRange>,
+    /// The timeline to restore, with its ancestors.
+    pub history: TimelineHistory,
+    /// Its end, if any of its WAL is there.
+    pub end: Option<WalEnd>,
+    /// For targets by transaction or name: where its record begins; for targets by time: where the
+    /// first later commit begins; if it was found.
+    pub located: Option<Lsn>,
+}
+
+/// When PostgreSQL is to stop replaying.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StopAt {
+    /// Never: at the known end of the WAL Soter itself promotes.
+    EndOfWal,
+    /// When consistent.
+    Consistent,
+    /// Before the first commit later than this.
+    Time(Timestamp),
+    /// Before the first record that begins here or later.
+    Lsn(Lsn),
+    /// At this transaction's end.
+    Xid(u32),
+    /// At this restore point.
+    Name(String),
+}
+
+/// The decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// The backup to restore.
+    pub backup: BackupId,
+    /// The timeline, fixed.
+    pub timeline: Timeline,
+    /// When to stop.
+    pub stop_at: StopAt,
+    /// Whether what is exactly at the target is replayed.
+    pub inclusive: bool,
+    /// Where the replay must have arrived; for targets within the WAL it may stop before.
+    pub end: Lsn,
+}
+
+/// Why a target cannot be reached. Nothing has been written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No backup at all leads to this timeline.
+    #[error("there is no backup that leads to timeline {timeline}")]
+    NoBackup {
+        /// The timeline.
+        timeline: Timeline,
+    },
+    /// There is no such backup.
+    #[error("there is no backup {0} in this incarnation of the cluster")]
+    UnknownBackup(BackupId),
+    /// The target is before the end of the oldest backup.
+    #[error("the target {target} is before the first point that can be restored")]
+    TooEarly {
+        /// The target.
+        target: String,
+        /// The first point.
+        first: Point,
+    },
+    /// The target is after the last WAL.
+    #[error("the target {target} is after the last point that can be restored")]
+    TooLate {
+        /// The target.
+        target: String,
+        /// The last point.
+        last: Point,
+    },
+    /// No record of this transaction or name was found.
+    #[error("no record of {target} is in the WAL that can be restored")]
+    NotFound {
+        /// The target.
+        target: String,
+    },
+    /// WAL is missing on the way.
+    #[error("WAL is missing on timeline {timeline} from {from}: the target {target} is behind it")]
+    Gap {
+        /// The target.
+        target: String,
+        /// On this timeline.
+        timeline: Timeline,
+        /// Where the WAL before the gap ends, and so the last point before it.
+        from: Lsn,
+    },
+}
+
+/// A place in the history of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Point {
+    /// Its position.
+    pub lsn: Lsn,
+    /// Its time, if known.
+    pub at: Option<Timestamp>,
+}
+
+impl std::fmt::Display for Point {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.at {
+            Some(at) => write!(f, "{at} (lsn {})", self.lsn),
+            None => write!(f, "lsn {}", self.lsn),
+        }
+    }
+}
+
+impl Refusal {
+    /// What could be restored instead.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NoBackup { .. } => "`soter backups` shows what there is".to_owned(),
+            Self::UnknownBackup(_) => "`soter backups` lists the ids".to_owned(),
+            Self::TooEarly { first, .. } => format!("the nearest point is {first}"),
+            Self::TooLate { last, .. } => format!("the nearest point is {last}: --to latest"),
+            Self::NotFound { .. } => {
+                "`soter backups` shows the recoverable range; the target may be outside it"
+                    .to_owned()
+            }
+            Self::Gap { from, .. } => {
+                format!("the nearest point before the gap is --to lsn:{from}")
+            }
+        }
+    }
+}
+
+/// Decides. `inclusive` is whether what is exactly at a time or transaction is replayed.
+///
+/// # Errors
+/// See [`Refusal`]: each says the nearest point that exists.
+pub fn choose(have: &Recoverable, target: &Target, inclusive: bool) -> Result<Choice, Refusal> {
+    let usable = usable_backups(have);
+    let Some(oldest) = usable.first() else {
+        return Err(Refusal::NoBackup { timeline: have.history.timeline() });
+    };
+    let stop_at = stop_at(have, target)?;
+    let backup = match target {
+        Target::Backup(id) => {
+            usable.iter().find(|backup| backup.id == *id).ok_or(Refusal::UnknownBackup(*id))?
+        }
+        _ => usable
+            .iter()
+            .rev()
+            .find(|backup| ended_before(backup, &stop_at, have.located))
+            .ok_or_else(|| Refusal::TooEarly {
+                target: target.to_string(),
+                first: Point { lsn: oldest.stop, at: Some(oldest.stopped_at) },
+            })?,
+    };
+    let end = reachable_end(have, backup, &stop_at, target)?;
+    let timeline = have.history.timeline();
+    Ok(Choice { backup: backup.id, timeline, stop_at, inclusive, end })
+}
+
+/// Backups from which the timeline can be reached, oldest first.
+fn usable_backups(have: &Recoverable) -> Vec<&BaseBackup> {
+    let descends = |backup: &&BaseBackup| have.history.descends_from(backup.timeline, backup.stop);
+    let mut usable: Vec<&BaseBackup> = have.backups.iter().filter(descends).collect();
+    usable.sort_by_key(|backup| backup.stop);
+    usable
+}
+
+/// What PostgreSQL is told. Targets at or behind the last record become the end of WAL, if it is
+/// known that nothing is missing there.
+fn stop_at(have: &Recoverable, target: &Target) -> Result<StopAt, Refusal> {
+    let target_text = || target.to_string();
+    let too_late = |end: &WalEnd| Refusal::TooLate {
+        target: target_text(),
+        last: Point { lsn: end.record_end, at: end.known_until.max(end.last_commit) },
+    };
+    match (target, &have.end) {
+        (Target::Latest, _) => Ok(StopAt::EndOfWal),
+        (Target::Immediate | Target::Backup(_), _) => Ok(StopAt::Consistent),
+        (Target::Lsn(lsn), Some(end)) => match lsn.cmp(&end.record_end) {
+            std::cmp::Ordering::Less => Ok(StopAt::Lsn(*lsn)),
+            std::cmp::Ordering::Equal => Ok(StopAt::EndOfWal),
+            std::cmp::Ordering::Greater => Err(too_late(end)),
+        },
+        (Target::Time(time), Some(end)) => {
+            if end.last_commit.is_some_and(|last| *time < last) {
+                Ok(StopAt::Time(*time))
+            } else if end.known_until.max(end.last_commit).is_some_and(|until| *time <= until) {
+                Ok(StopAt::EndOfWal)
+            } else {
+                Err(too_late(end))
+            }
+        }
+        (Target::Xid(xid), _) if have.located.is_some() => Ok(StopAt::Xid(*xid)),
+        (Target::Name(name), _) if have.located.is_some() => Ok(StopAt::Name(name.clone())),
+        (Target::Xid(_) | Target::Name(_), _) => Err(Refusal::NotFound { target: target_text() }),
+        (Target::Lsn(lsn), None) => Ok(StopAt::Lsn(*lsn)),
+        (Target::Time(_), None) => Err(Refusal::NotFound { target: target_text() }),
+    }
+}
+
+fn ended_before(backup: &BaseBackup, stop_at: &StopAt, located: Option<Lsn>) -> bool {
+    match stop_at {
+        StopAt::EndOfWal | StopAt::Consistent => true,
+        StopAt::Time(time) => backup.stopped_at <= *time,
+        StopAt::Lsn(lsn) => backup.stop <= *lsn,
+        StopAt::Xid(_) | StopAt::Name(_) => located.is_some_and(|located| backup.stop <= located),
+    }
+}
+
+/// How far the WAL must reach, if it does.
+fn reachable_end(
+    have: &Recoverable,
+    backup: &BaseBackup,
+    stop_at: &StopAt,
+    target: &Target,
+) -> Result<Lsn, Refusal> {
+    let (timeline, covered) = covered_from(have, backup);
+    let record_end = have.end.as_ref().map_or(covered, |end| end.record_end);
+    let needed = match stop_at {
+        StopAt::Consistent => backup.stop,
+        StopAt::Lsn(lsn) => *lsn,
+        StopAt::Time(_) | StopAt::Xid(_) | StopAt::Name(_) => {
+            have.located.unwrap_or(record_end).max(backup.stop)
+        }
+        StopAt::EndOfWal => record_end.max(backup.stop),
+    };
+    if covered < needed {
+        return Err(Refusal::Gap { target: target.to_string(), timeline, from: covered });
+    }
+    Ok(match stop_at {
+        StopAt::EndOfWal => record_end,
+        _ => needed,
+    })
+}
+
+/// Follows the WAL from a backup's start along the history, as far as it goes without a gap.
+fn covered_from(have: &Recoverable, backup: &BaseBackup) -> (Timeline, Lsn) {
+    let mut position = backup.start;
+    let mut timeline = backup.timeline;
+    loop {
+        let holds = |range: &&WalRange| {
+            range.timeline == timeline && range.from <= position && position <= range.to
+        };
+        if let Some(range) = have.wal.iter().filter(holds).max_by_key(|range| range.to) {
+            position = range.to;
+        }
+        let Some(switch) = have.history.switch_point(timeline) else { return (timeline, position) };
+        if position < switch {
+            return (timeline, position);
+        }
+        position = switch;
+        let ancestors = have.history.ancestors();
+        let next = ancestors.iter().map(|a| a.timeline).find(|next| *next > timeline);
+        timeline = next.unwrap_or_else(|| have.history.timeline());
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+use super::*;
+
+fn time(minute: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + minute * 60).unwrap()
+}
+
+fn id(number: u8) -> BackupId {
+    BackupId([number; 8])
+}
+
+fn backup(number: u8, timeline: u32, start: u64, stop: u64, minute: i64) -> BaseBackup {
+    BaseBackup {
+        id: id(number),
+        timeline: Timeline(timeline),
+        start: Lsn(start),
+        stop: Lsn(stop),
+        stopped_at: time(minute),
+    }
+}
+
+fn range(timeline: u32, from: u64, to: u64) -> WalRange {
+    WalRange { timeline: Timeline(timeline), from: Lsn(from), to: Lsn(to) }
+}
+
+/// Two backups, WAL from 100 to 1000, the last commit in minute 60, known until minute 62.
+fn cluster() -> Recoverable {
+    Recoverable {
+        backups: vec![backup(2, 1, 500, 550, 30), backup(1, 1, 100, 150, 10)],
+        wal: vec![range(1, 100, 1010)],
+        history: TimelineHistory::first(),
+        end: Some(WalEnd {
+            record_end: Lsn(1000),
+            last_commit: Some(time(60)),
+            known_until: Some(time(62)),
+        }),
+        located: None,
+    }
+}
+
+fn chosen(have: &Recoverable, target: &Target) -> (u8, StopAt, u64) {
+    let choice = choose(have, target, true).unwrap();
+    (choice.backup.0[0], choice.stop_at, choice.end.0)
+}
+
+#[test]
+fn the_newest_backup_before_the_target_is_taken() {
+    let have = cluster();
+    assert_eq!(chosen(&have, &Target::Latest), (2, StopAt::EndOfWal, 1000));
+    assert_eq!(chosen(&have, &Target::Immediate), (2, StopAt::Consistent, 550));
+    assert_eq!(chosen(&have, &Target::Backup(id(1))), (1, StopAt::Consistent, 150));
+    assert_eq!(chosen(&have, &Target::Lsn(Lsn(549))), (1, StopAt::Lsn(Lsn(549)), 549));
+    assert_eq!(chosen(&have, &Target::Lsn(Lsn(550))), (2, StopAt::Lsn(Lsn(550)), 550));
+    assert_eq!(chosen(&have, &Target::Time(time(29))), (1, StopAt::Time(time(29)), 1000));
+    assert_eq!(chosen(&have, &Target::Time(time(30))), (2, StopAt::Time(time(30)), 1000));
+}
+
+#[test]
+fn a_target_at_the_end_becomes_the_end() {
+    let have = cluster();
+    for target in [Target::Lsn(Lsn(1000)), Target::Time(time(60)), Target::Time(time(62))] {
+        assert_eq!(chosen(&have, &target), (2, StopAt::EndOfWal, 1000), "{target}");
+    }
+}
+
+#[test]
+fn a_target_outside_the_range_is_refused_with_the_nearest_point() {
+    let have = cluster();
+    for target in [Target::Lsn(Lsn(149)), Target::Time(time(9))] {
+        let refusal = choose(&have, &target, true).unwrap_err();
+        let first = Point { lsn: Lsn(150), at: Some(time(10)) };
+        assert_eq!(refusal, Refusal::TooEarly { target: target.to_string(), first });
+    }
+    for target in [Target::Lsn(Lsn(1001)), Target::Time(time(63))] {
+        let refusal = choose(&have, &target, true).unwrap_err();
+        let last = Point { lsn: Lsn(1000), at: Some(time(62)) };
+        assert_eq!(refusal, Refusal::TooLate { target: target.to_string(), last });
+    }
+}
+
+#[test]
+fn a_transaction_or_a_name_must_have_been_found() {
+    let mut have = cluster();
+    let name = Target::Name("before".to_owned());
+    let refusal = choose(&have, &name, true).unwrap_err();
+    assert_eq!(refusal, Refusal::NotFound { target: name.to_string() });
+    have.located = Some(Lsn(300));
+    assert_eq!(chosen(&have, &name), (1, StopAt::Name("before".to_owned()), 300));
+    assert_eq!(chosen(&have, &Target::Xid(7)), (1, StopAt::Xid(7), 300));
+}
+
+#[test]
+fn a_gap_is_refused_and_its_edge_named() {
+    let mut have = cluster();
+    have.wal = vec![range(1, 100, 400), range(1, 450, 1010)];
+    have.backups.retain(|backup| backup.id == id(1));
+    let early = Recoverable { located: Some(Lsn(380)), ..have.clone() };
+    assert_eq!(chosen(&early, &Target::Time(time(29))).2, 380, "a time before the gap is well");
+    let refusal = choose(&have, &Target::Latest, true).unwrap_err();
+    assert_eq!(
+        refusal,
+        Refusal::Gap { target: "latest".to_owned(), timeline: Timeline(1), from: Lsn(400) }
+    );
+    assert_eq!(refusal.hint(), "the nearest point before the gap is --to lsn:0/190");
+    assert_eq!(chosen(&have, &Target::Lsn(Lsn(400))).2, 400, "before the gap all is well");
+}
+
+/// Timeline 2 left timeline 1 at 700; timeline 1 went on to 1010.
+fn switched() -> Recoverable {
+    let mut have = cluster();
+    have.history = TimelineHistory::parse(Timeline(2), b"1\t0/2BC\tno recovery target\n").unwrap();
+    have.wal = vec![range(1, 100, 1010), range(2, 700, 900)];
+    have.end =
+        Some(WalEnd { record_end: Lsn(890), last_commit: Some(time(50)), known_until: None });
+    have
+}
+
+#[test]
+fn the_way_leads_over_the_switch_to_the_new_timeline() {
+    let mut have = switched();
+    assert_eq!(chosen(&have, &Target::Latest), (2, StopAt::EndOfWal, 890));
+    have.backups.push(backup(3, 1, 800, 850, 45));
+    let choice = choose(&have, &Target::Latest, true).unwrap();
+    assert_eq!(choice.backup, id(2), "a backup of what the new timeline left is of no use");
+    assert_eq!(choice.timeline, Timeline(2));
+    have.backups.push(backup(4, 2, 750, 760, 40));
+    assert_eq!(chosen(&have, &Target::Latest).0, 4);
+}
+
+#[test]
+fn wal_missing_before_the_switch_is_a_gap_of_the_old_timeline() {
+    let mut have = switched();
+    have.wal[0].to = Lsn(690);
+    let refusal = choose(&have, &Target::Latest, true).unwrap_err();
+    assert_eq!(
+        refusal,
+        Refusal::Gap { target: "latest".to_owned(), timeline: Timeline(1), from: Lsn(690) }
+    );
+}
+
+#[test]
+fn without_a_backup_nothing_is_chosen() {
+    let mut have = cluster();
+    have.backups.clear();
+    let refusal = choose(&have, &Target::Latest, true).unwrap_err();
+    assert_eq!(refusal, Refusal::NoBackup { timeline: Timeline(1) });
+}
+
+#[test]
+fn latest_without_the_wal_of_the_backup_itself_is_a_gap() {
+    let mut have = cluster();
+    have.wal = vec![range(1, 100, 520)];
+    have.end = None;
+    have.backups.retain(|backup| backup.id == id(2));
+    let refusal = choose(&have, &Target::Latest, true).unwrap_err();
+    assert!(matches!(refusal, Refusal::Gap { from: Lsn(520), .. }), "{refusal:?}");
+}
