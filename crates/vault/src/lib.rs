@@ -8,5 +8,6 @@ pub mod crypto;
 pub mod frame;
 pub mod header;
 pub mod ids;
+pub mod keys;
 pub mod names;
 pub mod pack;

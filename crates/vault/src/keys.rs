@@ -1,0 +1,22 @@
+//! Keys, and whom to believe.
+//!
+//! The root signs trust lists; a trust list says who may sign what and carries, wrapped, the keys of
+//! every store. An operator's identity opens a store's secret, that opens the key of every session
+//! and WAL file. An agent's identity opens only the store's metadata key. Encrypting to a public key
+//! proves nothing about the author, so nothing here is used before its signature was checked.
+
+mod error;
+mod holders;
+mod identity;
+#[cfg(test)]
+pub(crate) mod sample;
+mod sign;
+mod trust;
+
+pub use error::{ErrorKind, KeyError};
+pub use holders::{ReaderKeys, StoreKeys};
+pub use identity::{Identity, ParseAgeKeyError, Recipient, Wrapped, wrap};
+pub use sign::{ParsePublicKeyError, PublicKey, SIGNATURE_LENGTH, Signer};
+pub use trust::{
+    Enrolment, MetadataRow, Operator, Role, SignerRow, StoreKeyRow, StoreRow, Trust, TrustList,
+};

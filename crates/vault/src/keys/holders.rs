@@ -1,0 +1,79 @@
+//! What each side holds: a writer cannot read contents, a reader cannot sign.
+
+use crate::crypto::{ContentIdKey, SymmetricKey};
+use crate::ids::StoreId;
+use crate::keys::identity::{NotOpened, decrypt};
+use crate::keys::{Identity, KeyError, Recipient, Signer};
+
+/// What a writer of one store has: an agent, or a tool on the operator's side that signs.
+#[derive(Debug, Clone)]
+pub struct StoreKeys {
+    /// The store.
+    pub store: StoreId,
+    /// `K_meta`: opens and seals maps, directories and bodies of log entries.
+    pub metadata: SymmetricKey,
+    /// `K_id`: names contents.
+    pub content_ids: ContentIdKey,
+    /// The public half of the store key: `K_session` and `K_wal` are wrapped to it.
+    pub recipient: Recipient,
+    /// Signs log entries and WAL files.
+    pub signer: Signer,
+    /// Number of the trust list this was taken from; log entries name it.
+    pub trust_number: u32,
+}
+
+/// What an operator has: everything of one store, and no right to sign.
+#[derive(Debug, Clone)]
+pub struct ReaderKeys {
+    /// The store.
+    pub store: StoreId,
+    /// `K_meta`.
+    pub metadata: SymmetricKey,
+    /// `K_id`.
+    pub content_ids: ContentIdKey,
+    /// The secret halves of the store key, oldest version first.
+    pub secrets: Vec<Identity>,
+}
+
+impl ReaderKeys {
+    /// Opens a `K_session` or `K_wal` and checks that it is the key its writer committed to.
+    ///
+    /// # Errors
+    /// [`KeyError::WrongKey`] when it was wrapped to another store's key, [`KeyError::Damaged`] when
+    /// the bytes were changed or the commitment is another's.
+    pub fn unwrap(&self, wrapped: &[u8], commitment: &[u8; 32]) -> Result<SymmetricKey, KeyError> {
+        let what = || format!("a wrapped key of store {}", self.store);
+        let secret = decrypt(wrapped, &self.secrets).map_err(|reason| match reason {
+            NotOpened::Damaged => KeyError::Damaged { what: what() },
+            NotOpened::WrongKey => {
+                let found = self.secrets.iter().map(Identity::recipient).collect();
+                KeyError::WrongKey { what: what(), found, needed: Vec::new() }
+            }
+        })?;
+        let bytes = <[u8; 32]>::try_from(secret.expose().as_slice());
+        match bytes.map(SymmetricKey::from_bytes) {
+            Ok(key) if key.commitment() == *commitment => Ok(key),
+            _ => Err(KeyError::Damaged { what: what() }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::{sample, wrap};
+
+    #[test]
+    fn a_session_key_comes_back_only_whole_and_committed() {
+        let sample = sample::Sample::new(1);
+        let key = SymmetricKey::from_bytes([5; 32]);
+        let wrapped = wrap(&key, &sample.writer.recipient);
+        assert!(sample.reader.unwrap(&wrapped, &key.commitment()).unwrap() == key);
+        let other = sample.reader.unwrap(&wrapped, &[0; 32]);
+        assert!(matches!(other, Err(KeyError::Damaged { .. })));
+        let stranger = sample::Sample::new(2).reader.unwrap(&wrapped, &key.commitment());
+        assert!(matches!(stranger, Err(KeyError::WrongKey { .. })));
+        let cut = sample.reader.unwrap(&wrapped[..wrapped.len() - 1], &key.commitment());
+        assert!(matches!(cut, Err(KeyError::Damaged { .. })));
+    }
+}
