@@ -1,8 +1,13 @@
 //! PostgreSQL 14 to 18: its formats, its replication protocol, base backup, restore, the agent.
 
 pub mod backup;
+pub mod backup_label;
 pub mod cluster;
+pub mod control;
+mod little_endian;
 pub mod lsn;
+pub mod page;
+pub mod relation;
 pub mod restore;
 pub mod testing;
 pub mod timeline;

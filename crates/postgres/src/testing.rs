@@ -40,6 +40,8 @@ pub enum TestingError {
     NotInstalled { looked_in: PathBuf },
     #[error("PostgreSQL does not run as root: create the user `postgres`")]
     NoUser,
+    #[error("{program}: {message}")]
+    Program { program: String, message: String },
     #[error(transparent)]
     Exec(#[from] ExecError),
     #[error("{}", path.display())]
@@ -237,14 +239,12 @@ impl TestCluster {
     pub fn psql_in(&self, database: &str, sql: &str) -> Result<String, TestingError> {
         let psql = self.client("psql").args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-f", "-"]);
         let psql = psql.env("PGDATABASE", database).stdin(Input::Bytes(sql.into()));
-        let output = psql.run(TIMEOUT)?.checked()?.stdout;
-        Ok(String::from_utf8_lossy(&output).trim_end().to_owned())
+        Ok(output_of("psql", psql)?.trim_end().to_owned())
     }
 
     /// Runs `pgbench` in the database `postgres` and returns what it reports.
     pub fn pgbench(&self, arguments: &[&str]) -> Result<String, TestingError> {
-        let output = self.client("pgbench").args(arguments).run(TIMEOUT)?.checked()?.stdout;
-        Ok(String::from_utf8_lossy(&output).into_owned())
+        output_of("pgbench", self.client("pgbench").args(arguments))
     }
 
     /// A client program that finds this server, logs in as superuser and uses `postgres`.
@@ -328,6 +328,18 @@ pub fn wait_until(what: &str, mut reached: impl FnMut() -> bool) -> Result<(), T
     Ok(())
 }
 
+/// Runs a program to its end. A failure carries all it complained about, readable.
+pub fn output_of(program: &str, command: Command) -> Result<String, TestingError> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    match command.run(TIMEOUT)?.checked() {
+        Ok(finished) => Ok(text(&finished.stdout)),
+        Err(ExecError::Failed { stderr, .. }) => {
+            Err(TestingError::Program { program: program.to_owned(), message: text(&stderr) })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn is_ready(status: String) -> bool {
     status == "ready" || status == "standby"
 }
@@ -390,7 +402,7 @@ mod tests {
         cluster.start().unwrap();
         assert_eq!(cluster.psql("show wal_segment_size; select 1, 2").unwrap(), "1MB\n1|2");
         cluster.psql("create table t as select generate_series(1, 10) i").unwrap();
-        assert!(matches!(cluster.psql("select nothing"), Err(TestingError::Exec(_))));
+        assert!(matches!(cluster.psql("select nothing"), Err(TestingError::Program { .. })));
         cluster.pgbench(&["--initialize", "--quiet"]).unwrap();
         cluster.kill().unwrap();
         assert!(!cluster.is_running());
