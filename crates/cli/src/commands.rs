@@ -1,0 +1,82 @@
+//! The commands: one file each, with its arguments and a function `run`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::Failure;
+use crate::output::Output;
+
+mod version;
+
+/// Soter turns a disaster recovery plan into software: it protects the stores the plan names,
+/// recovers them, and measures what it promises.
+///
+/// Exit codes: 0 done, 1 no (findings, not there), 2 usage or input, 3 failed, 4 superseded.
+#[derive(Debug, Parser)]
+#[command(name = "soter", version)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Global {
+    /// The plan.
+    #[arg(long, global = true, value_name = "FILE", default_value = "soter.yaml")]
+    pub(crate) plan: PathBuf,
+    /// Print the result as JSON.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print nothing but the result, warnings and errors.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the version of this binary and of the formats it reads and writes.
+    Version,
+}
+
+/// Runs the command that was asked for.
+pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let output = Output::new(arguments.global.json, arguments.global.quiet);
+    match arguments.command {
+        Command::Version => version::run(&output),
+    }
+}
+
+/// Whether this is `soter … wal fetch …`, whose exit codes PostgreSQL interprets.
+pub(crate) fn is_wal_fetch(arguments: &[OsString]) -> bool {
+    let mut words = arguments.iter().skip(1);
+    words.by_ref().any(|word| word == "wal") && words.any(|word| word == "fetch")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_fetch_is_known_before_the_line_is_understood() {
+        let check = |line: &str| {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            is_wal_fetch(&words)
+        };
+        assert!(check("soter wal fetch a b"));
+        assert!(check("soter --plan x wal fetch --nonsense"));
+        assert!(!check("soter wal push a"));
+        assert!(!check("soter backup orders"));
+    }
+}

@@ -1,0 +1,186 @@
+//! What people and programs read: data on standard output, words and progress on standard error.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use soter_world::Clock;
+
+/// A line of progress at most this often, where there is no terminal.
+const PLAIN_LINE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Where a command writes to.
+pub(crate) struct Output {
+    json: bool,
+    quiet: bool,
+    terminal: bool,
+}
+
+impl Output {
+    /// For this process.
+    pub(crate) fn new(json: bool, quiet: bool) -> Self {
+        Self { json, quiet, terminal: io::stderr().is_terminal() }
+    }
+
+    /// Whether data is wanted instead of tables.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// The command's result: as JSON if asked for, else as text. A closed pipe is no error.
+    pub(crate) fn data<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) {
+        let shown = if self.json {
+            serde_json::to_string_pretty(value).unwrap_or_else(|error| error.to_string())
+        } else {
+            text(value)
+        };
+        // Whoever closed the pipe does not want to read the rest.
+        drop(writeln!(io::stdout(), "{}", shown.trim_end()));
+    }
+
+    /// A sentence about what happens.
+    pub(crate) fn say(&self, sentence: &str) {
+        if !self.quiet {
+            drop(writeln!(io::stderr(), "{sentence}"));
+        }
+    }
+
+    /// A sentence that must be seen.
+    pub(crate) fn warn(&self, sentence: &str) {
+        drop(writeln!(io::stderr(), "warning: {sentence}"));
+    }
+
+    /// Shows how far something is: a bar on a terminal, lines otherwise.
+    pub(crate) fn progress<'a>(&self, clock: &'a dyn Clock, doing: &str) -> Meter<'a> {
+        let bar = if self.terminal && !self.quiet {
+            let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+            bar.set_style(style());
+            bar.set_message(doing.to_owned());
+            Some(bar)
+        } else {
+            None
+        };
+        let lines = Lines { next: clock.monotonic() + PLAIN_LINE_INTERVAL, quiet: self.quiet };
+        Meter { bar, doing: doing.to_owned(), clock, lines: Mutex::new(lines) }
+    }
+}
+
+fn style() -> ProgressStyle {
+    let template = "{msg} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
+}
+
+struct Lines {
+    next: Duration,
+    quiet: bool,
+}
+
+/// How far something is. May be told from several threads.
+pub(crate) struct Meter<'a> {
+    bar: Option<ProgressBar>,
+    doing: String,
+    clock: &'a dyn Clock,
+    lines: Mutex<Lines>,
+}
+
+impl Meter<'_> {
+    /// `done` of `total` bytes are done.
+    pub(crate) fn bytes(&self, done: u64, total: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(total);
+            bar.set_position(done);
+            return;
+        }
+        let Ok(mut lines) = self.lines.lock() else { return };
+        let now = self.clock.monotonic();
+        if lines.quiet || now < lines.next {
+            return;
+        }
+        lines.next = now + PLAIN_LINE_INTERVAL;
+        let line = format!("{}: {} of {}", self.doing, human_bytes(done), human_bytes(total));
+        drop(writeln!(io::stderr(), "{line}"));
+    }
+
+    /// It is over; the bar disappears.
+    pub(crate) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// A size as people read it, in powers of 1024: `0 B`, `1.0 KiB`, `16.0 MiB`.
+pub(crate) fn human_bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    // A tenth of a unit is all that is shown, so tenths are all that is computed.
+    let mut tenths = u128::from(bytes) * 10 / 1024;
+    let mut unit = 0;
+    while tenths >= 10_240 && unit + 1 < UNITS.len() {
+        tenths /= 1024;
+        unit += 1;
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+}
+
+/// A duration as people read it: `0.25 s`, `12.3 s`, `4 min 10 s`, `2 h 5 min`.
+pub(crate) fn human_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..10 => format!("{:.2} s", duration.as_secs_f64()),
+        10..60 => format!("{:.1} s", duration.as_secs_f64()),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+/// A table with aligned columns; numbers and words alike are left-aligned.
+pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = header.iter().map(|cell| cell.chars().count()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |cells: Vec<&str>| {
+        let padded = cells.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let mut lines = vec![line(header.to_vec())];
+    lines.extend(rows.iter().map(|row| line(row.iter().map(String::as_str).collect())));
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_read_well() {
+        let shown = [0, 1023, 1024, 16 << 20, (16 << 20) - 1, 1 << 40, u64::MAX].map(human_bytes);
+        assert_eq!(
+            shown,
+            ["0 B", "1023 B", "1.0 KiB", "16.0 MiB", "15.9 MiB", "1.0 TiB", "16383.9 PiB"]
+        );
+    }
+
+    #[test]
+    fn durations_read_well() {
+        let shown =
+            [250, 12_345, 250_000, 7_500_000].map(Duration::from_millis).map(human_duration);
+        assert_eq!(shown, ["0.25 s", "12.3 s", "4 min 10 s", "2 h 5 min"]);
+    }
+
+    #[test]
+    fn columns_are_aligned() {
+        let rows =
+            vec![vec!["a".to_owned(), "1".to_owned()], vec!["longer".to_owned(), "2".to_owned()]];
+        assert_eq!(table(&["id", "n"], &rows), "id      n\na       1\nlonger  2");
+    }
+}
