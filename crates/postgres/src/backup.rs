@@ -1,4 +1,3 @@
 //! Base backups of a cluster, taken beside its data directory.
 
-pub mod relation;
 pub mod tree;

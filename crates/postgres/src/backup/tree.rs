@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use soter_world::Disk;
 use soter_world::disk::{FileKind, Metadata};
 
-use super::relation::RelationFile;
+use crate::cluster::MajorVersion;
+use crate::relation::{Fork, RelationSegment};
 
 /// In a backup, paths of the data directory begin with this.
 pub const DATA_PREFIX: &str = "data";
@@ -39,7 +40,7 @@ const EMPTIED: [&str; 8] = [
 
 /// Files at the top of the data directory that are left out. `backup_label` and `tablespace_map`
 /// there are leftovers: this backup's come from the server at its end.
-const LEFT_OUT: [&str; 8] = [
+const LEFT_OUT: [&str; 9] = [
     "postmaster.pid",
     "postmaster.opts",
     "current_logfiles.tmp",
@@ -48,6 +49,7 @@ const LEFT_OUT: [&str; 8] = [
     "tablespace_map",
     "backup_manifest",
     "standby.signal",
+    "recovery.signal",
 ];
 
 /// Where the control file is.
@@ -70,8 +72,8 @@ pub struct Tablespace {
 pub struct ClusterFiles {
     /// The data directory.
     pub data_directory: PathBuf,
-    /// The name of this version's directory in a tablespace, such as `PG_15_202209061`.
-    pub tablespace_directory: String,
+    /// The server's version, which names the directory of a tablespace that is its own.
+    pub version: MajorVersion,
     /// Tablespaces.
     pub tablespaces: Vec<Tablespace>,
     /// Configuration files as the server names them; those inside the data directory are found
@@ -89,7 +91,7 @@ pub struct TreeEntry {
     /// What the file system says of it; of links that were followed, what they point to.
     pub metadata: Metadata,
     /// Set for files that consist of pages.
-    pub relation: Option<RelationFile>,
+    pub relation: Option<RelationSegment>,
 }
 
 /// The outcome of a walk.
@@ -133,13 +135,13 @@ pub enum TreeError {
 /// # Errors
 /// See [`TreeError`].
 pub fn walk(disk: &dyn Disk, cluster: &ClusterFiles) -> Result<Tree, TreeError> {
-    let mut walk = Walk { disk, tree: Tree::default() };
+    let mut walk = Walk { disk, version: cluster.version, tree: Tree::default() };
     walk.directory(&cluster.data_directory, DATA_PREFIX, 0)?;
     for tablespace in &cluster.tablespaces {
         let place = format!("{TABLESPACES_PREFIX}/{}", tablespace.oid);
-        let directory = tablespace.location.join(&cluster.tablespace_directory);
+        let own = cluster.version.tablespace_directory();
         walk.bare_directory(&tablespace.location, &place)?;
-        walk.directory(&directory, &format!("{place}/{}", cluster.tablespace_directory), 1)?;
+        walk.directory(&tablespace.location.join(&own), &format!("{place}/{own}"), 1)?;
     }
     walk.configuration(cluster)?;
     let mut tree = walk.tree;
@@ -149,6 +151,7 @@ pub fn walk(disk: &dyn Disk, cluster: &ClusterFiles) -> Result<Tree, TreeError> 
 
 struct Walk<'a> {
     disk: &'a dyn Disk,
+    version: MajorVersion,
     tree: Tree,
 }
 
@@ -170,7 +173,7 @@ impl Walk<'_> {
         }
         let unlogged = unlogged_relations(&names);
         for name in &names {
-            if !is_left_out(place, name, &unlogged) {
+            if !self.is_left_out(place, name, &unlogged) {
                 self.entry(&source.join(name), &format!("{place}/{name}"), depth)?;
             }
         }
@@ -202,7 +205,7 @@ impl Walk<'_> {
         match metadata.kind {
             FileKind::Directory => self.directory(source, place, depth + 1)?,
             FileKind::File => {
-                let relation = RelationFile::parse(place);
+                let relation = relation_of(place, self.version);
                 self.push(place, source, metadata, relation);
             }
             FileKind::Symlink | FileKind::Other => {
@@ -210,6 +213,19 @@ impl Walk<'_> {
             }
         }
         Ok(())
+    }
+
+    fn is_left_out(&self, directory: &str, name: &str, unlogged: &BTreeSet<&str>) -> bool {
+        let made_anew = (name.starts_with("pgsql_tmp") && name != "pgsql_tmp")
+            || name == "pg_internal.init"
+            || name.starts_with("pg_internal.init.")
+            || (directory == DATA_PREFIX && LEFT_OUT.contains(&name));
+        let relation = relation_of(&format!("{directory}/{name}"), self.version);
+        let is_unlogged = relation.is_some_and(|segment| {
+            let number = segment.file.relation.to_string();
+            segment.fork != Fork::Init && unlogged.contains(number.as_str())
+        });
+        made_anew || is_unlogged || is_temporary(name)
     }
 
     fn configuration(&mut self, cluster: &ClusterFiles) -> Result<(), TreeError> {
@@ -234,7 +250,7 @@ impl Walk<'_> {
         place: &str,
         source: &Path,
         metadata: Metadata,
-        relation: Option<RelationFile>,
+        relation: Option<RelationSegment>,
     ) {
         let path = place.to_owned();
         self.tree.entries.push(TreeEntry { path, source: source.to_owned(), metadata, relation });
@@ -282,20 +298,21 @@ fn unlogged_relations(names: &[String]) -> BTreeSet<&str> {
     names.iter().filter_map(|name| name.strip_suffix("_init")).filter(|r| is_number(r)).collect()
 }
 
-fn is_left_out(directory: &str, name: &str, unlogged: &BTreeSet<&str>) -> bool {
-    if directory == DATA_PREFIX && (LEFT_OUT.contains(&name) || name == "recovery.signal") {
-        return true;
-    }
-    if name.starts_with("pgsql_tmp") && name != "pgsql_tmp" {
-        return true;
-    }
-    if name == "pg_internal.init" || name.starts_with("pg_internal.init.") {
-        return true;
-    }
-    RelationFile::parse(&format!("{directory}/{name}")).is_some_and(|relation| {
-        relation.temporary
-            || (relation.fork != super::relation::Fork::Init
-                && unlogged.contains(relation.number.to_string().as_str()))
+/// The relation that the file at this path of a backup belongs to.
+pub fn relation_of(place: &str, version: MajorVersion) -> Option<RelationSegment> {
+    let inside = match place.split_once('/')? {
+        (DATA_PREFIX, inside) => inside.to_owned(),
+        (TABLESPACES_PREFIX, inside) => format!("pg_tblspc/{inside}"),
+        _ => return None,
+    };
+    RelationSegment::parse(&inside, version)
+}
+
+/// Whether a name is a temporary relation's file: `t`, the backend's number, `_`, the relation.
+fn is_temporary(name: &str) -> bool {
+    let rest = name.strip_prefix('t').and_then(|rest| rest.split_once('_'));
+    rest.is_some_and(|(backend, relation)| {
+        is_number(backend) && relation.starts_with(|first: char| first.is_ascii_digit())
     })
 }
 
@@ -325,7 +342,7 @@ mod tests {
         std::os::unix::fs::symlink("/nowhere", root.path().join("data/pg_tblspc/16999")).unwrap();
         let cluster = ClusterFiles {
             data_directory: root.path().join("data"),
-            tablespace_directory: "PG_15_202209061".to_owned(),
+            version: MajorVersion::V15,
             tablespaces: vec![Tablespace { oid: 16999, location: root.path().join("space") }],
             configuration: vec![root.path().join("etc/postgresql.conf")],
         };
