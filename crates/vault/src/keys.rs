@@ -5,18 +5,26 @@
 //! and WAL file. An agent's identity opens only the store's metadata key. Encrypting to a public key
 //! proves nothing about the author, so nothing here is used before its signature was checked.
 
+mod edit;
 mod error;
+mod files;
 mod holders;
 mod identity;
 #[cfg(test)]
 pub(crate) mod sample;
 mod sign;
+mod signed;
 mod trust;
 
+pub use edit::{AgentDraft, StoreDraft};
 pub use error::{ErrorKind, KeyError};
+pub use files::{
+    AgentKey, CollectorKey, KeyFile, KeyFileError, KeyFileFault, OperatorKey, Pins, RootKey,
+};
 pub use holders::{ReaderKeys, StoreKeys};
 pub use identity::{Identity, ParseAgeKeyError, Recipient, Wrapped, wrap};
 pub use sign::{ParsePublicKeyError, PublicKey, SIGNATURE_LENGTH, Signer};
+pub use signed::{Expected, TRUST_LIST_LENGTH_MAX, TrustFault, read_list, sign_list};
 pub use trust::{
     Enrolment, MetadataRow, Operator, Role, SignerRow, StoreKeyRow, StoreRow, Trust, TrustList,
 };

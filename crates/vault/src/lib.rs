@@ -11,3 +11,4 @@ pub mod ids;
 pub mod keys;
 pub mod names;
 pub mod pack;
+pub mod record;

@@ -36,6 +36,27 @@ pub enum KeyError {
         /// The store.
         store: StoreId,
     },
+    /// The trust list knows no such signer.
+    #[error("the trust list knows no signer {signer}")]
+    UnknownSigner {
+        /// Who.
+        signer: PublicKey,
+    },
+    /// The trust list knows no such operator.
+    #[error("the trust list knows no operator {operator}")]
+    UnknownOperator {
+        /// Who.
+        operator: Recipient,
+    },
+    /// Without an operator nobody could read: add another first.
+    #[error("the last operator cannot be removed: nobody could read the backups any more")]
+    LastOperator,
+    /// A store of this name is there: take another name.
+    #[error("there is a store {name:?} already")]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
 }
 
 /// What a caller can do about an error.
@@ -59,9 +80,14 @@ impl KeyError {
     /// What to do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::WrongKey { .. } | Self::NotEnrolled { .. } => ErrorKind::Input,
+            Self::WrongKey { .. }
+            | Self::NotEnrolled { .. }
+            | Self::LastOperator
+            | Self::NameTaken { .. } => ErrorKind::Input,
             Self::Damaged { .. } => ErrorKind::Damaged,
-            Self::UnknownStore { .. } => ErrorKind::NotFound,
+            Self::UnknownStore { .. }
+            | Self::UnknownSigner { .. }
+            | Self::UnknownOperator { .. } => ErrorKind::NotFound,
         }
     }
 }

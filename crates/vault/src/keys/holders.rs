@@ -3,7 +3,9 @@
 use crate::crypto::{ContentIdKey, SymmetricKey};
 use crate::ids::StoreId;
 use crate::keys::identity::{NotOpened, decrypt};
-use crate::keys::{Identity, KeyError, Recipient, Signer};
+use crate::keys::{
+    Identity, KeyError, MetadataRow, Recipient, Signer, StoreKeyRow, StoreRow, TrustList,
+};
 
 /// What a writer of one store has: an agent, or a tool on the operator's side that signs.
 #[derive(Debug, Clone)]
@@ -55,6 +57,91 @@ impl ReaderKeys {
             Ok(key) if key.commitment() == *commitment => Ok(key),
             _ => Err(KeyError::Damaged { what: what() }),
         }
+    }
+}
+
+impl TrustList {
+    /// What a writer of the store has, whose `identity` opens `K_meta` and who signs as `signer`.
+    ///
+    /// # Errors
+    /// See [`KeyError`]; [`KeyError::NotEnrolled`] when nobody would believe the signer.
+    pub fn store_keys(
+        &self,
+        store: StoreId,
+        identity: &Identity,
+        signer: Signer,
+    ) -> Result<StoreKeys, KeyError> {
+        let row = self.store(store).ok_or(KeyError::UnknownStore { store })?;
+        let enrolled = self.signers.iter().any(|signers| {
+            let stores = &signers.stores;
+            signers.key == signer.public()
+                && stores.iter().any(|it| it.store == store && it.until.is_none())
+        });
+        if !enrolled {
+            return Err(KeyError::NotEnrolled { signer: signer.public(), store });
+        }
+        let (metadata, first) = row.open_metadata(identity)?;
+        let keys = row.keys.last().ok_or(KeyError::UnknownStore { store })?;
+        Ok(StoreKeys {
+            store,
+            content_ids: first.content_id_key(),
+            metadata,
+            recipient: keys.recipient.clone(),
+            signer,
+            trust_number: self.number,
+        })
+    }
+
+    /// What an operator has of the store.
+    ///
+    /// # Errors
+    /// See [`KeyError`].
+    pub fn reader_keys(&self, store: StoreId, operator: &Identity) -> Result<ReaderKeys, KeyError> {
+        let row = self.store(store).ok_or(KeyError::UnknownStore { store })?;
+        let secrets = row.keys.iter().map(|key| key.open(store, operator));
+        let secrets = secrets.collect::<Result<Vec<_>, _>>()?;
+        let (metadata, first) = row.open_metadata(operator)?;
+        Ok(ReaderKeys { store, content_ids: first.content_id_key(), metadata, secrets })
+    }
+}
+
+impl StoreRow {
+    /// `K_meta` as writers use it, and its first version, from which contents are named.
+    fn open_metadata(&self, identity: &Identity) -> Result<(SymmetricKey, SymmetricKey), KeyError> {
+        let (Some(first), Some(last)) = (self.metadata.first(), self.metadata.last()) else {
+            return Err(KeyError::UnknownStore { store: self.id });
+        };
+        Ok((last.open(self.id, identity)?, first.open(self.id, identity)?))
+    }
+}
+
+impl MetadataRow {
+    /// Opens this version of `K_meta`.
+    pub(crate) fn open(
+        &self,
+        store: StoreId,
+        identity: &Identity,
+    ) -> Result<SymmetricKey, KeyError> {
+        let what = format!("K_meta of store {store} (version {})", self.version);
+        let secret = self.key.open(identity, &what)?;
+        let bytes = <[u8; 32]>::try_from(secret.expose().as_slice());
+        match bytes.map(SymmetricKey::from_bytes) {
+            Ok(key) if key.commitment() == self.commitment.0 => Ok(key),
+            _ => Err(KeyError::Damaged { what }),
+        }
+    }
+}
+
+impl StoreKeyRow {
+    /// Opens the secret half of this version of the store key.
+    fn open(&self, store: StoreId, operator: &Identity) -> Result<Identity, KeyError> {
+        let what = format!("the key of store {store} (version {})", self.version);
+        let secret = self.secret.open(operator, &what)?;
+        let text = std::str::from_utf8(secret.expose()).ok();
+        let identity = text.and_then(|text| text.parse::<Identity>().ok());
+        identity
+            .filter(|identity| identity.recipient() == self.recipient)
+            .ok_or(KeyError::Damaged { what })
     }
 }
 

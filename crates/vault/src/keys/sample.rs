@@ -1,11 +1,14 @@
 //! A store with its keys, for tests of everything that needs some.
 
+use jiff::Timestamp;
+
 use crate::crypto::SymmetricKey;
 use crate::ids::{Digest, StoreId, VaultId};
 use crate::keys::{
     Enrolment, Identity, MetadataRow, Operator, ReaderKeys, Role, Signer, SignerRow, StoreKeyRow,
     StoreKeys, StoreRow, Trust, TrustList, Wrapped,
 };
+use crate::record::FORMAT;
 
 /// One store, enrolled in one trust list.
 pub(crate) struct Sample {
@@ -30,7 +33,7 @@ impl Sample {
             trust_number: 1,
         };
         let collector = Signer::from_seed([seed ^ 0x80; 32]);
-        let trust = Trust::from_lists([list(&writer, &secret, &collector)]);
+        let trust = Trust::from_lists([(list(&writer, &secret, &collector), Digest([0; 32]))]);
         let reader = ReaderKeys {
             store,
             content_ids: metadata.content_id_key(),
@@ -45,6 +48,9 @@ fn list(writer: &StoreKeys, secret: &Identity, collector: &Signer) -> TrustList 
     let operator = Identity::generate().recipient();
     let stores = vec![Enrolment { store: writer.store, from: 0, until: None }];
     TrustList {
+        format: FORMAT,
+        needs: Vec::new(),
+        claimed_time: Timestamp::UNIX_EPOCH,
         number: 1,
         previous: None,
         root: Signer::from_seed([0xff; 32]).public(),

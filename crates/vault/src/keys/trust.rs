@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use crate::ids::{Digest, StoreId, VaultId};
 use crate::keys::{PublicKey, Recipient, Wrapped};
 
@@ -29,6 +31,11 @@ pub enum Role {
 /// A trust list as its signed bytes say.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct TrustList {
+    /// The vault's format.
+    pub format: u32,
+    /// Features that a reader must know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
     /// Its number, from 1; the object's name ends in it.
     #[serde(rename = "n")]
     pub number: u32,
@@ -38,6 +45,8 @@ pub struct TrustList {
     pub root: PublicKey,
     /// The vaults it holds for: the same list lies in every vault of a plan.
     pub vaults: Vec<VaultId>,
+    /// When it was made, by the clock of who made it.
+    pub claimed_time: Timestamp,
     /// Who can read.
     pub operators: Vec<Operator>,
     /// The stores.
@@ -160,21 +169,22 @@ impl TrustList {
 /// All valid trust lists of a vault: log entries name the number of the one they were made under.
 #[derive(Debug, Clone)]
 pub struct Trust {
-    lists: BTreeMap<u32, TrustList>,
+    lists: BTreeMap<u32, (TrustList, Digest)>,
     newest: u32,
 }
 
 impl Trust {
-    /// These lists, which must have been checked. `None` when there is none.
-    pub fn from_lists(lists: impl IntoIterator<Item = TrustList>) -> Option<Self> {
-        let lists: BTreeMap<_, _> = lists.into_iter().map(|list| (list.number, list)).collect();
+    /// These lists, each with the BLAKE3 of its object; they must have been checked. `None` when
+    /// there is none.
+    pub fn from_lists(lists: impl IntoIterator<Item = (TrustList, Digest)>) -> Option<Self> {
+        let lists: BTreeMap<_, _> = lists.into_iter().map(|row| (row.0.number, row)).collect();
         let newest = *lists.keys().next_back()?;
         Some(Self { lists, newest })
     }
 
     /// The list with this number, if it is there and valid.
     pub fn at(&self, number: u32) -> Option<&TrustList> {
-        self.lists.get(&number)
+        self.lists.get(&number).map(|(list, _)| list)
     }
 
     /// The list that counts now.
@@ -182,6 +192,15 @@ impl Trust {
     /// # Panics
     /// Never.
     pub fn newest(&self) -> &TrustList {
+        &self.newest_row().0
+    }
+
+    /// The BLAKE3 of the newest list's object, which the next list states.
+    pub fn newest_hash(&self) -> Digest {
+        self.newest_row().1
+    }
+
+    fn newest_row(&self) -> &(TrustList, Digest) {
         self.lists.get(&self.newest).expect("a Trust has at least one list")
     }
 
@@ -226,7 +245,7 @@ mod tests {
         let mut second = first.clone();
         second.number = 2;
         second.signers[0].stores[0].until = Some(10);
-        let trust = Trust::from_lists([first, second]).unwrap();
+        let trust = Trust::from_lists([first, second].map(|list| (list, Digest([0; 32])))).unwrap();
         assert!(trust.may_at(1, &agent, Role::Agent, store, 9));
         assert!(!trust.may_at(1, &agent, Role::Agent, store, 10));
         assert!(!trust.may_at(3, &agent, Role::Agent, store, 9), "a list that is not there");
