@@ -10,5 +10,6 @@ pub mod header;
 pub mod ids;
 pub mod keys;
 pub mod names;
+pub mod objects;
 pub mod pack;
 pub mod record;

@@ -4,7 +4,7 @@
 //! directory synced. When one of them returns `Ok`, its effect survives a crash; when it fails or
 //! the machine dies in it, the old state or the new one is there, never a mixture.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,6 +31,42 @@ pub fn write_durable(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<(
         return Err(error);
     }
     disk.sync_dir(parent(path))
+}
+
+/// Creates a file beside `path` that is not yet `path`: `.<name>.<process>-<counter>.new`. Whoever
+/// creates it gives it its real name, or removes it; a crash leaves it behind.
+///
+/// # Errors
+/// Whatever the disk says.
+pub fn create_temporary(disk: &dyn Disk, path: &Path) -> io::Result<(PathBuf, Box<dyn DiskFile>)> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut attempt = 0;
+    loop {
+        let counter = TEMPORARY_COUNTER.fetch_add(1, Ordering::Relaxed);
+        let mut temporary = OsString::from(".");
+        temporary.push(name);
+        temporary.push(format!(".{}-{counter}.new", std::process::id()));
+        let temporary = path.with_file_name(temporary);
+        match disk.create(&temporary) {
+            Ok(file) => return Ok((temporary, file)),
+            // A container gives every process the same id, so a dead one's leftover may be here.
+            Err(error)
+                if error.kind() == io::ErrorKind::AlreadyExists
+                    && attempt < TEMPORARY_ATTEMPTS_MAX => {}
+            Err(error) => return Err(error),
+        }
+        attempt += 1;
+    }
+}
+
+/// Whether a name is one that [`create_temporary`] gives.
+#[must_use]
+pub fn is_temporary(name: &OsStr) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    name.to_str()
+        .and_then(|name| name.strip_prefix('.')?.strip_suffix(".new")?.rsplit_once('.'))
+        .and_then(|(_, unique)| unique.split_once('-'))
+        .is_some_and(|(process, counter)| is_number(process) && is_number(counter))
 }
 
 /// Creates a directory and all its missing parents, each durable in its own parent. An existing
@@ -86,27 +122,6 @@ pub fn parent(path: &Path) -> &Path {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
         Some(parent) => parent,
         None => path,
-    }
-}
-
-fn create_temporary(disk: &dyn Disk, path: &Path) -> io::Result<(PathBuf, Box<dyn DiskFile>)> {
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut attempt = 0;
-    loop {
-        let counter = TEMPORARY_COUNTER.fetch_add(1, Ordering::Relaxed);
-        let mut temporary = OsString::from(".");
-        temporary.push(name);
-        temporary.push(format!(".{}-{counter}.new", std::process::id()));
-        let temporary = path.with_file_name(temporary);
-        match disk.create(&temporary) {
-            Ok(file) => return Ok((temporary, file)),
-            // A container gives every process the same id, so a dead one's leftover may be here.
-            Err(error)
-                if error.kind() == io::ErrorKind::AlreadyExists
-                    && attempt < TEMPORARY_ATTEMPTS_MAX => {}
-            Err(error) => return Err(error),
-        }
-        attempt += 1;
     }
 }
 

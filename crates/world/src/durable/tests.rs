@@ -40,3 +40,13 @@ fn a_file_in_the_way_of_a_directory_is_an_error() {
     let error = create_dir_all_durable(&OsDisk, &path.join("below")).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotADirectory);
 }
+
+#[test]
+fn a_temporary_name_is_known_again() {
+    let root = tempfile::tempdir().unwrap();
+    let (path, _) = create_temporary(&OsDisk, &root.path().join("a.b")).unwrap();
+    assert!(is_temporary(path.file_name().unwrap()), "{path:?}");
+    for other in ["a", ".a", ".a.new", ".a.1.new", ".a.1-.new", ".a.1-2.news", "a.1-2.new"] {
+        assert!(!is_temporary(OsStr::new(other)), "{other}");
+    }
+}
