@@ -13,3 +13,4 @@ pub mod names;
 pub mod objects;
 pub mod pack;
 pub mod record;
+pub mod wal;
