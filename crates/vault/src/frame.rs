@@ -105,6 +105,15 @@ pub struct FrameRange {
     pub length: u32,
 }
 
+/// Content that is compressed but not sealed yet: threads compress at once what must then be sealed
+/// in order, since a frame's nonce is its offset.
+#[derive(Debug)]
+pub struct Packed {
+    codec: u8,
+    raw_length: usize,
+    content: Vec<u8>,
+}
+
 /// Makes frames. Holds the compressor's memory, so keep one for each thread.
 pub struct FrameWriter {
     compressor: Option<Compressor<'static>>,
@@ -160,6 +169,17 @@ impl FrameWriter {
         self.append_frame(object, key, kind as u8 | PADDED, raw)
     }
 
+    /// Compresses content for [`Packed::append`]. `buffer` is reused memory.
+    ///
+    /// # Panics
+    /// When `raw` is longer than [`RAW_LENGTH_MAX`].
+    pub fn pack(&mut self, raw: &[u8], mut buffer: Vec<u8>) -> Packed {
+        assert!(raw.len() <= RAW_LENGTH_MAX, "a frame holds at most 1 MiB");
+        buffer.clear();
+        let codec = self.append_content(&mut buffer, raw);
+        Packed { codec, raw_length: raw.len(), content: buffer }
+    }
+
     fn append_frame(
         &mut self,
         object: &mut Vec<u8>,
@@ -174,17 +194,7 @@ impl FrameWriter {
         if kind & PADDED != 0 {
             pad(object, offset + FRAME_HEADER_LENGTH);
         }
-        let sealed_length = object.len() - offset - FRAME_HEADER_LENGTH + TAG_LENGTH;
-        let mut header = [0; FRAME_HEADER_LENGTH];
-        header[0] = codec;
-        header[1] = kind;
-        header[4..8].copy_from_slice(&u32_of(raw.len()).to_le_bytes());
-        header[8..12].copy_from_slice(&u32_of(sealed_length).to_le_bytes());
-        object[offset..offset + FRAME_HEADER_LENGTH].copy_from_slice(&header);
-        let content = &mut object[offset + FRAME_HEADER_LENGTH..];
-        let tag = key.seal(u64::from(u32_of(offset)), &header, content);
-        object.extend_from_slice(&tag);
-        FrameRange { offset: u32_of(offset), length: u32_of(object.len() - offset) }
+        seal(object, offset, key, [codec, kind], raw.len())
     }
 
     /// Appends the content, compressed if that saves more than 3 %.
@@ -203,6 +213,42 @@ impl FrameWriter {
         object.extend_from_slice(raw);
         CODEC_RAW
     }
+}
+
+impl Packed {
+    /// Appends the frame to `object`, which holds the object's bytes so far, and returns the memory.
+    pub fn append(
+        self,
+        object: &mut Vec<u8>,
+        key: &ObjectKey,
+        kind: FrameType,
+    ) -> (FrameRange, Vec<u8>) {
+        let offset = object.len();
+        object.resize(offset + FRAME_HEADER_LENGTH, 0);
+        object.extend_from_slice(&self.content);
+        (seal(object, offset, key, [self.codec, kind as u8], self.raw_length), self.content)
+    }
+}
+
+/// Completes the frame at `offset`, whose plaintext is all that follows the place of its header.
+fn seal(
+    object: &mut Vec<u8>,
+    offset: usize,
+    key: &ObjectKey,
+    [codec, kind]: [u8; 2],
+    raw_length: usize,
+) -> FrameRange {
+    let sealed_length = object.len() - offset - FRAME_HEADER_LENGTH + TAG_LENGTH;
+    let mut header = [0; FRAME_HEADER_LENGTH];
+    header[0] = codec;
+    header[1] = kind;
+    header[4..8].copy_from_slice(&u32_of(raw_length).to_le_bytes());
+    header[8..12].copy_from_slice(&u32_of(sealed_length).to_le_bytes());
+    object[offset..offset + FRAME_HEADER_LENGTH].copy_from_slice(&header);
+    let content = &mut object[offset + FRAME_HEADER_LENGTH..];
+    let tag = key.seal(u64::from(u32_of(offset)), &header, content);
+    object.extend_from_slice(&tag);
+    FrameRange { offset: u32_of(offset), length: u32_of(object.len() - offset) }
 }
 
 fn pad(object: &mut Vec<u8>, start: usize) {
@@ -295,6 +341,28 @@ impl FrameReader {
         }
         Ok(())
     }
+}
+
+/// Lengths of a frame, as its clear header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameLengths {
+    /// Of its content.
+    pub raw: usize,
+    /// Of the whole frame, header and tag with it.
+    pub frame: usize,
+}
+
+/// How long the frame at the start of `bytes` is, so that frames can be opened by several threads.
+///
+/// # Errors
+/// [`FrameError::Short`] when it does not end within `bytes`; [`FrameError::Header`].
+pub fn measure(bytes: &[u8]) -> Result<FrameLengths, FrameError> {
+    let header = FrameHeader::parse(bytes)?;
+    let frame = FRAME_HEADER_LENGTH + header.sealed_length;
+    if frame > bytes.len() {
+        return Err(FrameError::Short);
+    }
+    Ok(FrameLengths { raw: header.raw_length, frame })
 }
 
 /// The 12 bytes before the ciphertext.

@@ -5,6 +5,7 @@
 //! archive is text that is kept and given back.
 
 use std::fmt;
+use std::ops::Range;
 
 use crate::ids::{IncarnationId, SessionId, StoreId};
 use crate::names::{LivePart, Name, WalFile};
@@ -33,6 +34,25 @@ pub struct Segment {
     pub number: u64,
 }
 
+/// A file of an archive: a segment, or one of the small files beside them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArchiveFile {
+    /// Its object.
+    pub object: WalFile,
+    /// Number of the segment it belongs to; none for a history file.
+    pub segment: Option<u64>,
+    /// For a whole segment, the positions of its first byte and after its last. Only that takes the
+    /// segment's place: a `.partial` may hold garbage after its end.
+    pub span: Option<(u64, u64)>,
+}
+
+impl ArchiveFile {
+    /// The object's name.
+    pub fn name(&self) -> String {
+        Name::Wal(self.object.clone()).to_string()
+    }
+}
+
 impl SegmentSize {
     /// PostgreSQL's default.
     pub const DEFAULT: Self = Self(16 << 20);
@@ -56,34 +76,52 @@ impl SegmentSize {
 }
 
 impl Archive {
-    /// The object of a file of this archive.
-    pub fn file(&self, timeline: u32, file: &str) -> WalFile {
-        WalFile {
+    /// The file of this name. `None` when PostgreSQL would not archive a file of this name, or not
+    /// with this segment size.
+    pub fn file(&self, file: &str) -> Option<ArchiveFile> {
+        let object = WalFile {
             store: self.store,
             incarnation: self.incarnation,
-            timeline,
+            timeline: upper_hex(file, 0..8)?,
             file: file.to_owned(),
-        }
+        };
+        let known =
+            Name::parse(&Name::Wal(object.clone()).to_string()) == Some(Name::Wal(object.clone()));
+        let segment = match (file.get(8..9)?, file.get(24..25)) {
+            (".", _) => None,
+            (_, None | Some(".")) => Some(self.segment_number(file)?),
+            _ => return None,
+        };
+        let is_whole = file.len() == 24;
+        let span = segment.filter(|_| is_whole).map(|n| (self.start_of(n), self.end_of(n)));
+        known.then_some(ArchiveFile { object, segment, span })
     }
 
-    /// The object of a whole segment.
-    pub fn segment_file(&self, segment: Segment) -> WalFile {
+    /// A whole segment's file.
+    pub fn segment_file(&self, segment: Segment) -> ArchiveFile {
         let per_folder = u64::from(self.segment_size.per_folder());
         let (high, low) = (segment.number / per_folder, segment.number % per_folder);
-        self.file(segment.timeline, &format!("{:08X}{high:08X}{low:08X}", segment.timeline))
+        let object = WalFile {
+            store: self.store,
+            incarnation: self.incarnation,
+            timeline: segment.timeline,
+            file: format!("{:08X}{high:08X}{low:08X}", segment.timeline),
+        };
+        let span = Some((self.start_of(segment.number), self.end_of(segment.number)));
+        ArchiveFile { object, segment: Some(segment.number), span }
     }
 
     /// Which segment a file is, if it is a whole one.
     pub fn whole_segment(&self, file: &str) -> Option<Segment> {
-        let is_digit = |b: u8| b.is_ascii_digit() || (b'A'..=b'F').contains(&b);
-        if file.len() != 24 || !file.bytes().all(is_digit) {
-            return None;
-        }
-        let field = |range| u32::from_str_radix(file.get(range)?, 16).ok();
-        let (timeline, high, low) = (field(0..8)?, field(8..16)?, field(16..24)?);
+        let timeline = upper_hex(file, 0..8)?;
+        let number = self.segment_number(file)?;
+        (file.len() == 24).then_some(Segment { timeline, number })
+    }
+
+    fn segment_number(&self, file: &str) -> Option<u64> {
+        let (high, low) = (upper_hex(file, 8..16)?, upper_hex(file, 16..24)?);
         let per_folder = self.segment_size.per_folder();
-        let number = u64::from(high) * u64::from(per_folder) + u64::from(low);
-        (low < per_folder).then_some(Segment { timeline, number })
+        (low < per_folder).then(|| u64::from(high) * u64::from(per_folder) + u64::from(low))
     }
 
     /// Position of the first byte of a segment.
@@ -127,6 +165,12 @@ impl Archive {
     }
 }
 
+fn upper_hex(file: &str, range: Range<usize>) -> Option<u32> {
+    let digits = file.get(range)?;
+    let is_digit = |b: u8| b.is_ascii_digit() || (b'A'..=b'F').contains(&b);
+    digits.bytes().all(is_digit).then(|| u32::from_str_radix(digits, 16).ok()).flatten()
+}
+
 impl fmt::Display for Segment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "segment {:x} of timeline {}", self.number, self.timeline)
@@ -148,9 +192,10 @@ mod tests {
             for number in [0, 1, 3, 255, 256, 4095, 4096, 0x0012_3456, 0xffff_ffff] {
                 let segment = Segment { timeline: 7, number };
                 let file = archive.segment_file(segment);
-                assert_eq!(archive.whole_segment(&file.file), Some(segment), "{file:?}");
+                assert_eq!(archive.whole_segment(&file.object.file), Some(segment), "{file:?}");
+                assert_eq!(archive.file(&file.object.file), Some(file.clone()));
                 let folder = archive.folder_prefix(7, archive.folder_of(number));
-                assert!(Name::Wal(file).to_string().starts_with(&folder), "{folder}");
+                assert!(file.name().starts_with(&folder), "{folder}");
                 assert_eq!(archive.segment_at(archive.end_of(number) - 1), number);
             }
         }
@@ -160,20 +205,38 @@ mod tests {
     fn names_are_postgresqls() {
         let segment = Segment { timeline: 3, number: 0x1fe };
         let file = archive(SegmentSize::DEFAULT).segment_file(segment);
-        assert_eq!(file.file, "0000000300000001000000FE");
+        assert_eq!(file.object.file, "0000000300000001000000FE");
     }
 
     #[test]
-    fn other_files_are_no_segments() {
+    fn other_files_are_no_whole_segments() {
+        let archive = archive(SegmentSize::DEFAULT);
+        for (file, segment) in [
+            ("00000002.history", None),
+            ("0000000300000001000000FE.partial", Some(0x1fe)),
+            ("0000000300000001000000FE.00000028.backup", Some(0x1fe)),
+        ] {
+            assert_eq!(archive.whole_segment(file), None, "{file}");
+            let found = archive.file(file).unwrap();
+            assert_eq!((found.segment, found.span), (segment, None), "{file}");
+        }
+    }
+
+    #[test]
+    fn names_that_are_not_postgresqls_are_refused() {
         let archive = archive(SegmentSize::DEFAULT);
         for file in [
-            "00000002.history",
-            "0000000300000001000000FE.partial",
-            "0000000300000001000000FE.00000028.backup",
+            "",
+            "idx",
             "0000000300000001000000fe",
             "000000030000000100000100",
             "+000000300000001000000FE",
+            "0000000300000001000000FE0",
+            "0000000300000001000000FE/../x",
+            "0000000300000001000000FE.r1",
+            "00000002 history",
         ] {
+            assert_eq!(archive.file(file), None, "{file}");
             assert_eq!(archive.whole_segment(file), None, "{file}");
         }
     }

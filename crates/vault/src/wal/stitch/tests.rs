@@ -48,8 +48,7 @@ fn an_overlap_must_be_equal() {
 
 #[test]
 fn a_later_part_can_show_an_earlier_divergence() {
-    let parts =
-        vec![part(0, b"abcdef", "one"), part(1, b"bcdeX", "two"), part(2, b"cX", "three")];
+    let parts = vec![part(0, b"abcdef", "one"), part(1, b"bcdeX", "two"), part(2, b"cX", "three")];
     let stitched = stitch(size(), parts);
     assert_eq!(stitched.bytes, b"abc");
     assert_eq!(stitched.divergence.unwrap().position, 3);
