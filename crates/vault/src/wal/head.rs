@@ -18,9 +18,6 @@ use crate::keys::{PublicKey, Role, SIGNATURE_LENGTH, Signer, StoreKeys, Trust};
 /// No head is longer than this in bytes.
 pub(crate) const HEAD_LENGTH_MAX: usize = 16 << 10;
 
-/// A first read of this many bytes holds every head whose key is wrapped to one recipient.
-pub(crate) const HEAD_LENGTH_USUAL: usize = 1024;
-
 /// No wrapped key is longer than this in bytes.
 const WRAP_LENGTH_MAX: usize = 8 << 10;
 

@@ -4,8 +4,8 @@ use soter_world::sim::SeededRandom;
 use super::*;
 use crate::ids::{IncarnationId, StoreId};
 use crate::keys::sample::Sample;
+use crate::wal::CommitTimes;
 use crate::wal::place::{Archive, Segment, SegmentSize};
-use crate::wal::{CommitTimes, Fault};
 
 fn archive(sample: &Sample) -> Archive {
     let segment_size = SegmentSize::new(1 << 20).unwrap();
@@ -61,7 +61,7 @@ proptest! {
         let file = history(&sample);
         let mut bytes = vec![0; length];
         if is_random {
-            soter_world::Random::fill(&SeededRandom::new(seed), &mut bytes);
+            Random::fill(&SeededRandom::new(seed), &mut bytes);
         }
         let random = SeededRandom::new(seed);
         let sealer = Sealer::new(&sample.writer, &random, Compression::Zstd(1), workers);
