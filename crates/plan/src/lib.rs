@@ -1,1 +1,36 @@
-//! placeholder
+//! What must be recoverable and how: the plan, its types, reading and writing it.
+//!
+//! Pure: bytes in, values or findings out. It opens no file, asks no clock, knows no secret.
+
+mod plan;
+
+mod connection;
+mod names;
+mod schedule;
+mod text;
+mod units;
+mod vault;
+
+mod findings;
+mod read;
+mod write;
+
+mod mask;
+mod suggest;
+mod tree;
+
+#[cfg(test)]
+mod tests;
+
+pub use connection::{Connection, ConnectionError, ConnectionErrorKind};
+pub use findings::{Code, Finding, Findings, Ink, Place};
+pub use names::{NameError, StoreName, VaultName};
+pub use plan::{
+    Backup, Canary, Compression, Kind, Plan, Postgres, Retention, Spool, Store, Wal, WalMode,
+};
+pub use read::parse;
+pub use schedule::Schedule;
+pub use text::{Part, Reference, Text, TextError};
+pub use units::{ByteSize, UnitError, format_duration, parse_duration, parse_size};
+pub use vault::{RootKey, RootKeyError, UrlError, Vault, VaultUrl};
+pub use write::{Facts, write};
