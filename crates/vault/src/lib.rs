@@ -9,6 +9,7 @@ pub mod frame;
 pub mod header;
 pub mod ids;
 pub mod keys;
+pub mod log;
 pub mod names;
 pub mod objects;
 pub mod pack;

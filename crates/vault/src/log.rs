@@ -1,0 +1,24 @@
+//! A store's log: what was agreed on, in order, signed.
+//!
+//! Everything that needs agreement is an entry, and taking the next slot is the agreement. There are
+//! no locks, no leases and no clocks in it: a writer that was superseded finds the slot taken. The
+//! state is a fold of the entries by one pure total function, the same for writer, reader, collector
+//! and test. Nothing here knows what a backup contains.
+
+mod catalogue;
+mod effect;
+mod entry;
+mod event;
+mod packs;
+pub mod validate;
+
+pub use catalogue::{
+    AttestRow, BackupRow, Catalogue, EntryRow, Finding, Floor, HoldRow, Hole, NamedPack, Problem,
+    SessionRow, Severity, Void,
+};
+pub use entry::{Author, Body, Draft, Entry, EntryError, Position, TooLong};
+pub use event::{
+    Attest, Backup, DAMAGED_NAMES_MAX, Duty, Event, Head, Hold, HoldPurpose, Import, Incarnation,
+    Level, LogHead, LogPlace, Open, Retire, Sweep, Unhold, WalRange, Witness,
+};
+pub use packs::{PACK_NUMBER_LIMIT, PackRows, PackSet, TableError};
