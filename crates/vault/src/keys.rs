@@ -5,17 +5,20 @@
 //! and WAL file. An agent's identity opens only the store's metadata key. Encrypting to a public key
 //! proves nothing about the author, so nothing here is used before its signature was checked.
 
+mod create;
 mod edit;
 mod error;
 mod files;
 mod holders;
 mod identity;
+mod load;
 #[cfg(test)]
 pub(crate) mod sample;
 mod sign;
 mod signed;
 mod trust;
 
+pub use create::{OperatorCount, SignerDraft, VaultDraft, Writers, create_vault, probe};
 pub use edit::{AgentDraft, StoreDraft};
 pub use error::{ErrorKind, KeyError};
 pub use files::{
@@ -23,6 +26,7 @@ pub use files::{
 };
 pub use holders::{ReaderKeys, StoreKeys};
 pub use identity::{Identity, ParseAgeKeyError, Recipient, Wrapped, wrap};
+pub use load::{FindingReason, LoadedTrust, TrustFinding, load_trust, publish_trust};
 pub use sign::{ParsePublicKeyError, PublicKey, SIGNATURE_LENGTH, Signer};
 pub use signed::{Expected, TRUST_LIST_LENGTH_MAX, TrustFault, read_list, sign_list};
 pub use trust::{

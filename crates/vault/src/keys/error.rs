@@ -1,7 +1,9 @@
 //! What can be wrong with keys and trust.
 
-use crate::ids::StoreId;
-use crate::keys::{PublicKey, Recipient};
+use crate::ids::{StoreId, VaultId};
+use crate::keys::{PublicKey, Recipient, TrustFinding};
+use crate::objects::{ObjectError, ObjectErrorKind};
+use crate::record::RecordError;
 
 /// Why a key cannot be had, or nobody can be believed.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +59,78 @@ pub enum KeyError {
         /// The name.
         name: String,
     },
+    /// There is nothing of a vault here: look at the URL.
+    #[error("there is no vault here: neither a record nor a trust list")]
+    NoVault,
+    /// A vault is here already; it is never replaced.
+    #[error("there is a vault here already: {vault}")]
+    AlreadyAVault {
+        /// The vault.
+        vault: VaultId,
+    },
+    /// The key file belongs to another vault: give the right one, or look at the URL.
+    #[error("this is vault {found}, the key file is for vault {expected}")]
+    OtherVault {
+        /// The vault that the key file names.
+        expected: VaultId,
+        /// The vault that is here.
+        found: VaultId,
+    },
+    /// Nothing here is signed by a root that the key file pins.
+    #[error("nobody in this vault can be believed: {}", reasons(.findings))]
+    NoTrust {
+        /// What was found instead.
+        findings: Vec<TrustFinding>,
+    },
+    /// The vault shows an older state than was seen before: somebody restored, cut or exchanged it.
+    #[error("the newest trust list is number {newest}, but number {remembered} was seen before")]
+    RolledBack {
+        /// What was seen before.
+        remembered: u32,
+        /// What is here now.
+        newest: u32,
+    },
+    /// The record or a list is of a newer format.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// Another key signed the list that counts: give that root's file.
+    #[error("{root} is not the root that signed the newest trust list")]
+    NotTheRoot {
+        /// The key that was given.
+        root: PublicKey,
+    },
+    /// Somebody published a trust list meanwhile: load it, change that one, publish again.
+    #[error("trust list {number} has been published meanwhile")]
+    Superseded {
+        /// Its number.
+        number: u32,
+    },
+    /// Somebody with the write credential takes the names of trust lists: take it away from them.
+    #[error("the next {names} names of trust lists are taken by objects that no root signed")]
+    Squatted {
+        /// How many were tried.
+        names: u32,
+    },
+    /// The list contradicts itself: a mistake in this program.
+    #[error("the trust list makes no sense: {reason}")]
+    Senseless {
+        /// What is wrong.
+        reason: String,
+    },
+    /// Losing one key would lose every backup: give a second operator.
+    #[error("a vault needs two operators: with one, losing one key file loses every backup")]
+    OneOperator,
+    /// The place lets several writers create one name: a log kept here can lose backups.
+    #[error("this place does not keep its promise: {winners} of {tries} created the same object")]
+    NotExclusive {
+        /// How many were told that they created it.
+        winners: usize,
+        /// How many tried.
+        tries: usize,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] ObjectError),
 }
 
 /// What a caller can do about an error.
@@ -80,15 +154,42 @@ impl KeyError {
     /// What to do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
+            Self::Store(error) => match error.kind() {
+                ObjectErrorKind::Retry => ErrorKind::Retry,
+                ObjectErrorKind::NotFound => ErrorKind::NotFound,
+                ObjectErrorKind::Full
+                | ObjectErrorKind::Denied
+                | ObjectErrorKind::Input
+                | ObjectErrorKind::Failed => ErrorKind::Failed,
+            },
+            Self::Superseded { .. } => ErrorKind::Superseded,
+            Self::Damaged { .. } | Self::NoTrust { .. } | Self::RolledBack { .. } => {
+                ErrorKind::Damaged
+            }
+            Self::UnknownStore { .. }
+            | Self::UnknownSigner { .. }
+            | Self::UnknownOperator { .. }
+            | Self::NoVault => ErrorKind::NotFound,
+            Self::Squatted { .. } | Self::Senseless { .. } | Self::NotExclusive { .. } => {
+                ErrorKind::Failed
+            }
             Self::WrongKey { .. }
             | Self::NotEnrolled { .. }
             | Self::LastOperator
-            | Self::NameTaken { .. } => ErrorKind::Input,
-            Self::Damaged { .. } => ErrorKind::Damaged,
-            Self::UnknownStore { .. }
-            | Self::UnknownSigner { .. }
-            | Self::UnknownOperator { .. } => ErrorKind::NotFound,
+            | Self::NameTaken { .. }
+            | Self::AlreadyAVault { .. }
+            | Self::OtherVault { .. }
+            | Self::Record(_)
+            | Self::NotTheRoot { .. }
+            | Self::OneOperator => ErrorKind::Input,
         }
+    }
+}
+
+fn reasons(findings: &[TrustFinding]) -> String {
+    match findings {
+        [] => "there is no trust list".to_owned(),
+        some => some.iter().map(TrustFinding::to_string).collect::<Vec<_>>().join("; "),
     }
 }
 

@@ -1,13 +1,19 @@
-//! A store with its keys, for tests of everything that needs some.
+//! A store with its keys, and a whole vault, for tests of everything that needs some.
+
+use std::sync::Arc;
 
 use jiff::Timestamp;
+use soter_world::sim::{SeededRandom, SimClock};
 
 use crate::crypto::SymmetricKey;
 use crate::ids::{Digest, StoreId, VaultId};
 use crate::keys::{
-    Enrolment, Identity, MetadataRow, Operator, ReaderKeys, Role, Signer, SignerRow, StoreKeyRow,
-    StoreKeys, StoreRow, Trust, TrustList, Wrapped,
+    AgentDraft, AgentKey, CollectorKey, Enrolment, Identity, LoadedTrust, MetadataRow, Operator,
+    OperatorCount, OperatorKey, Pins, ReaderKeys, Role, RootKey, Signer, SignerDraft, SignerRow,
+    StoreDraft, StoreKeyRow, StoreKeys, StoreRow, Trust, TrustList, VaultDraft, Wrapped, Writers,
+    create_vault,
 };
+use crate::objects::MemoryStore;
 use crate::record::FORMAT;
 
 /// One store, enrolled in one trust list.
@@ -87,5 +93,68 @@ fn list(writer: &StoreKeys, secret: &Identity, collector: &Signer) -> TrustList 
                 stores,
             },
         ],
+    }
+}
+
+/// A vault in memory with one store, as `soter init` makes it, and all its key files.
+pub(crate) struct SampleVault {
+    pub(crate) clock: Arc<SimClock>,
+    pub(crate) objects: MemoryStore,
+    pub(crate) root: RootKey,
+    pub(crate) operator: OperatorKey,
+    pub(crate) agent: AgentKey,
+    pub(crate) collector: CollectorKey,
+    pub(crate) loaded: LoadedTrust,
+}
+
+impl SampleVault {
+    pub(crate) fn new(seed: u8) -> Self {
+        let clock = Arc::new(SimClock::new());
+        let vault = VaultId([seed; 16]);
+        let root = RootKey { vault, signer: Signer::from_seed([seed; 32]) };
+        let pins = Pins { vault, roots: vec![root.signer.public()] };
+        let operator = OperatorKey { pins: pins.clone(), identity: Identity::generate() };
+        let agent = AgentKey {
+            pins: pins.clone(),
+            signer: Signer::from_seed([seed ^ 0x40; 32]),
+            identity: Identity::generate(),
+        };
+        let collector = CollectorKey { pins, signer: Signer::from_seed([seed ^ 0x80; 32]) };
+        let objects = MemoryStore::new(Arc::clone(&clock) as _);
+        let draft = draft(&operator, &agent, &collector);
+        let random = SeededRandom::new(u64::from(seed));
+        let loaded = create_vault(&objects, &*clock, &random, &root, &draft).unwrap();
+        Self { clock, objects, root, operator, agent, collector, loaded }
+    }
+}
+
+/// One store, `orders`, protected by one agent.
+pub(crate) fn draft(
+    operator: &OperatorKey,
+    agent: &AgentKey,
+    collector: &CollectorKey,
+) -> VaultDraft {
+    VaultDraft {
+        vault: operator.pins.vault,
+        operators: vec![Operator {
+            name: "alice".to_owned(),
+            recipient: operator.identity.recipient(),
+        }],
+        operator_count: OperatorCount::OneAccepted,
+        signers: vec![SignerDraft {
+            name: "collector".to_owned(),
+            key: collector.signer.public(),
+            roles: vec![Role::Collector, Role::Verifier, Role::Copier, Role::Operator],
+        }],
+        stores: vec![StoreDraft {
+            name: "orders".to_owned(),
+            kind: "postgres".to_owned(),
+            agents: vec![AgentDraft {
+                name: "db1".to_owned(),
+                key: agent.signer.public(),
+                recipient: agent.identity.recipient(),
+            }],
+        }],
+        writers: Writers::Many,
     }
 }

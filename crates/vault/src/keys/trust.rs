@@ -200,6 +200,19 @@ impl Trust {
         self.newest_row().1
     }
 
+    /// All lists, oldest first, each with the BLAKE3 of its object.
+    pub fn all(&self) -> impl Iterator<Item = &(TrustList, Digest)> {
+        self.lists.values()
+    }
+
+    /// The same with one list more.
+    pub(crate) fn with(&self, row: (TrustList, Digest)) -> Self {
+        let mut lists = self.lists.clone();
+        let newest = self.newest.max(row.0.number);
+        lists.insert(row.0.number, row);
+        Self { lists, newest }
+    }
+
     fn newest_row(&self) -> &(TrustList, Digest) {
         self.lists.get(&self.newest).expect("a Trust has at least one list")
     }
