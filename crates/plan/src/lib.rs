@@ -32,5 +32,5 @@ pub use read::parse;
 pub use schedule::Schedule;
 pub use text::{Part, Reference, Text, TextError};
 pub use units::{ByteSize, UnitError, format_duration, parse_duration, parse_size};
-pub use vault::{RootKey, RootKeyError, UrlError, Vault, VaultUrl};
+pub use vault::{AGENT_KEY_DEFAULT, RootKey, RootKeyError, UrlError, Vault, VaultUrl};
 pub use write::{Facts, write};

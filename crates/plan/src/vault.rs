@@ -18,7 +18,13 @@ pub struct Vault {
     /// pin is what makes a vault *this* vault: without it, whoever can write to the bucket could
     /// put another in its place.
     pub root_keys: Vec<RootKey>,
+    /// `keys.agent`: the agent's key file on its machine; an absolute path. Default:
+    /// `/etc/soter/agent.key`.
+    pub agent_key: PathBuf,
 }
+
+/// Where an agent's key file is unless the plan says otherwise.
+pub const AGENT_KEY_DEFAULT: &str = "/etc/soter/agent.key";
 
 /// The address of a vault.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

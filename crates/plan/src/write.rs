@@ -76,6 +76,8 @@ vaults:
     keys:
       # The public part of the root key that `soter vault init` made: it says which vault is yours.
       root: [{roots}]
+      # The agent's key file on this machine.
+      #agent: /etc/soter/agent.key
 
 stores:
   {store}:

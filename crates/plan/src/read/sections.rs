@@ -22,7 +22,7 @@ use crate::plan::{
 use crate::schedule::{Schedule, time_zone};
 use crate::suggest::nearest;
 use crate::tree::{Key, Node, short};
-use crate::vault::{ROOT_KEYS_MAX, RootKey, Vault, VaultUrl};
+use crate::vault::{AGENT_KEY_DEFAULT, ROOT_KEYS_MAX, RootKey, Vault, VaultUrl};
 
 /// The names of the declared vaults: also of those whose sections have mistakes.
 type Declared<'n> = Vec<&'n str>;
@@ -93,16 +93,18 @@ fn vault(reader: &mut Reader<'_>, field: Field<'_>) -> Read<Vault> {
         .required(&mut section, "url", "url: \"file:///srv/soter\"")
         .and_then(|field| vault_url(reader, field));
     let example = "keys: { root: \"ed25519:…\" }, as `soter vault init` prints it";
-    let root_keys = reader.required(&mut section, "keys", example).and_then(|field| {
+    let keys = reader.required(&mut section, "keys", example).and_then(|field| {
         let mut section = reader.section(field, "a vault's keys")?;
         let keys = reader
             .required(&mut section, "root", "root: \"ed25519:…\"")
             .and_then(|field| root_keys(reader, field));
+        let agent = section.take("agent").map(|field| reader.path(field)).transpose();
         reader.finish(&section);
-        keys
+        Ok((keys?, agent?.unwrap_or_else(|| PathBuf::from(AGENT_KEY_DEFAULT))))
     });
     reader.finish(&section);
-    Ok(Vault { url: url?, root_keys: root_keys? })
+    let (url, (root_keys, agent_key)) = (url?, keys?);
+    Ok(Vault { url, root_keys, agent_key })
 }
 
 fn vault_url(reader: &mut Reader<'_>, field: Field<'_>) -> Read<VaultUrl> {
