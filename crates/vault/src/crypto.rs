@@ -88,13 +88,22 @@ impl SymmetricKey {
     /// The key of one object:
     /// `BLAKE3_keyed(derive_key(context, K), store ‖ session ‖ u32 length of name ‖ name ‖ salt)`.
     pub fn object_key(&self, purpose: Purpose, place: Place<'_>, salt: Salt) -> ObjectKey {
+        ObjectKey::new(self.object_key_bytes(purpose, place, salt))
+    }
+
+    pub(crate) fn object_key_bytes(
+        &self,
+        purpose: Purpose,
+        place: Place<'_>,
+        salt: Salt,
+    ) -> [u8; 32] {
         let derived = blake3::derive_key(purpose.context(), &self.0);
         let mut hasher = blake3::Hasher::new_keyed(&derived);
         let length = u32::try_from(place.name.len()).expect("names are short");
         hasher.update(&place.store.0).update(&place.session.0);
         hasher.update(&length.to_le_bytes()).update(place.name.as_bytes());
         hasher.update(&salt.0);
-        ObjectKey::new(*hasher.finalize().as_bytes())
+        *hasher.finalize().as_bytes()
     }
 }
 

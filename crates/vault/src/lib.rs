@@ -15,3 +15,6 @@ pub mod objects;
 pub mod pack;
 pub mod record;
 pub mod wal;
+
+#[cfg(test)]
+mod vectors;
