@@ -3,11 +3,14 @@
 pub mod backup;
 pub mod backup_label;
 pub mod cluster;
+pub mod connection;
 pub mod control;
+pub mod error;
 mod little_endian;
 pub mod lsn;
 pub mod page;
 pub mod relation;
+pub mod replication;
 pub mod restore;
 pub mod testing;
 pub mod timeline;

@@ -167,6 +167,11 @@ impl TestCluster {
 
     /// Starts the server and waits until it accepts connections.
     pub fn start(&mut self) -> Result<(), TestingError> {
+        self.start_with(&[])
+    }
+
+    /// Starts the server with more arguments, such as `-c listen_addresses=127.0.0.1`.
+    pub fn start_with(&mut self, arguments: &[&str]) -> Result<(), TestingError> {
         let log = self.log_file();
         let open = || OpenOptions::new().create(true).append(true).open(&log);
         let (stdout, stderr) = open().and_then(|o| Ok((o, open()?))).map_err(file_error(&log))?;
@@ -176,6 +181,7 @@ impl TestCluster {
             .arg("-D")
             .arg(&self.data)
             .args(["-c", "listen_addresses=", "-c", &socket, "-c", &format!("port={PORT}")])
+            .args(arguments)
             .stdout(Output::File(stdout))
             .stderr(Output::File(stderr))
             .spawn()?;
