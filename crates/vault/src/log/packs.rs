@@ -311,8 +311,10 @@ impl Numbers {
     }
 
     fn iter(&self) -> impl Iterator<Item = u32> {
-        (0u32..).zip(&self.0).flat_map(|(index, word)| {
-            (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| index * 64 + bit)
+        (0u32..).zip(&self.0).filter(|(_, word)| **word != 0).flat_map(|(index, &word)| {
+            // A word's bits from the lowest on: each step takes the lowest away.
+            let rests = std::iter::successors(Some(word), |rest| Some(rest & rest.wrapping_sub(1)));
+            rests.take_while(|rest| *rest != 0).map(move |rest| index * 64 + rest.trailing_zeros())
         })
     }
 
@@ -418,7 +420,7 @@ mod tests {
     type Model = BTreeSet<(PackClass, PackId)>;
 
     fn any_pack() -> impl Strategy<Value = (PackClass, PackId)> {
-        let number = prop_oneof![0..200u32, Just(PACK_NUMBER_LIMIT - 1)];
+        let number = prop_oneof![0..200u32, 4000..4010u32];
         (any::<bool>(), 0..3u8, number).prop_map(|(data, session, number)| {
             let class = if data { PackClass::Data } else { PackClass::Map };
             (class, PackId { session: SessionId([session; 8]), number })
@@ -474,6 +476,17 @@ mod tests {
             let mut cursor = Cursor(&bytes);
             drop(PackSet::read(&mut cursor).map(|_| PackRows::read(&mut cursor)));
         }
+    }
+
+    #[test]
+    fn the_highest_number_fits() {
+        let mut set = PackSet::default();
+        let highest = PackId { session: SessionId([1; 8]), number: PACK_NUMBER_LIMIT - 1 };
+        set.insert(PackClass::Map, highest);
+        let mut bytes = Vec::new();
+        set.write(&mut bytes);
+        assert_eq!(PackSet::read(&mut Cursor(&bytes)), Ok(set.clone()));
+        assert_eq!(set.iter().collect::<Vec<_>>(), [(PackClass::Map, highest)]);
     }
 
     #[test]
