@@ -14,7 +14,10 @@ pub mod names;
 pub mod objects;
 pub mod pack;
 pub mod record;
+pub mod vault;
 pub mod wal;
+
+pub use vault::Vault;
 
 #[cfg(test)]
 mod vectors;

@@ -5,20 +5,26 @@
 //! state is a fold of the entries by one pure total function, the same for writer, reader, collector
 //! and test. Nothing here knows what a backup contains.
 
+mod append;
 mod catalogue;
 mod effect;
 mod entry;
+mod error;
 mod event;
 mod packs;
+mod session;
 pub mod validate;
 
+pub use append::Log;
 pub use catalogue::{
     AttestRow, BackupRow, Catalogue, EntryRow, Finding, Floor, HoldRow, Hole, NamedPack, Problem,
     SessionRow, Severity, Void,
 };
 pub use entry::{Author, Body, Draft, Entry, EntryError, Position, TooLong};
+pub use error::LogError;
 pub use event::{
     Attest, Backup, DAMAGED_NAMES_MAX, Duty, Event, Head, Hold, HoldPurpose, Import, Incarnation,
     Level, LogHead, LogPlace, Open, Retire, Sweep, Unhold, WalRange, Witness,
 };
 pub use packs::{PACK_NUMBER_LIMIT, PackRows, PackSet, TableError};
+pub use session::{BackupDraft, FENCE_CHECK_INTERVAL, Opening, SESSION_AGE_MAX, Session, TakeOver};

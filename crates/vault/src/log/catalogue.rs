@@ -432,6 +432,11 @@ impl Catalogue {
         self.next
     }
 
+    /// Number of the trust list the newest linked entry goes by.
+    pub fn trust_number(&self) -> u32 {
+        self.trust
+    }
+
     /// The linked entries.
     pub fn entries(&self) -> &BTreeMap<u64, EntryRow> {
         &self.entries

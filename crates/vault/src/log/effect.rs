@@ -8,7 +8,7 @@ use crate::log::catalogue::{AttestRow, BackupRow, Catalogue, HoldRow, Problem, S
 use crate::log::entry::Entry;
 use crate::log::event::{Backup, Event, Open, Retire, Sweep};
 use crate::log::packs::PackRows;
-use crate::log::validate::{Imported, Slot};
+use crate::log::validate::Imported;
 
 /// Who did it, where and when.
 #[derive(Clone, Copy)]
@@ -21,18 +21,18 @@ struct Origin {
 }
 
 impl Catalogue {
-    pub(super) fn change(&mut self, trust: &Trust, entry: Entry, slot: Slot<'_>) {
+    pub(super) fn change(&mut self, trust: &Trust, entry: Entry, stored: Timestamp) {
         let origin = Origin {
-            sequence: slot.sequence,
+            sequence: entry.head.sequence,
             signer: entry.head.signer,
             claimed: entry.head.claimed,
-            stored: slot.stored,
+            stored,
             vault: None,
         };
-        if let Some(row) = self.entries.get_mut(&slot.sequence) {
+        if let Some(row) = self.entries.get_mut(&origin.sequence) {
             row.effective = true;
         }
-        let Origin { sequence, signer, stored, .. } = origin;
+        let Origin { sequence, signer, .. } = origin;
         match entry.event {
             Event::Open(open) => self.open(open, origin),
             Event::Backup(backup) => {

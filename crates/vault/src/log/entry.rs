@@ -532,3 +532,6 @@ fn about(event: &Event) -> serde_json::Value {
     };
     value.expect("ids, numbers and texts are JSON")
 }
+
+#[cfg(test)]
+mod tests;

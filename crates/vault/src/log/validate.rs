@@ -106,60 +106,67 @@ fn is_enrolled(
 impl Catalogue {
     /// Folds the next slot in.
     pub fn fold(&mut self, trust: &Trust, slot: Slot<'_>) -> Verdict {
-        let Some(after) = slot.sequence.checked_add(1) else { return Verdict::Ignored };
-        if slot.sequence < self.next {
+        let read = authentic(self.place, trust, slot.sequence, slot.bytes);
+        self.fold_read(trust, slot.sequence, slot.stored, read)
+    }
+
+    /// The same for a slot that was read and judged [`authentic`] or not.
+    pub(super) fn fold_read(
+        &mut self,
+        trust: &Trust,
+        sequence: u64,
+        stored: Timestamp,
+        read: Result<Entry, Hole>,
+    ) -> Verdict {
+        let Some(after) = sequence.checked_add(1).filter(|_| sequence >= self.next) else {
             return Verdict::Ignored;
-        }
-        let is_behind_gap = slot.sequence > self.next;
-        let entry = match self.link(trust, slot) {
+        };
+        let is_behind_gap = sequence > self.next;
+        let entry = match read.and_then(|entry| self.check_trust_number(entry)) {
             Ok(entry) => entry,
             Err(_) if is_behind_gap => return Verdict::Ignored,
             Err(why) => {
                 self.next = after;
-                self.report(slot.sequence, Problem::Hole { at: slot.sequence, why });
+                self.report(sequence, Problem::Hole { at: sequence, why });
                 return Verdict::Hole;
             }
         };
         if is_behind_gap {
-            self.report(self.next, Problem::Missing { first: self.next, last: slot.sequence - 1 });
+            self.report(self.next, Problem::Missing { first: self.next, last: sequence - 1 });
         }
         self.next = after;
-        self.chain(&entry, slot);
+        self.chain(&entry, stored);
         if let Some(feature) = entry.unknown() {
             let feature = feature.to_owned();
             self.unknown.insert(feature.clone());
-            self.report(slot.sequence, Problem::Unknown { at: slot.sequence, feature });
+            self.report(sequence, Problem::Unknown { at: sequence, feature });
             return Verdict::Void;
         }
         match self.judge(trust, &entry.head, &entry.event) {
             Ok(()) => {
-                self.change(trust, entry, slot);
+                self.change(trust, entry, stored);
                 Verdict::Effective
             }
             Err(why) => {
-                self.report(slot.sequence, Problem::Void { at: slot.sequence, why });
+                self.report(sequence, Problem::Void { at: sequence, why });
                 Verdict::Void
             }
         }
     }
 
-    fn link(&self, trust: &Trust, slot: Slot<'_>) -> Result<Entry, Hole> {
-        let entry = authentic(self.place, trust, slot.sequence, slot.bytes)?;
-        let (number, before) = (entry.head.trust, self.trust);
-        if number < before {
-            return Err(Hole::OldTrustList { trust: number, before });
-        }
-        Ok(entry)
+    fn check_trust_number(&self, entry: Entry) -> Result<Entry, Hole> {
+        let (trust, before) = (entry.head.trust, self.trust);
+        if trust < before { Err(Hole::OldTrustList { trust, before }) } else { Ok(entry) }
     }
 
     /// What being linked means for the state, whatever the entry does.
-    fn chain(&mut self, entry: &Entry, slot: Slot<'_>) {
-        let (head, at) = (&entry.head, slot.sequence);
+    fn chain(&mut self, entry: &Entry, stored: Timestamp) {
+        let (head, at) = (&entry.head, entry.head.sequence);
         if head.previous != self.head.map(|head| head.hash) {
             self.breaks.push(at);
             self.report(at, Problem::Break { at });
         }
-        let (claimed, stored) = (head.claimed, slot.stored);
+        let claimed = head.claimed;
         if claimed.duration_since(stored).unsigned_abs() > CLOCK_DIFFERENCE_MAX {
             self.report(at, Problem::Clock { at, claimed, stored });
         }
