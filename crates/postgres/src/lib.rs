@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod connection;
 pub mod control;
 pub mod error;
+pub mod incarnation;
 mod little_endian;
 pub mod lsn;
 pub mod page;

@@ -39,8 +39,10 @@ const EMPTIED: [&str; 8] = [
 ];
 
 /// Files at the top of the data directory that are left out. `backup_label` and `tablespace_map`
-/// there are leftovers: this backup's come from the server at its end.
-const LEFT_OUT: [&str; 9] = [
+/// there are leftovers: this backup's come from the server at its end. Without the marker a restored
+/// cluster cannot write into its parent's history.
+const LEFT_OUT: [&str; 10] = [
+    crate::incarnation::MARKER_NAME,
     "postmaster.pid",
     "postmaster.opts",
     "current_logfiles.tmp",
@@ -357,6 +359,7 @@ mod tests {
         let (paths, remarks) = kept(&[
             "data/PG_VERSION",
             "data/postmaster.pid",
+            "data/soter.incarnation",
             "data/backup_label",
             "data/base/1/1259",
             "data/base/1/1259_fsm",

@@ -1,0 +1,175 @@
+//! The marker that says which life of a cluster a data directory is.
+//!
+//! A restored cluster has the same system identifier as its parent; were it to write WAL into its
+//! parent's history, both would be lost. So a data directory carries a marker with the incarnation
+//! its WAL belongs to, backups leave the marker out, and nothing is written to a vault for a
+//! directory whose marker is missing or names another incarnation than the log does.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use soter_vault::ids::{IncarnationId, StoreId};
+use soter_world::{Disk, durable};
+
+use crate::cluster::SystemIdentifier;
+
+/// The marker's name in the data directory.
+pub const MARKER_NAME: &str = "soter.incarnation";
+
+/// A marker is one line; a longer file is something else.
+const MARKER_LENGTH_MAX: usize = 4096;
+
+/// What a marker says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marker {
+    /// The store.
+    pub store: StoreId,
+    /// The life of the cluster.
+    pub incarnation: IncarnationId,
+    /// The cluster's system identifier, which clones share.
+    pub system_identifier: SystemIdentifier,
+}
+
+/// Why a data directory may not write into a store's history.
+#[derive(Debug, thiserror::Error)]
+pub enum MarkerError {
+    /// The file cannot be read or written.
+    #[error("cannot use the marker {path}")]
+    File {
+        /// Where it is.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is not a marker.
+    #[error("{path} is not an incarnation's marker")]
+    Malformed {
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// The store's history was begun by another data directory: this one was restored or cloned.
+    #[error("this data directory has no marker, but the store has a history already")]
+    Missing,
+    /// The marker is of another store, another life, or another cluster.
+    #[error("this data directory belongs to another history: its {0} differs")]
+    Other(&'static str),
+}
+
+impl MarkerError {
+    /// What to do.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::File { .. } => "run as the server's user",
+            Self::Malformed { .. } => {
+                "if you did not write it, restore it from another copy or adopt the directory anew"
+            }
+            Self::Missing | Self::Other(_) => {
+                "a restored or cloned cluster gets a history of its own: \
+                 soter adopt STORE --data-dir DIR"
+            }
+        }
+    }
+}
+
+impl Marker {
+    /// Reads the marker of a data directory; `None` when it has none.
+    ///
+    /// # Errors
+    /// See [`MarkerError`].
+    pub fn read(disk: &dyn Disk, data_directory: &Path) -> Result<Option<Self>, MarkerError> {
+        let path = data_directory.join(MARKER_NAME);
+        let bytes = match durable::read(disk, &path, MARKER_LENGTH_MAX) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(MarkerError::File { path, source }),
+        };
+        let marker = serde_json::from_slice(&bytes).map_err(|_| MarkerError::Malformed { path })?;
+        Ok(Some(marker))
+    }
+
+    /// Writes the marker durably, replacing an older one, with the data directory's owner.
+    ///
+    /// # Errors
+    /// See [`MarkerError`].
+    pub fn write(&self, disk: &dyn Disk, data_directory: &Path) -> Result<(), MarkerError> {
+        let path = data_directory.join(MARKER_NAME);
+        let text = serde_json::to_string(self).expect("ids and a number can be written") + "\n";
+        let write = || {
+            durable::write_durable(disk, &path, text.as_bytes())?;
+            let owner = disk.metadata(data_directory)?.owner;
+            if disk.metadata(&path)?.owner == owner { Ok(()) } else { disk.set_owner(&path, owner) }
+        };
+        write().map_err(|source| MarkerError::File { path: path.clone(), source })
+    }
+
+    /// Decides whether the directory with this marker may continue the history that `expected`
+    /// describes.
+    ///
+    /// # Errors
+    /// [`MarkerError::Missing`], [`MarkerError::Other`].
+    pub fn check(found: Option<Self>, expected: &Self) -> Result<(), MarkerError> {
+        let found = found.ok_or(MarkerError::Missing)?;
+        if found.store != expected.store {
+            return Err(MarkerError::Other("store"));
+        }
+        if found.system_identifier != expected.system_identifier {
+            return Err(MarkerError::Other("system identifier"));
+        }
+        if found.incarnation != expected.incarnation {
+            return Err(MarkerError::Other("incarnation"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use soter_world::OsDisk;
+
+    use super::*;
+
+    fn marker() -> Marker {
+        Marker {
+            store: StoreId([1; 8]),
+            incarnation: IncarnationId([2; 8]),
+            system_identifier: SystemIdentifier(7_300_000_000_000_000_003),
+        }
+    }
+
+    #[test]
+    fn a_marker_is_read_back_as_it_was_written() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(Marker::read(&OsDisk, directory.path()).unwrap(), None);
+        marker().write(&OsDisk, directory.path()).unwrap();
+        assert_eq!(Marker::read(&OsDisk, directory.path()).unwrap(), Some(marker()));
+        let newer = Marker { incarnation: IncarnationId([3; 8]), ..marker() };
+        newer.write(&OsDisk, directory.path()).unwrap();
+        assert_eq!(Marker::read(&OsDisk, directory.path()).unwrap(), Some(newer));
+    }
+
+    #[test]
+    fn a_damaged_marker_is_not_overlooked() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::File::create(directory.path().join(MARKER_NAME)).unwrap();
+        let outcome = Marker::read(&OsDisk, directory.path());
+        assert!(matches!(outcome, Err(MarkerError::Malformed { .. })));
+    }
+
+    #[test]
+    fn only_the_same_life_of_the_same_cluster_may_continue() {
+        let says = |found: Option<Marker>| match Marker::check(found, &marker()) {
+            Ok(()) => "yes".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(says(Some(marker())), "yes");
+        assert!(says(None).contains("no marker"));
+        let other = Marker { incarnation: IncarnationId([9; 8]), ..marker() };
+        assert!(says(Some(other)).contains("incarnation"));
+        let other = Marker { system_identifier: SystemIdentifier(1), ..marker() };
+        assert!(says(Some(other)).contains("system identifier"));
+        let other = Marker { store: StoreId([9; 8]), ..marker() };
+        assert!(says(Some(other)).contains("store"));
+    }
+}
