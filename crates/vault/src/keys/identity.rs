@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use age::DecryptError;
 use age::secrecy::ExposeSecret;
+use aws_lc_rs::agreement::{PrivateKey, UnparsedPublicKey, X25519, agree};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use soter_world::Secret;
@@ -140,6 +141,34 @@ pub(crate) enum NotOpened {
     Damaged,
 }
 
+/// Whether the point that a recipient's text encodes is of low order: a shared secret with it is
+/// zero, whoever computes it. No key generator makes such a one, and age panics when it wraps to it.
+fn is_weak(text: &str) -> bool {
+    let mine = PrivateKey::from_private_key(&X25519, &[1; 32]).expect("any 32 bytes are a key");
+    let theirs = UnparsedPublicKey::new(&X25519, bech32_bytes(text));
+    agree(&mine, theirs, (), |_| Ok(())).is_err()
+}
+
+/// The bytes in a Bech32 text whose checksum is known to be right.
+fn bech32_bytes(text: &str) -> Vec<u8> {
+    const ALPHABET: &[u8; 32] = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l";
+    const CHECKSUM_LENGTH: usize = 6;
+    let data = text.rsplit_once('1').map_or("", |(_, data)| data).to_ascii_lowercase();
+    let digits = data.len().saturating_sub(CHECKSUM_LENGTH);
+    let (mut bytes, mut bits, mut count) = (Vec::new(), 0_u32, 0_u32);
+    for letter in data.bytes().take(digits) {
+        let digit = ALPHABET.iter().position(|known| *known == letter).unwrap_or(0);
+        bits = bits << 5 | u32::try_from(digit).unwrap_or(0);
+        count += 5;
+        if count >= 8 {
+            count -= 8;
+            bytes.push(u8::try_from(bits >> count).unwrap_or(0));
+            bits &= (1 << count) - 1;
+        }
+    }
+    bytes
+}
+
 impl fmt::Display for Recipient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
@@ -162,8 +191,13 @@ impl FromStr for Recipient {
     type Err = ParseAgeKeyError;
 
     fn from_str(text: &str) -> Result<Self, ParseAgeKeyError> {
-        let expected = "an age X25519 recipient (age1…)";
-        text.parse().map(Self).map_err(|reason| ParseAgeKeyError { expected, reason })
+        let wrong =
+            |reason| ParseAgeKeyError { expected: "an age X25519 recipient (age1…)", reason };
+        let recipient = text.parse().map_err(wrong)?;
+        if is_weak(text) {
+            return Err(wrong("everybody could open what is wrapped to it"));
+        }
+        Ok(Self(recipient))
     }
 }
 
@@ -234,6 +268,51 @@ mod tests {
         assert_eq!(again.recipient(), identity.recipient());
         assert_eq!(identity.recipient().to_string().parse(), Ok(identity.recipient()));
         assert_eq!(format!("{identity:?}"), "Identity(****)");
+    }
+
+    /// The text of a recipient with these bytes.
+    fn bech32(bytes: &[u8; 32]) -> String {
+        const ALPHABET: &[u8; 32] = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l";
+        let bits: Vec<u8> =
+            bytes.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect();
+        let digit =
+            |group: &[u8]| group.iter().fold(0, |digit, bit| digit << 1 | bit) << (5 - group.len());
+        let data: Vec<u8> = bits.chunks(5).map(digit).collect();
+        let polymod = |values: &[u8]| {
+            values.iter().fold(1_u32, |sum, value| {
+                let generator = [0x3b6a_57b2, 0x2650_8e6d, 0x1ea1_19fa, 0x3d42_33dd, 0x2a14_62b3];
+                let next = (sum & 0x01ff_ffff) << 5 ^ u32::from(*value);
+                (0..5)
+                    .filter(|bit| sum >> 25 >> bit & 1 == 1)
+                    .fold(next, |n, bit| n ^ generator[bit])
+            })
+        };
+        let prefix = [3, 3, 3, 0, 1, 7, 5];
+        let sum = polymod(&[&prefix[..], &data, &[0; 6]].concat()) ^ 1;
+        let checksum = (0..6).map(|index| u8::try_from(sum >> (5 * (5 - index)) & 31).unwrap());
+        let digits = data.iter().copied().chain(checksum);
+        format!(
+            "age1{}",
+            digits.map(|digit| char::from(ALPHABET[usize::from(digit)])).collect::<String>()
+        )
+    }
+
+    #[test]
+    fn a_recipient_that_everybody_could_open_is_refused() {
+        let good = Identity::generate().recipient().to_string();
+        let bytes = <[u8; 32]>::try_from(bech32_bytes(&good)).unwrap();
+        assert_eq!(bech32(&bytes), good);
+        let mut one = [0; 32];
+        one[0] = 1;
+        let order_8: [u8; 32] =
+            hex::decode("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800")
+                .unwrap()
+                .try_into()
+                .unwrap();
+        for weak in [[0; 32], one, order_8] {
+            let error = bech32(&weak).parse::<Recipient>().unwrap_err();
+            assert_eq!(error.reason, "everybody could open what is wrapped to it");
+        }
     }
 
     proptest! {
