@@ -191,7 +191,9 @@ fn real_pg_control_is_read_running_and_stopped() {
 /// A base backup with its WAL in `pg_wal` and a guarded `pg_control`.
 fn guarded_backup(source: &TestCluster, target: &Path) {
     let program = source.server_program("pg_basebackup").arg("-h").arg(source.directory());
-    let program = program.args(["-U", "postgres", "-X", "stream", "-c", "fast", "-D"]).arg(target);
+    let program = program
+        .args(["-U", "postgres", "-X", "stream", "-c", "fast", "--no-sync", "-D"])
+        .arg(target);
     program.run(Duration::from_secs(60)).unwrap().checked().unwrap();
     let mut file = read(target);
     require_backup_label(&mut file).unwrap();
