@@ -1,0 +1,207 @@
+//! The configuration of a restored cluster: what must not be taken over from the original.
+//!
+//! A restored cluster that still archives writes into its parent's history; one that still waits
+//! for a synchronous standby hangs at its first write; leftovers of an earlier recovery stop it.
+//! Such settings are put behind a `#` with the reason, never dropped silently, and ours come last
+//! in `postgresql.auto.conf`, which overrides everything else.
+
+use std::path::{Path, PathBuf};
+
+/// Begins each line that was put out of force.
+const REMARK: &str = "# soter restore: ";
+
+/// Settings that must not be taken over, wherever they are written, and why.
+const UNSAFE: [(&str, &str); 14] = [
+    ("restore_command", "belongs to an earlier recovery"),
+    ("recovery_end_command", "belongs to an earlier recovery"),
+    ("archive_cleanup_command", "belongs to an earlier recovery"),
+    ("primary_conninfo", "belongs to the original's role"),
+    ("primary_slot_name", "belongs to the original's role"),
+    ("promote_trigger_file", "belongs to the original's role"),
+    ("archive_mode", "would write into the original's history"),
+    ("archive_command", "would write into the original's history"),
+    ("archive_library", "would write into the original's history"),
+    ("synchronous_standby_names", "would make the first commit wait for ever"),
+    ("data_directory", "is the original's"),
+    ("external_pid_file", "is the original's"),
+    ("hba_file", "is the original's; the one beside this file is used"),
+    ("ident_file", "is the original's; the one beside this file is used"),
+];
+
+/// A line of a configuration file that sets something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// The name in lower case.
+    pub name: String,
+    /// The value without quotes.
+    pub value: String,
+}
+
+/// Reads one line of a configuration file; `None` for blank lines, comments and nonsense.
+pub fn parse_line(line: &str) -> Option<Setting> {
+    let line = line.trim_start();
+    let end = line.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-')));
+    let (name, rest) = line.split_at(end.unwrap_or(line.len()));
+    if name.is_empty() {
+        return None;
+    }
+    let rest = rest.trim_start();
+    let rest = rest.strip_prefix('=').unwrap_or(rest).trim_start();
+    Some(Setting { name: name.to_ascii_lowercase(), value: parse_value(rest) })
+}
+
+fn parse_value(text: &str) -> String {
+    let Some(quoted) = text.strip_prefix('\'') else {
+        let end = text.find(|c: char| c.is_whitespace() || c == '#').unwrap_or(text.len());
+        return text.split_at(end).0.to_owned();
+    };
+    let mut value = String::new();
+    let mut characters = quoted.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            // A quote is written twice, or behind a backslash.
+            '\'' if characters.peek() == Some(&'\'') => {
+                characters.next();
+                value.push('\'');
+            }
+            '\'' => break,
+            '\\' => value.extend(characters.next()),
+            other => value.push(other),
+        }
+    }
+    value
+}
+
+/// Quotes a value for a configuration file.
+pub fn quote(value: &str) -> String {
+    format!("'{}'", value.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+/// Puts out of force what a restored cluster must not have. Returns the new text and the names of
+/// the settings concerned.
+pub fn disarm(text: &str) -> (String, Vec<String>) {
+    let mut lines = Vec::new();
+    let mut disarmed = Vec::new();
+    for line in text.lines() {
+        match parse_line(line).and_then(|setting| Some((why_not(&setting)?, setting))) {
+            Some((why, setting)) => {
+                disarmed.push(setting.name);
+                lines.push(format!("{REMARK}{why}: {line}"));
+            }
+            None => lines.push(line.to_owned()),
+        }
+    }
+    lines.push(String::new());
+    (lines.join("\n"), disarmed)
+}
+
+fn why_not(setting: &Setting) -> Option<&'static str> {
+    let Setting { name, value } = setting;
+    if name.starts_with("recovery_target") {
+        return Some("belongs to an earlier recovery");
+    }
+    if matches!(name.as_str(), "include" | "include_dir" | "include_if_exists")
+        && Path::new(value).is_absolute()
+    {
+        return Some("is the original's; its files are beside this one if they were in use");
+    }
+    UNSAFE.iter().find(|(known, _)| known == name).map(|(_, why)| *why)
+}
+
+/// `postgresql.auto.conf` of a restored cluster: what was there, disarmed, and ours behind it.
+pub fn auto_conf(original: &str, ours: &[(&str, String)]) -> String {
+    let (mut text, _) = disarm(original);
+    text.push_str("# Set by soter restore. `soter adopt` lets the cluster archive again.\n");
+    for (name, value) in ours {
+        text.push_str(&format!("{name} = {}\n", quote(value)));
+    }
+    text
+}
+
+/// Where a configuration file from outside the data directory goes in the restored one: beside
+/// `postgresql.conf`, as it was beside the original's. `main` is the original's main file. `None`
+/// for files from elsewhere: they are restored as `soter.configuration/<their path>` for a person.
+pub fn place_of(main: &Path, file: &Path) -> Option<PathBuf> {
+    let inside = file.strip_prefix(main.parent()?).ok()?;
+    let is_main = file == main;
+    Some(if is_main { PathBuf::from("postgresql.conf") } else { inside.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read_as_the_server_reads_them() {
+        let check = |line: &str, expected: Option<(&str, &str)>| {
+            let found = parse_line(line);
+            let found = found.as_ref().map(|s| (s.name.as_str(), s.value.as_str()));
+            assert_eq!(found, expected, "{line}");
+        };
+        check("port = 5432 # the port", Some(("port", "5432")));
+        check(
+            "  Archive_Command='cp %p ''/a b''/%f'",
+            Some(("archive_command", "cp %p '/a b'/%f")),
+        );
+        check("work_mem 64MB", Some(("work_mem", "64MB")));
+        check("a.b='it\\'s'", Some(("a.b", "it's")));
+        check("fsync", Some(("fsync", "")));
+        check("# port = 1", None);
+        check("", None);
+        check("= 5", None);
+    }
+
+    #[test]
+    fn what_would_harm_is_disarmed_and_said() {
+        let original = "port = 5432\n\
+                        ARCHIVE_MODE = on\n\
+                        synchronous_standby_names = 'soter'\n\
+                        recovery_target_time = '2026-01-01'\n\
+                        include '/etc/postgresql/extra.conf'\n\
+                        include_dir = 'conf.d'\n\
+                        #archive_command = 'x'\n";
+        let (text, disarmed) = disarm(original);
+        assert_eq!(
+            disarmed,
+            ["archive_mode", "synchronous_standby_names", "recovery_target_time", "include"]
+        );
+        let in_force: Vec<String> =
+            text.lines().filter_map(parse_line).map(|setting| setting.name).collect();
+        assert_eq!(in_force, ["port", "include_dir"]);
+        assert!(text.contains(
+            "# soter restore: would write into the original's history: ARCHIVE_MODE = on"
+        ));
+    }
+
+    #[test]
+    fn ours_come_last() {
+        let text =
+            auto_conf("restore_command = 'old'\nport = 1\n", &[("archive_mode", "off".into())]);
+        let settings: Vec<Setting> = text.lines().filter_map(parse_line).collect();
+        assert_eq!(settings.len(), 2);
+        assert_eq!(settings[1], Setting { name: "archive_mode".into(), value: "off".into() });
+    }
+
+    #[test]
+    fn quoting_is_undone_by_reading() {
+        for value in ["", "plain", "it's", "back\\slash", "a 'b' \\ c"] {
+            let line = format!("x = {}", quote(value));
+            assert_eq!(parse_line(&line).map(|s| s.value), Some(value.to_owned()), "{line}");
+        }
+    }
+
+    #[test]
+    fn configuration_from_outside_goes_beside_the_main_file() {
+        let place = |file: &str| {
+            let main = Path::new("/etc/postgresql/15/main/pg15.conf");
+            place_of(main, Path::new(file)).map(|path| path.display().to_string())
+        };
+        assert_eq!(place("/etc/postgresql/15/main/pg15.conf").as_deref(), Some("postgresql.conf"));
+        assert_eq!(place("/etc/postgresql/15/main/pg_hba.conf").as_deref(), Some("pg_hba.conf"));
+        assert_eq!(
+            place("/etc/postgresql/15/main/conf.d/a.conf").as_deref(),
+            Some("conf.d/a.conf")
+        );
+        assert_eq!(place("/etc/other/a.conf"), None);
+    }
+}
