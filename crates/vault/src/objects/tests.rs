@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use soter_world::disk::{Disk, FileKind, OsDisk};
-use soter_world::sim::{SimClock, SimDisk};
+use soter_world::sim::{SimClock, SimDisk, seeds};
 use soter_world::{Clock, SystemClock};
 
 use super::conformance::check_store;
@@ -16,12 +16,8 @@ use super::*;
 
 const ROOT: &str = "/srv/vault";
 
-/// How many seeds a random test tries; `SOTER_SEEDS` asks for another number.
-#[expect(clippy::disallowed_methods, reason = "the number of seeds is asked for from outside")]
-fn seeds() -> std::ops::Range<u64> {
-    let count = std::env::var("SOTER_SEEDS").ok().and_then(|count| count.parse().ok());
-    0..count.unwrap_or(30)
-}
+/// How many seeds a test tries.
+const SEEDS: u64 = 30;
 
 fn on_sim(disk: &SimDisk) -> DirectoryStore {
     DirectoryStore::create(Arc::new(disk.clone()), Path::new(ROOT)).unwrap()
@@ -100,7 +96,7 @@ fn check_answers(store: &DirectoryStore, answers: &Answers, place: &str) {
 
 /// Calls `check` with a disk that dies in each operation of `write_some` in turn, and the answers.
 fn crash_everywhere(forbid_links: bool, check: impl Fn(&SimDisk, &Answers, &str)) {
-    for seed in seeds() {
+    for seed in seeds(SEEDS) {
         for operation in 0.. {
             let disk = SimDisk::new(seed);
             if forbid_links {
@@ -281,7 +277,7 @@ fn a_vault_whose_disk_was_unmounted_is_not_written_beside_it() {
 
 #[test]
 fn one_writer_gets_each_name_although_the_store_is_rough() {
-    for seed in seeds() {
+    for seed in seeds(SEEDS) {
         let store = Arc::new(Faulty::new(in_memory(), Faults::ROUGH, seed));
         let clock = SimClock::new();
         let (mut mine, mut yours) = (0, 0);

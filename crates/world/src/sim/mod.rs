@@ -9,8 +9,10 @@ mod clock;
 mod content;
 mod disk;
 mod random;
+mod seeds;
 mod tree;
 
 pub use clock::SimClock;
 pub use disk::SimDisk;
 pub use random::SeededRandom;
+pub use seeds::{SEEDS_LOG_VARIABLE, SEEDS_VARIABLE, seeds};

@@ -1,12 +1,9 @@
 use super::*;
 use crate::durable;
+use crate::sim::seeds;
 
-/// How many seeds a random test tries; `SOTER_SEEDS` asks for another number.
-#[expect(clippy::disallowed_methods, reason = "the number of seeds is asked for from outside")]
-fn seeds() -> std::ops::Range<u64> {
-    let count = std::env::var("SOTER_SEEDS").ok().and_then(|count| count.parse().ok());
-    0..count.unwrap_or(100)
-}
+/// How many seeds a test tries.
+const SEEDS: u64 = 100;
 
 fn contents(disk: &SimDisk, path: &str) -> Vec<u8> {
     durable::read(disk, Path::new(path), 1 << 20).unwrap()
@@ -21,7 +18,7 @@ fn a_durable_write_is_old_or_new_after_a_crash_at_any_operation() {
     let path = Path::new("/a/b/state");
     let (old, new) = (vec![1; 3000], vec![2; 4000]);
     let mut outcomes = BTreeSet::new();
-    for seed in seeds() {
+    for seed in seeds(SEEDS) {
         for operation in 0..100 {
             let disk = SimDisk::new(seed);
             durable::create_dir_all_durable(&disk, Path::new("/a/b")).unwrap();
@@ -60,7 +57,7 @@ fn a_writer_that_forgets_a_sync_is_caught() {
     };
     let writers: [&dyn Fn(&SimDisk); 2] = [&rename_unsynced, &directory_unsynced];
     for writer in writers {
-        let caught = seeds().any(|seed| {
+        let caught = seeds(SEEDS).any(|seed| {
             let disk = SimDisk::new(seed);
             durable::write_durable(&disk, Path::new("/state"), &[1; 2000]).unwrap();
             writer(&disk);
@@ -73,7 +70,7 @@ fn a_writer_that_forgets_a_sync_is_caught() {
 
 #[test]
 fn a_directory_that_was_not_synced_into_its_parent_can_take_its_files_along() {
-    let lost = seeds().any(|seed| {
+    let lost = seeds(SEEDS).any(|seed| {
         let disk = SimDisk::new(seed);
         disk.create_dir(Path::new("/new")).unwrap();
         durable::write_durable(&disk, Path::new("/new/file"), b"x").unwrap();
@@ -81,7 +78,7 @@ fn a_directory_that_was_not_synced_into_its_parent_can_take_its_files_along() {
         disk.metadata(Path::new("/new/file")).is_err()
     });
     assert!(lost);
-    for seed in seeds() {
+    for seed in seeds(SEEDS) {
         let disk = SimDisk::new(seed);
         durable::create_dir_all_durable(&disk, Path::new("/new/deep")).unwrap();
         durable::write_durable(&disk, Path::new("/new/deep/file"), b"x").unwrap();
@@ -92,7 +89,7 @@ fn a_directory_that_was_not_synced_into_its_parent_can_take_its_files_along() {
 
 #[test]
 fn a_rename_arrives_whole_or_not_at_all() {
-    for seed in seeds() {
+    for seed in seeds(SEEDS) {
         let disk = SimDisk::new(seed);
         disk.create_dir(Path::new("/a")).unwrap();
         disk.create_dir(Path::new("/b")).unwrap();
@@ -107,7 +104,7 @@ fn a_rename_arrives_whole_or_not_at_all() {
 
 #[test]
 fn syncing_one_directory_keeps_the_order_of_changes_in_the_others() {
-    for seed in seeds() {
+    for seed in seeds(SEEDS) {
         let disk = SimDisk::new(seed);
         disk.create_dir(Path::new("/a")).unwrap();
         disk.create_dir(Path::new("/b")).unwrap();
@@ -184,7 +181,7 @@ fn a_repeated_link_says_that_it_exists() {
 /// Random operations on both disks must give the same answers, or the simulation proves nothing.
 #[test]
 fn it_answers_as_the_real_file_system_does() {
-    for seed in seeds() {
+    for seed in seeds(SEEDS) {
         let root = tempfile::tempdir().unwrap();
         let sim = SimDisk::new(seed);
         durable::create_dir_all_durable(&sim, root.path()).unwrap();

@@ -1,0 +1,7 @@
+//! Tests of the whole: what no crate can see from inside.
+
+// `cfg(test)` says to clippy that helpers may unwrap, as tests may.
+#[cfg(test)]
+mod licences;
+#[cfg(test)]
+mod tidy;
