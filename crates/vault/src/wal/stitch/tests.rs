@@ -107,7 +107,7 @@ fn sessions(seed: u64) -> Vec<Part> {
                 bytes.truncate(random.index(bytes.len() + 1));
             }
             if !random.chance(8) {
-                let object = format!("{session}-{from}");
+                let object = format!("{session}-{from}-{}", parts.len());
                 parts.push(Part { from: u32::try_from(from).unwrap(), bytes, object });
             }
             from = if random.chance(10) { to.saturating_sub(random.index(30)) } else { to };
