@@ -10,6 +10,7 @@ pub mod header;
 pub mod ids;
 pub mod keys;
 pub mod log;
+pub mod map;
 pub mod names;
 pub mod objects;
 pub mod pack;
