@@ -12,6 +12,8 @@ mod entry;
 mod error;
 mod event;
 mod packs;
+#[cfg(test)]
+pub(crate) mod sample;
 mod session;
 pub mod validate;
 

@@ -333,3 +333,6 @@ fn absent_as_none(read: Result<Vec<u8>, ObjectError>) -> Result<Option<Vec<u8>>,
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -472,3 +472,6 @@ impl Imported {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
