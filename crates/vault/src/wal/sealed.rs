@@ -19,7 +19,8 @@ use crate::frame::{
     Compression, FrameLengths, FrameReader, FrameType, FrameWriter, Packed, RAW_LENGTH_MAX, measure,
 };
 use crate::ids::{ContentId, Digest, Salt};
-use crate::keys::{KeyError, ReaderKeys, StoreKeys, wrap};
+use crate::keys::{KeyError, ReaderKeys, StoreKeys, Trust, wrap};
+use crate::pack::OBJECT_LENGTH_MAX;
 
 /// Where a file's bytes come from.
 pub trait WalSource: Send {
@@ -78,6 +79,14 @@ pub enum SealError {
         found: u64,
         /// The segment size, or the most a file may have.
         expected: u64,
+    },
+    /// The file does not compress into one object; segments of 64 MiB and more may not.
+    #[error("the file makes an object of {found} bytes; no object is longer than {max}")]
+    ObjectLength {
+        /// Length of the object in bytes.
+        found: usize,
+        /// The longest there is.
+        max: usize,
     },
 }
 
@@ -159,6 +168,9 @@ impl<'a> Sealer<'a> {
         }
         let content = ContentIdKey::finish(&intake.hasher);
         let mut bytes = output.object;
+        if bytes.len() > OBJECT_LENGTH_MAX {
+            return Err(SealError::ObjectLength { found: bytes.len(), max: OBJECT_LENGTH_MAX });
+        }
         let fields = HeadFields {
             length: intake.length,
             frames_length: (bytes.len() - start.head_length()) as u64,
@@ -169,6 +181,26 @@ impl<'a> Sealer<'a> {
         let head = start.finish(file, self.keys, &fields);
         bytes[..head.len()].copy_from_slice(&head);
         Ok(SealedFile { file: file.clone(), content, length: intake.length, bytes })
+    }
+
+    /// The content id of a file that need not be sealed, because an object of its name exists.
+    ///
+    /// # Errors
+    /// [`SealError::Read`]; [`SealError::Length`] when it is longer than any file.
+    pub fn content_of(&self, source: &mut dyn WalSource) -> Result<ContentId, SealError> {
+        let (mut hasher, mut raw) = (self.keys.content_ids.hasher(), vec![0; RAW_LENGTH_MAX]);
+        let mut found = 0;
+        loop {
+            let length = fill(source, &mut raw).map_err(SealError::Read)?;
+            found += length as u64;
+            if length == 0 {
+                return Ok(ContentIdKey::finish(&hasher));
+            }
+            if found > PLAINTEXT_LENGTH_MAX {
+                return Err(SealError::Length { found, expected: PLAINTEXT_LENGTH_MAX });
+            }
+            hasher.update(&raw[..length]);
+        }
     }
 
     fn work(&self, line: &Line<'_>) {
@@ -271,6 +303,18 @@ fn fill(source: &mut dyn WalSource, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(length)
 }
 
+/// Checks a whole object without any key to its contents: that an agent of the store signed it for
+/// this file, and that it is what was signed.
+///
+/// # Errors
+/// See [`Fault`].
+pub fn check(file: &ArchiveFile, trust: &Trust, object: &[u8]) -> Result<Head, Fault> {
+    let head = Head::parse(object)?;
+    head.check(file, trust)?;
+    check_frames(&head, object)?;
+    Ok(head)
+}
+
 /// Opens the whole object of a file whose head was checked, with `workers` threads.
 ///
 /// # Errors
@@ -315,7 +359,7 @@ pub fn open(
 }
 
 /// The frames of an object, if they are those that its head was signed for.
-pub(crate) fn check_frames<'a>(head: &Head, object: &'a [u8]) -> Result<&'a [u8], Fault> {
+fn check_frames<'a>(head: &Head, object: &'a [u8]) -> Result<&'a [u8], Fault> {
     let (found, expected) = (object.len() as u64, head.object_length());
     let frames = object.get(head.head_length()..).unwrap_or(&[]);
     if found != expected {
