@@ -167,6 +167,9 @@ impl RelationChanges {
         if let Some(words) = self.leaves.get_mut(&leaf) {
             words[word] &= bit - 1;
             words[word + 1..].fill(0);
+            if *words == [0; LEAF_WORDS] {
+                self.leaves.remove(&leaf);
+            }
         }
         leaves_before - self.leaves.len()
     }

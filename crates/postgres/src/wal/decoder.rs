@@ -437,7 +437,9 @@ impl WalDecoder {
             return Err(WalProblem::Magic { found, expected });
         }
         let says_rest = header.continues() == (header.continuation_bytes > 0);
-        if !header.has_only_known_flags() || header.is_long() != is_first || !says_rest {
+        let says_both = header.continues() && header.overwrites();
+        let is_known = header.has_only_known_flags() && header.is_long() == is_first;
+        if !is_known || !says_rest || says_both {
             return Err(WalProblem::Flags { flags: header.flags });
         }
         if header.address != address {
