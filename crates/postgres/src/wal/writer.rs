@@ -192,9 +192,9 @@ pub(super) fn commit_data(micros: i64, subtransactions: u32, removed: &[Relation
     data
 }
 
-/// How often a property is tried. With `SOTER_SEEDS` many more.
+/// How often a property is tried; `PROPTEST_CASES` says otherwise.
 pub(super) fn cases() -> ProptestConfig {
     #[expect(clippy::disallowed_methods, reason = "tests have no other way to be told")]
-    let seeds = std::env::var("SOTER_SEEDS");
-    ProptestConfig::with_cases(seeds.ok().and_then(|text| text.parse().ok()).unwrap_or(64))
+    let cases = std::env::var("PROPTEST_CASES");
+    ProptestConfig::with_cases(cases.ok().and_then(|text| text.parse().ok()).unwrap_or(64))
 }

@@ -89,7 +89,7 @@ fn another_agent_takes_over_on_purpose_only() {
 
 #[test]
 fn an_entry_is_written_once_however_often_answers_are_lost() {
-    for seed in 0..20 {
+    for seed in soter_world::sim::seeds(20) {
         let mut bench = Bench::new(4);
         let faulty = Arc::new(Faulty::new(Arc::clone(&bench.vault.objects), Faults::ROUGH, seed));
         bench.vault.objects = faulty;

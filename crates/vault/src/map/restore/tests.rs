@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU32;
 
-use soter_world::sim::{SeededRandom, SimClock};
+use soter_world::sim::{SeededRandom, SimClock, seeds};
 
 use super::*;
 use crate::frame::FrameRange;
@@ -427,7 +427,7 @@ impl SinkFile for Flat {
 
 #[test]
 fn pages_are_laid_over_their_blocks() {
-    for seed in 0..20 {
+    for seed in seeds(20) {
         println!("seed {seed}");
         let random = SeededRandom::new(seed);
         let hand = HandMade::new(seed);

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use soter_world::sim::{SeededRandom, SimDisk};
+use soter_world::sim::{SeededRandom, SimDisk, seeds};
 
 use super::*;
 use crate::map::entry::{Content, EntryKind, INLINE_LENGTH_MAX, LATE_LENGTH_MAX};
@@ -134,15 +134,9 @@ fn change(files: &mut Tree, random: &SeededRandom) {
     }
 }
 
-fn seeds() -> Range<u64> {
-    #[expect(clippy::disallowed_methods, reason = "a test may be made longer from outside")]
-    let count = std::env::var("SOTER_SEEDS").ok().and_then(|text| text.parse().ok());
-    0..count.unwrap_or(6)
-}
-
 #[test]
 fn increments_over_increments_stay_what_they_were() {
-    for seed in seeds() {
+    for seed in seeds(6) {
         println!("seed {seed}");
         let random = SeededRandom::new(seed);
         let vault = Vault::new(seed);
@@ -374,7 +368,7 @@ fn a_machine_that_loses_power_at_any_operation_loses_no_backup() {
 
 #[test]
 fn lost_answers_and_busy_stores_do_no_harm() {
-    for seed in seeds() {
+    for seed in seeds(6) {
         println!("seed {seed}");
         let clock = Arc::new(soter_world::sim::SimClock::new());
         let memory: Arc<dyn ObjectStore> = Arc::new(MemoryStore::new(clock));
