@@ -16,7 +16,9 @@ pub mod objects;
 pub mod pack;
 pub mod record;
 pub mod retention;
+pub mod sweep;
 pub mod vault;
+pub mod verify;
 pub mod wal;
 
 pub use vault::Vault;

@@ -6,7 +6,7 @@ use crate::ids::VaultId;
 use crate::keys::{PublicKey, Trust};
 use crate::log::catalogue::{AttestRow, BackupRow, Catalogue, HoldRow, Problem, SessionRow};
 use crate::log::entry::Entry;
-use crate::log::event::{Backup, Event, Open, Retire, Sweep};
+use crate::log::event::{Backup, Event, Open, Retire, Sweep, WalRange};
 use crate::log::packs::PackRows;
 use crate::log::validate::Imported;
 
@@ -128,7 +128,28 @@ impl Catalogue {
         self.described.remove(&sweep.packs);
         self.rows.forget(&sweep.packs);
         self.swept.add(&sweep.packs);
-        self.swept_wal.extend(sweep.wal);
-        self.swept_parts.extend(sweep.parts);
+        for range in sweep.wal {
+            merge(&mut self.swept_wal, range);
+        }
+        for range in sweep.parts {
+            merge(&mut self.swept_parts, range);
+        }
     }
+}
+
+/// Adds a range to others; those it overlaps or continues become one with it. A store sweeps daily
+/// for years, and every backup is compared with all ranges.
+fn merge(ranges: &mut Vec<WalRange>, mut new: WalRange) {
+    ranges.retain(|old| {
+        let joins = (old.incarnation, old.timeline, old.segment_bytes)
+            == (new.incarnation, new.timeline, new.segment_bytes)
+            && old.from <= new.to
+            && new.from <= old.to;
+        if joins {
+            new.from = new.from.min(old.from);
+            new.to = new.to.max(old.to);
+        }
+        !joins
+    });
+    ranges.push(new);
 }

@@ -85,6 +85,9 @@ pub enum LogError {
     /// There is no such backup.
     #[error("there is no backup {0}")]
     NoBackup(crate::ids::BackupId),
+    /// It was asked to stop.
+    #[error("stopped before it was done")]
+    Stopped,
     /// The log is broken, and nothing may be deleted until somebody has looked.
     #[error(
         "the log is broken before entry {at}: nothing is deleted until an operator accepts that"
@@ -115,7 +118,7 @@ impl LogError {
                 Void::Swept(_) | Void::Reference(_) => ErrorKind::Retry,
                 _ => ErrorKind::Failed,
             },
-            Self::OldKeys { .. } => ErrorKind::Retry,
+            Self::OldKeys { .. } | Self::Stopped => ErrorKind::Retry,
             Self::NoBackup(_) => ErrorKind::NotFound,
             Self::HeldByAnother { .. } | Self::Newer { .. } => ErrorKind::Input,
             Self::TailCut { .. } | Self::Entry { .. } | Self::Broken { .. } => ErrorKind::Damaged,

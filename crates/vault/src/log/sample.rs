@@ -7,6 +7,7 @@ use soter_world::Clock;
 use soter_world::sim::{SeededRandom, SimClock};
 
 use crate::crypto::SymmetricKey;
+use crate::frame::Compression;
 use crate::ids::{BackupId, Digest, IncarnationId, Salt, VaultId};
 use crate::keys::sample::Sample;
 use crate::keys::{Pins, Signer};
@@ -14,16 +15,18 @@ use crate::log::{
     Author, BackupDraft, Draft, Duty, Event, Incarnation, Log, LogError, LogHead, LogPlace,
     Opening, PackRows, PackSet, Retire, Session, TakeOver, WalRange,
 };
-use crate::names::{PackClass, VAULT_RECORD};
+use crate::names::{Name, PackClass, VAULT_RECORD};
 use crate::objects::{Created, MemoryStore, ObjectStore};
 use crate::pack::{PackId, PackPlace, PackRow};
 use crate::record::Record;
 use crate::vault::Vault;
+use crate::wal::{Archive, Sealer, Segment, SegmentSize, WalBytes, WalFacts, WalVault};
 
 /// The vault's id, which the sample's trust list names.
 pub(crate) const VAULT: VaultId = VaultId([1; 16]);
 
-pub(crate) const SEGMENT_BYTES: u32 = 16 << 20;
+/// The smallest there are, which are quick to seal.
+pub(crate) const SEGMENT_BYTES: u32 = 1 << 20;
 
 /// A store with one agent and one collector.
 pub(crate) struct Bench {
@@ -76,6 +79,13 @@ impl Bench {
         Session::open(self.log(), &self.keys.writer, opening(duty)).unwrap()
     }
 
+    /// Lets go of all sessions so far: another one adopts them and commits an empty backup, so that
+    /// the next has nothing of them to adopt.
+    pub(crate) fn move_on(&self) -> Session {
+        self.back_up(&self.open(Duty::Wal), 0, PackSet::default());
+        self.open(Duty::Wal)
+    }
+
     /// Stores a small object as a pack.
     pub(crate) fn store_pack(&self, session: &Session, class: PackClass) -> (PackId, PackRow) {
         let id = PackId { session: session.id(), number: session.next_pack_number(class) };
@@ -84,6 +94,50 @@ impl Bench {
         assert_eq!(self.vault.objects.create(&place.name(), &bytes).unwrap(), Created::New);
         let length = u32::try_from(bytes.len()).unwrap();
         (id, PackRow { salt: Salt([0; 16]), length, hash: Digest::of(&bytes) })
+    }
+
+    pub(crate) fn archive(&self) -> Archive {
+        let segment_size = SegmentSize::new(SEGMENT_BYTES).unwrap();
+        let incarnation = incarnation(1).id;
+        Archive { store: self.keys.writer.store, incarnation, segment_size }
+    }
+
+    /// Seals a segment of timeline 1 into the archive; returns its object's name.
+    pub(crate) fn push_wal(&self, number: u64) -> String {
+        let archive = self.archive();
+        let file = archive.segment_file(Segment { timeline: 1, number });
+        let (store, clock) = (&*self.vault.objects, &*self.vault.clock);
+        let wal = WalVault { store, clock, trust: &self.keys.trust, archive };
+        let compression = Compression::Zstd(1);
+        let sealer = Sealer::new(&self.keys.writer, &*self.vault.random, compression, 1);
+        let bytes = vec![u8::try_from(number % 251).unwrap(); SEGMENT_BYTES as usize];
+        let mut source = WalBytes { bytes: &bytes, facts: WalFacts::default() };
+        wal.push(&sealer, &file, &mut source).unwrap();
+        file.name()
+    }
+
+    /// Stores something under a part's name; returns the name.
+    pub(crate) fn put_part(&self, session: &Session, number: u64, from: u32) -> String {
+        let segment = Segment { timeline: 1, number };
+        let part = self.archive().live_part(segment, (from, from + 100), session.id());
+        let name = Name::Live(part).to_string();
+        assert_eq!(self.vault.objects.create(&name, b"part").unwrap(), Created::New);
+        name
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.memory.head(name).unwrap().is_some()
+    }
+
+    /// Commits a backup of one new pack that needs these segments.
+    pub(crate) fn back_up_with_wal(&self, session: &Session, first: u64, last: u64) -> BackupId {
+        let mut rows = PackRows::default();
+        let (id, row) = self.store_pack(session, PackClass::Map);
+        rows.insert(PackClass::Map, id, row);
+        let mut draft = draft(BackupId::random(&*self.vault.random), rows, PackSet::default());
+        draft.wal = Some(wal(first, last));
+        session.commit_backup(&draft).unwrap();
+        draft.id
     }
 
     /// Commits a backup of `packs` new data packs and what is `referenced`.

@@ -321,7 +321,7 @@ impl Catalogue {
     }
 
     fn judge_wal(&self, wal: &WalRange) -> Result<(), Void> {
-        if !wal.is_sound() {
+        if !wal.is_sound() || !wal.is_short() {
             return Err(Void::WalRange);
         }
         if self.swept_wal.iter().any(|swept| swept.touches(wal)) {
