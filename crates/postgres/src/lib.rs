@@ -13,6 +13,7 @@ pub mod page;
 pub mod relation;
 pub mod replication;
 pub mod restore;
+pub mod server;
 pub mod testing;
 pub mod timeline;
 pub mod wal;

@@ -145,6 +145,22 @@ impl TestCluster {
         Ok(cluster)
     }
 
+    /// A standby of this cluster, started, with its own copy of the data, streaming from it. It needs
+    /// this one's directory.
+    pub fn standby(&self) -> Result<Self, TestingError> {
+        let copy = self.root.join("standby");
+        let command = self
+            .server_program("pg_basebackup")
+            .args(["--no-sync", "--checkpoint=fast", "--write-recovery-conf", "--dbname"])
+            .arg(self.connection_string())
+            .arg("--pgdata")
+            .arg(&copy);
+        command.run(TIMEOUT)?.checked()?;
+        let mut standby = Self::over(&copy)?;
+        standby.start()?;
+        Ok(standby)
+    }
+
     fn in_new_directory(data: Option<PathBuf>) -> Result<Self, TestingError> {
         let binaries = Binaries::find()?;
         let owner = server_owner()?;

@@ -296,25 +296,10 @@ fn stream_while_stopping(
     })
 }
 
-/// A standby of a cluster, with its own copy of the data, streaming from it.
-fn standby_of(primary: &TestCluster) -> TestCluster {
-    let copy = primary.directory().join("standby");
-    let command = primary
-        .server_program("pg_basebackup")
-        .args(["--no-sync", "--checkpoint=fast", "--write-recovery-conf", "--dbname"])
-        .arg(primary.connection_string())
-        .arg("--pgdata")
-        .arg(&copy);
-    command.run(TIMEOUT).unwrap().checked().unwrap();
-    let mut standby = TestCluster::over(&copy).unwrap();
-    standby.start().unwrap();
-    standby
-}
-
 #[test]
 fn real_stream_follows_a_promotion() {
     let primary = started(&[]);
-    let standby = standby_of(&primary);
+    let standby = primary.standby().unwrap();
     let mut client = connect(&standby);
     let first = client.identify_system().unwrap();
     let position = first.flushed.start_of_segment(segment_size());
