@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use soter_vault::ids::{IncarnationId, StoreId};
-use soter_world::{Disk, durable};
+use soter_vault::log::{Catalogue, Incarnation};
+use soter_world::{Disk, Random, durable};
 
-use crate::cluster::SystemIdentifier;
+use crate::cluster::{MajorVersion, SystemIdentifier};
 
 /// The marker's name in the data directory.
 pub const MARKER_NAME: &str = "soter.incarnation";
@@ -122,6 +123,49 @@ impl Marker {
         }
         Ok(())
     }
+}
+
+/// The incarnation that a store's log is at: that of the newest session that names one.
+pub fn current(catalogue: &Catalogue) -> Option<Incarnation> {
+    let named = catalogue.sessions().filter(|session| session.incarnation.is_some());
+    named.max_by_key(|session| session.sequence)?.incarnation.clone()
+}
+
+/// What an incarnation is bound to in the log.
+pub fn binding(system_identifier: SystemIdentifier, version: MajorVersion) -> String {
+    format!("postgres {version} {system_identifier}")
+}
+
+/// The incarnation whose history a data directory continues. The first time, when the log knows
+/// none, it is begun and the directory marked; a marker that a crash left before anything was
+/// logged is taken up.
+///
+/// # Errors
+/// See [`MarkerError`].
+pub fn establish(
+    disk: &dyn Disk,
+    data_directory: &Path,
+    catalogue: &Catalogue,
+    cluster: (SystemIdentifier, MajorVersion),
+    random: &dyn Random,
+) -> Result<Incarnation, MarkerError> {
+    let store = catalogue.place().store;
+    let (system_identifier, version) = cluster;
+    let found = Marker::read(disk, data_directory)?;
+    let bound_to = binding(system_identifier, version);
+    if let Some(current) = current(catalogue) {
+        let expected = Marker { store, incarnation: current.id, system_identifier };
+        Marker::check(found, &expected)?;
+        return Ok(Incarnation { id: current.id, bound_to });
+    }
+    let resumed = found
+        .filter(|marker| marker.store == store && marker.system_identifier == system_identifier);
+    if let Some(marker) = resumed {
+        return Ok(Incarnation { id: marker.incarnation, bound_to });
+    }
+    let marker = Marker { store, incarnation: IncarnationId::random(random), system_identifier };
+    marker.write(disk, data_directory)?;
+    Ok(Incarnation { id: marker.incarnation, bound_to })
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ pub mod pack;
 pub mod record;
 pub mod retention;
 pub mod sweep;
+pub mod testing;
 pub mod vault;
 pub mod verify;
 pub mod wal;

@@ -167,6 +167,10 @@ pub trait DiskFile: Send + Sync {
     /// Whatever the disk says.
     fn metadata(&self) -> io::Result<Metadata>;
 
+    /// Says that this range will be read soon, so that the disk can begin now. Nothing is promised
+    /// and nothing can fail.
+    fn will_need(&self, _offset: u64, _length: u64) {}
+
     /// The length in bytes.
     ///
     /// # Errors
@@ -359,6 +363,12 @@ impl DiskFile for OsFile {
 
     fn metadata(&self) -> io::Result<Metadata> {
         describe(&self.0.metadata()?)
+    }
+
+    fn will_need(&self, offset: u64, length: u64) {
+        let length = std::num::NonZeroU64::new(length);
+        // Advice that is not taken costs time, not bytes.
+        rustix::fs::fadvise(&self.0, offset, length, rustix::fs::Advice::WillNeed).ok();
     }
 }
 

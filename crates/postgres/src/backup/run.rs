@@ -1,0 +1,409 @@
+//! One base backup, from the first question to the committed log entry.
+//!
+//! ```text
+//! facts ─▶ marker ─▶ session ─▶ base ─▶ pg_backup_start ─▶ walk ─▶ copy ─▶ pg_control
+//!       ─▶ pg_backup_stop ─▶ label ─▶ WAL durable ─▶ commit
+//! ```
+//! Nothing is a backup before the commit; a crash anywhere leaves only what the session owns, and
+//! the next session uses it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use postgres::Client;
+use soter_vault::frame::Compression;
+use soter_vault::ids::BackupId;
+use soter_vault::keys::{StoreKeys, Trust};
+use soter_vault::log::{
+    BackupDraft, BackupRow, Catalogue, Duty, Incarnation, Log, Opening, Session, TakeOver, WalRange,
+};
+use soter_vault::map::{
+    Adopted, BackupJob, Base, LoadedMap, MapAccess, PackNumbers, PackTarget, Progress, Sharing,
+    WriteOptions, WrittenMap, write_backup,
+};
+use soter_vault::names::PackClass;
+use soter_vault::pack::{PackId, PackRow};
+use soter_vault::vault::Vault;
+use soter_world::{Disk, Stop, durable};
+
+use super::error::BackupError;
+use super::plan::{CopyPlan, LABEL_FILE, TABLESPACE_MAP_FILE, copy_plan, late_file};
+use super::record::{BackupKind, BackupRecord, RecordCounters, Rung};
+use super::source::{ClusterSource, PageFacts};
+use super::tree::{CONTROL_FILE, ClusterFiles, Tablespace, walk};
+use crate::connection::ConnectionInfo;
+use crate::control::{ControlFile, require_backup_label};
+use crate::incarnation;
+use crate::lsn::Lsn;
+use crate::server::{BackupSession, Checkpoint, DatabaseContent, FinishedBackup, ServerFacts};
+
+/// The control file is one sector, padded to a page.
+const CONTROL_FILE_LENGTH_MAX: usize = 64 << 10;
+
+/// How often the control file is read until two readings agree.
+const CONTROL_FILE_READS_MAX: usize = 100;
+
+/// When a backup must be a full one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FullPolicy {
+    /// Now.
+    Always,
+    /// When the last full one is older than this.
+    OlderThan(Duration),
+}
+
+/// Everything a backup needs.
+pub struct BackupSetup<'a> {
+    /// Files.
+    pub disk: &'a dyn Disk,
+    /// The server.
+    pub connection: &'a ConnectionInfo,
+    /// Its data directory on this machine.
+    pub data_directory: &'a Path,
+    /// The vault.
+    pub vault: &'a Vault,
+    /// Whom to believe in it.
+    pub trust: &'a Trust,
+    /// The agent's keys.
+    pub keys: &'a StoreKeys,
+    /// The agent's name, for people.
+    pub agent: &'a str,
+    /// Whether another agent's session may be superseded.
+    pub take_over: TakeOver,
+    /// Full or increment.
+    pub full: FullPolicy,
+    /// Threads.
+    pub workers: usize,
+    /// How contents are compressed.
+    pub compression: Compression,
+}
+
+/// Waits until the WAL that a backup needs is durable in the vault.
+///
+/// Called once, when all else is there; an error means that the backup is void.
+pub type WaitDurable<'a> = &'a mut dyn FnMut(&WalRange) -> Result<(), BackupError>;
+
+/// A backup that is committed.
+#[derive(Debug, Clone)]
+pub struct FinishedRun {
+    /// Its id.
+    pub id: BackupId,
+    /// Its record.
+    pub record: BackupRecord,
+}
+
+/// Takes a base backup and commits it.
+///
+/// # Errors
+/// See [`BackupError`]. Nothing is committed then, unless the error is the store's answer to the
+/// commit itself: the next look at the log tells.
+pub fn run(
+    setup: &BackupSetup<'_>,
+    wait_durable: WaitDurable<'_>,
+    progress: &dyn Progress,
+    stop: &Stop,
+) -> Result<FinishedRun, BackupError> {
+    let mut client = setup.connection.connect_sql().map_err(BackupError::connect)?;
+    let facts = ServerFacts::read(&mut client)?;
+    let control = read_control(setup.disk, setup.data_directory)?;
+    check_same_cluster(&facts, &control.1)?;
+    let log = Log::open(setup.vault, setup.keys.store, setup.trust.clone(), None)?;
+    let incarnation = incarnation::establish(
+        setup.disk,
+        setup.data_directory,
+        log.catalogue(),
+        (facts.system_identifier, facts.version),
+        &*setup.vault.random,
+    )?;
+    let session = Session::open(log, setup.keys, opening(setup, &incarnation))?;
+    let previous = Previous::find(&session, &incarnation, setup.full)?;
+    let contents = vec![(facts.database.clone(), DatabaseContent::read(&mut client)?)];
+
+    let copying = Copying { setup, facts: &facts, session: &session, progress, stop };
+    let started_at = server_time(&mut client)?;
+    let id = BackupId::random(&*setup.vault.random);
+    let label = format!("soter {id}");
+    let held = BackupSession::start(setup.connection, &label, Checkpoint::Fast, stop)?;
+    let start = held.start_position();
+    let mut copied = copying.copy(previous.as_ref(), &control.1, held)?;
+    let stopped_at = server_time(&mut client)?;
+
+    let wal = WalRange {
+        incarnation: incarnation.id,
+        timeline: facts.timeline.0,
+        from: start.0,
+        to: copied.finished.stop.0,
+        segment_bytes: facts.wal_segment_size.bytes(),
+    };
+    wait_durable(&wal)?;
+    let counters = RecordCounters {
+        files: copied.map.counters.files,
+        total_bytes: copied.total_bytes,
+        read_bytes: copied.map.counters.read_bytes,
+        stored_bytes: copied.map.counters.stored_bytes,
+        same_blocks: copied.map.counters.same_blocks,
+        new_blocks: copied.map.counters.new_blocks,
+    };
+    let findings = copied.map.findings.drain(..).map(|damage| format!("in the base: {damage}"));
+    copied.remarks.extend(findings);
+    let record = BackupRecord {
+        kind: if previous.is_some() { BackupKind::Increment } else { BackupKind::Full },
+        base: previous.as_ref().map(|previous| previous.id),
+        full_at: previous.as_ref().map_or(started_at, |previous| previous.record.full_at),
+        rung: Rung::Hash,
+        rung_reason: "the map of changed blocks is not recorded yet".to_owned(),
+        incarnation: incarnation.id,
+        system_identifier: facts.system_identifier,
+        version: facts.version,
+        timeline: facts.timeline,
+        start,
+        stop: copied.finished.stop,
+        started_at,
+        stopped_at,
+        segment_size: facts.wal_segment_size,
+        from_standby: facts.in_recovery,
+        contents,
+        data_directory: setup.data_directory.display().to_string(),
+        counters,
+        bad_pages: copied.bad_pages,
+        remarks: copied.remarks,
+        server: facts.clone(),
+    };
+    let draft = BackupDraft {
+        id,
+        rows: copied.map.rows,
+        referenced: copied.map.referenced,
+        wal: Some(wal),
+        content: record.to_bytes(),
+        map_root: copied.map.root.to_bytes(),
+    };
+    session.commit_backup(&draft)?;
+    Ok(FinishedRun { id, record })
+}
+
+fn opening(setup: &BackupSetup<'_>, incarnation: &Incarnation) -> Opening {
+    Opening {
+        duty: Duty::Base,
+        agent: setup.agent.to_owned(),
+        incarnation: Some(incarnation.clone()),
+        take_over: setup.take_over,
+        content: b"{\"reason\":\"base backup\"}".to_vec(),
+    }
+}
+
+/// The agent must lie beside the very cluster it is connected to.
+fn check_same_cluster(facts: &ServerFacts, control: &ControlFile) -> Result<(), BackupError> {
+    if facts.system_identifier == control.system_identifier {
+        return Ok(());
+    }
+    Err(BackupError::OtherCluster {
+        server: facts.system_identifier,
+        directory: control.system_identifier,
+    })
+}
+
+/// Reads `pg_control` until two readings agree: the server writes it in place.
+fn read_control(disk: &dyn Disk, data: &Path) -> Result<(Vec<u8>, ControlFile), BackupError> {
+    let path = data.join("global/pg_control");
+    let read = || {
+        durable::read(disk, &path, CONTROL_FILE_LENGTH_MAX)
+            .map_err(|source| BackupError::File { path: path.clone(), source })
+    };
+    let mut last = read()?;
+    for _ in 0..CONTROL_FILE_READS_MAX {
+        let again = read()?;
+        if again == last
+            && let Ok(control) = ControlFile::parse(&again)
+        {
+            return Ok((again, control));
+        }
+        last = again;
+    }
+    let control = ControlFile::parse(&last)?;
+    Ok((last, control))
+}
+
+fn server_time(client: &mut Client) -> Result<Timestamp, BackupError> {
+    const QUERY: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+    let row = client.query_one(QUERY, &[]).map_err(BackupError::connect)?;
+    let microseconds = row.try_get(0).map_err(BackupError::connect)?;
+    Timestamp::from_microsecond(microseconds).map_err(|_| BackupError::ServerClock)
+}
+
+/// The backup that the new one shares with.
+struct Previous {
+    id: BackupId,
+    record: BackupRecord,
+    map_root: Vec<u8>,
+    row: BackupRow,
+    rows: BTreeMap<(PackClass, PackId), PackRow>,
+}
+
+impl Previous {
+    /// The newest live backup of the same incarnation, unless a full backup is due.
+    fn find(
+        session: &Session,
+        incarnation: &Incarnation,
+        full: FullPolicy,
+    ) -> Result<Option<Self>, BackupError> {
+        let FullPolicy::OlderThan(age_max) = full else { return Ok(None) };
+        let log = session.log();
+        let catalogue = log.catalogue();
+        let of_this_life = |row: &&BackupRow| {
+            row.wal.is_some_and(|wal| wal.incarnation == incarnation.id) && row.retired.is_none()
+        };
+        let Some(row) = catalogue.live().rev().find(of_this_life) else { return Ok(None) };
+        let body = log.body(row.id, &session.keys().metadata)?;
+        let Ok(record) = BackupRecord::parse(&body.content) else { return Ok(None) };
+        let now = session.vault().clock.now();
+        let age = now.duration_since(record.full_at);
+        if Duration::try_from(age).is_ok_and(|age| age > age_max) {
+            return Ok(None);
+        }
+        let rows = pack_rows(catalogue, row);
+        Ok(Some(Self { id: row.id, record, map_root: body.map_root, row: row.clone(), rows }))
+    }
+}
+
+fn pack_rows(catalogue: &Catalogue, row: &BackupRow) -> BTreeMap<(PackClass, PackId), PackRow> {
+    let rows = row
+        .packs
+        .iter()
+        .filter_map(|(class, id)| catalogue.row(class, id).map(|pack| ((class, id), *pack)));
+    rows.collect()
+}
+
+/// The part of a backup during which the server is in backup mode.
+struct Copying<'a> {
+    setup: &'a BackupSetup<'a>,
+    facts: &'a ServerFacts,
+    session: &'a Session,
+    progress: &'a dyn Progress,
+    stop: &'a Stop,
+}
+
+/// What was copied.
+struct Copied {
+    map: WrittenMap,
+    finished: FinishedBackup,
+    total_bytes: u64,
+    bad_pages: Vec<super::pages::BadPage>,
+    remarks: Vec<String>,
+}
+
+impl Copying<'_> {
+    fn copy(
+        &self,
+        previous: Option<&Previous>,
+        control: &ControlFile,
+        mut held: BackupSession,
+    ) -> Result<Copied, BackupError> {
+        let disk = self.setup.disk;
+        let tree = walk(disk, &self.cluster_files()?)?;
+        let remarks = tree.remarks.clone();
+        let plan = copy_plan(tree)?;
+        let page_facts = PageFacts {
+            page_length: control.block_size_bytes as usize,
+            pages_per_file: control.relation_segment_blocks,
+            checksums: control.page_checksums(),
+            backup_start: held.start_position(),
+        };
+        let source = ClusterSource::new(disk, &plan.entries, page_facts);
+        let mut map = self.write(&plan, &source, previous)?;
+        held.check()?;
+        let (mut control, _) = read_control(disk, self.setup.data_directory)?;
+        require_backup_label(&mut control)?;
+        let finished = held.stop()?;
+        let like = disk
+            .metadata(&self.setup.data_directory.join("PG_VERSION"))
+            .map_err(|source| BackupError::File { path: "PG_VERSION".into(), source })?;
+        map.add_late_file(&plan.files, late_file(CONTROL_FILE, control, &like)?)?;
+        let label = finished.backup_label.clone();
+        map.add_late_file(&plan.files, late_file(LABEL_FILE, label, &like)?)?;
+        if !finished.tablespace_map.is_empty() {
+            let places = finished.tablespace_map.clone();
+            map.add_late_file(&plan.files, late_file(TABLESPACE_MAP_FILE, places, &like)?)?;
+        }
+        let bad_pages = source.into_bad_pages();
+        Ok(Copied { map, finished, total_bytes: plan.total_bytes, bad_pages, remarks })
+    }
+
+    fn cluster_files(&self) -> Result<ClusterFiles, BackupError> {
+        let mut tablespaces = Vec::new();
+        for tablespace in &self.facts.tablespaces {
+            let location = tablespace.path.clone().ok_or(BackupError::HiddenPath {
+                what: format!("tablespace {}", tablespace.name),
+            })?;
+            tablespaces.push(Tablespace { oid: tablespace.id.0, location });
+        }
+        let files = &self.facts.files;
+        let named = [&files.config_file, &files.hba_file, &files.ident_file];
+        let mut configuration: Vec<PathBuf> = named.into_iter().flatten().cloned().collect();
+        configuration.extend(files.sources.iter().cloned());
+        let data_directory = self.setup.data_directory.to_owned();
+        let version = self.facts.version;
+        Ok(ClusterFiles { data_directory, version, tablespaces, configuration })
+    }
+
+    fn write(
+        &self,
+        plan: &CopyPlan,
+        source: &ClusterSource<'_>,
+        previous: Option<&Previous>,
+    ) -> Result<WrittenMap, BackupError> {
+        let Self { setup, session, .. } = self;
+        let keys = setup.keys;
+        let dead: Vec<_> = session.adopted().iter().copied().collect();
+        let swept = session.log().catalogue().swept().clone();
+        let objects = &*setup.vault.objects;
+        let adopted = Adopted::load(objects, keys.store, &keys.metadata, &dead, &swept)?;
+        let numbers = PackNumbers::default();
+        let target = PackTarget {
+            objects,
+            clock: &*setup.vault.clock,
+            random: &*setup.vault.random,
+            store: keys.store,
+            session: session.id(),
+            session_key: session.key().clone(),
+            metadata: keys.metadata.clone(),
+            content_ids: keys.content_ids.clone(),
+            numbers: &numbers,
+        };
+        let lookup = |class, id| previous.and_then(|p| p.rows.get(&(class, id)).copied());
+        let base_map = match previous {
+            None => None,
+            Some(previous) => Some(LoadedMap::open(
+                &previous.map_root,
+                MapAccess {
+                    objects,
+                    store: keys.store,
+                    backup: previous.id,
+                    metadata: keys.metadata.clone(),
+                    packs: previous.row.packs.clone(),
+                    rows: &lookup,
+                },
+            )?),
+        };
+        let base = base_map.as_ref().map(|map| Base { map, sharing: Sharing::All });
+        let options = WriteOptions { workers: setup.workers, compression: setup.compression };
+        let job = BackupJob {
+            plan: &plan.files,
+            source,
+            base,
+            adopted: Some(&adopted),
+            target: &target,
+            options,
+        };
+        Ok(write_backup(&job, self.progress, self.stop)?)
+    }
+}
+
+/// How long the WAL of a backup may take to arrive, when nobody in this process ships it.
+pub const WAL_WAIT_MAX: Duration = Duration::from_secs(120);
+
+/// Says that the WAL did not arrive.
+pub fn wal_missing(wal: &WalRange, reached: Option<Lsn>) -> BackupError {
+    BackupError::WalMissing { needed: Lsn(wal.to), reached }
+}
