@@ -138,14 +138,6 @@ pub fn run(
         segment_bytes: facts.wal_segment_size.bytes(),
     };
     wait_durable(&wal)?;
-    let counters = RecordCounters {
-        files: copied.map.counters.files,
-        total_bytes: copied.total_bytes,
-        read_bytes: copied.map.counters.read_bytes,
-        stored_bytes: copied.map.counters.stored_bytes,
-        same_blocks: copied.map.counters.same_blocks,
-        new_blocks: copied.map.counters.new_blocks,
-    };
     let findings = copied.map.findings.drain(..).map(|damage| format!("in the base: {damage}"));
     copied.remarks.extend(findings);
     let record = BackupRecord {
@@ -166,7 +158,7 @@ pub fn run(
         from_standby: facts.in_recovery,
         contents,
         data_directory: setup.data_directory.display().to_string(),
-        counters,
+        counters: copied.counters(),
         bad_pages: copied.bad_pages,
         remarks: copied.remarks,
         server: facts.clone(),
@@ -291,6 +283,20 @@ struct Copied {
     total_bytes: u64,
     bad_pages: Vec<super::pages::BadPage>,
     remarks: Vec<String>,
+}
+
+impl Copied {
+    fn counters(&self) -> RecordCounters {
+        let counters = self.map.counters;
+        RecordCounters {
+            files: counters.files,
+            total_bytes: self.total_bytes,
+            read_bytes: counters.read_bytes,
+            stored_bytes: counters.stored_bytes,
+            same_blocks: counters.same_blocks,
+            new_blocks: counters.new_blocks,
+        }
+    }
 }
 
 impl Copying<'_> {

@@ -43,11 +43,7 @@ pub struct ClusterSource<'a> {
 
 impl<'a> ClusterSource<'a> {
     /// A source for a plan whose n-th file is read from the n-th entry; directories have none.
-    pub fn new(
-        disk: &'a dyn Disk,
-        entries: &'a [Option<TreeEntry>],
-        facts: PageFacts,
-    ) -> ClusterSource<'a> {
+    pub fn new(disk: &'a dyn Disk, entries: &'a [Option<TreeEntry>], facts: PageFacts) -> Self {
         Self { disk, entries, facts, bad: Mutex::default() }
     }
 
