@@ -2,4 +2,12 @@
 
 pub mod choice;
 pub mod configure;
+mod error;
+pub mod gather;
 pub mod target;
+pub mod write;
+
+pub use error::RestoreError;
+
+#[cfg(test)]
+mod tests;

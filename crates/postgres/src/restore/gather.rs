@@ -1,0 +1,216 @@
+//! What a vault holds of a cluster, as the choice of a recovery needs it.
+
+use soter_vault::ids::BackupId;
+use soter_vault::keys::{ReaderKeys, Trust};
+use soter_vault::log::{BackupRow, Catalogue, Log};
+use soter_vault::vault::Vault;
+use soter_vault::wal::{Archive, Segment, WalReader, WalVault};
+
+use super::choice::{BaseBackup, Recoverable, WalEnd, WalRange};
+use super::error::RestoreError;
+use super::target::Target;
+use crate::backup::record::BackupRecord;
+use crate::lsn::{Lsn, SegmentNumber, Timeline};
+use crate::timeline::TimelineHistory;
+use crate::wal::decoder::{Fed, WalDecoder};
+use crate::wal::header::WalIdentity;
+use crate::wal::meaning::Meaning;
+
+/// Threads that decompress one segment.
+const SEGMENT_WORKERS: usize = 2;
+
+/// A store in a vault, opened with an operator's key.
+pub struct StoreReader<'a> {
+    /// The vault.
+    pub vault: &'a Vault,
+    /// Whom to believe.
+    pub trust: &'a Trust,
+    /// The operator's keys for the store.
+    pub keys: &'a ReaderKeys,
+}
+
+/// What a vault holds of the newest life of a cluster.
+#[derive(Debug)]
+pub struct Gathered {
+    /// The log.
+    pub log: Log,
+    /// The records of its backups, oldest first.
+    pub records: Vec<(BackupId, BackupRecord)>,
+    /// Where its WAL is.
+    pub archive: Archive,
+    /// What the choice is made from.
+    pub recoverable: Recoverable,
+}
+
+impl StoreReader<'_> {
+    /// Reads what there is, and finds what the target names.
+    ///
+    /// # Errors
+    /// See [`RestoreError`].
+    pub fn gather(&self, target: &Target) -> Result<Gathered, RestoreError> {
+        let log = Log::open(self.vault, self.keys.store, self.trust.clone(), None)?;
+        let records = self.records(&log)?;
+        let Some((_, newest)) = records.last() else { return Err(RestoreError::NothingThere) };
+        let segment_size = soter_vault::wal::SegmentSize::new(newest.segment_size.bytes())
+            .ok_or(RestoreError::SegmentSize)?;
+        let incarnation = newest.incarnation;
+        let archive = Archive { store: self.keys.store, incarnation, segment_size };
+        let wal = self.wal_vault(archive);
+        let ranges = wal.ranges()?;
+        let timeline = ranges.iter().map(|range| range.timeline).max();
+        let timeline = Timeline(timeline.unwrap_or(newest.timeline.0).max(newest.timeline.0));
+        let history = self.history(&wal, timeline)?;
+        let ranges: Vec<WalRange> = ranges.iter().flat_map(without_gaps).collect();
+        let recoverable = Recoverable {
+            backups: records.iter().map(|(id, record)| base_backup(*id, record)).collect(),
+            wal: ranges,
+            history,
+            end: None,
+            located: None,
+        };
+        let mut gathered = Gathered { log, records, archive, recoverable };
+        self.read_end(&mut gathered, target)?;
+        Ok(gathered)
+    }
+
+    /// The WAL of an archive.
+    pub fn wal_vault(&self, archive: Archive) -> WalVault<'_> {
+        let store = &*self.vault.objects;
+        WalVault { store, clock: &*self.vault.clock, trust: self.trust, archive }
+    }
+
+    /// Records of the live backups of the newest incarnation that has any.
+    fn records(&self, log: &Log) -> Result<Vec<(BackupId, BackupRecord)>, RestoreError> {
+        let live: Vec<&BackupRow> = log.catalogue().live().collect();
+        let newest = live.iter().rev().find_map(|row| row.wal);
+        let Some(newest) = newest else { return Ok(Vec::new()) };
+        let of_life =
+            |row: &&&BackupRow| row.wal.is_some_and(|wal| wal.incarnation == newest.incarnation);
+        let mut records = Vec::new();
+        for row in live.iter().filter(of_life) {
+            let body = log.body(row.id, &self.keys.metadata)?;
+            let record = BackupRecord::parse(&body.content)
+                .map_err(|source| RestoreError::Record { backup: row.id, source })?;
+            records.push((row.id, record));
+        }
+        Ok(records)
+    }
+
+    fn history(
+        &self,
+        wal: &WalVault<'_>,
+        timeline: Timeline,
+    ) -> Result<TimelineHistory, RestoreError> {
+        if timeline == Timeline::FIRST {
+            return Ok(TimelineHistory::first());
+        }
+        let name = format!("{:08X}.history", timeline.0);
+        let file = wal.archive.file(&name).ok_or(RestoreError::NoHistory { timeline })?;
+        let fetched = wal.fetch(&file, self.keys, 1)?;
+        let fetched = fetched.ok_or(RestoreError::NoHistory { timeline })?;
+        Ok(TimelineHistory::parse(timeline, &fetched.bytes)?)
+    }
+
+    /// Reads the WAL from a backup on to its end: where the last record ends, and where the target's
+    /// record is.
+    fn read_end(&self, gathered: &mut Gathered, target: &Target) -> Result<(), RestoreError> {
+        let searches = matches!(target, Target::Name(_) | Target::Xid(_) | Target::Time(_));
+        let mut starts = gathered.recoverable.backups.iter().map(|backup| backup.start);
+        let start = if searches { starts.min() } else { starts.next_back() };
+        let Some(start) = start else { return Ok(()) };
+        let Some((_, record)) = gathered.records.last() else { return Ok(()) };
+        let identity = WalIdentity {
+            system_identifier: record.system_identifier,
+            version: record.version,
+            segment_size: record.segment_size,
+        };
+        let timeline = gathered.recoverable.history.timeline();
+        let first = start.segment(record.segment_size);
+        let mut decoder = WalDecoder::new(identity, timeline, first);
+        let mut located = None;
+        let mut number = first;
+        while let Some(bytes) = self.segment(gathered, number)? {
+            let outcome = decoder.feed(&bytes, &mut |record| {
+                if let (Target::Xid(xid), Meaning::Commit(end)) = (target, &record.meaning)
+                    && end.transaction.0 == *xid
+                {
+                    located = located.or(Some(record.start));
+                }
+            });
+            for point in decoder.take_restore_points() {
+                if located.is_none() && *target == Target::Name(point.name.clone()) {
+                    located = Some(point.place.start);
+                }
+            }
+            let is_whole = bytes.len() as u64 == record.segment_size.bytes_u64();
+            if !matches!(outcome, Ok(Fed::More)) || !is_whole {
+                break;
+            }
+            number = number.next();
+        }
+        let facts = decoder.facts();
+        gathered.recoverable.end = facts.last_record.map(|place| WalEnd {
+            record_end: place.end,
+            last_commit: facts.time_max,
+            known_until: facts.time_max,
+        });
+        gathered.recoverable.located = located;
+        Ok(())
+    }
+
+    /// The bytes of a segment on the way to the timeline, as far as there are any.
+    pub fn segment(
+        &self,
+        gathered: &Gathered,
+        number: SegmentNumber,
+    ) -> Result<Option<Vec<u8>>, RestoreError> {
+        let size = crate::lsn::SegmentSize::new(gathered.archive.segment_size.bytes())
+            .map_err(|_| RestoreError::SegmentSize)?;
+        let history = &gathered.recoverable.history;
+        let newest = history.timeline_at(Lsn(number.end(size).0.saturating_sub(1)));
+        let sessions = |id| session_key(gathered.log.catalogue(), self.keys, id);
+        let reader = WalReader { keys: self.keys, sessions: &sessions, workers: SEGMENT_WORKERS };
+        let wal = self.wal_vault(gathered.archive);
+        let mut timelines = vec![newest];
+        timelines.extend(history.ancestors().iter().rev().map(|ancestor| ancestor.timeline));
+        for timeline in timelines.into_iter().filter(|timeline| *timeline <= newest) {
+            let segment = Segment { timeline: timeline.0, number: number.0 };
+            if let Some(bytes) = wal.read_segment(segment, reader)? {
+                return Ok(Some(bytes.into_bytes()));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The key of a session, if the operator can open it.
+fn session_key(
+    catalogue: &Catalogue,
+    keys: &ReaderKeys,
+    session: soter_vault::ids::SessionId,
+) -> Option<soter_vault::crypto::SymmetricKey> {
+    let row = catalogue.session(session)?;
+    keys.unwrap(&row.wrapped, &row.commitment).ok()
+}
+
+fn base_backup(id: BackupId, record: &BackupRecord) -> BaseBackup {
+    BaseBackup {
+        id,
+        timeline: record.timeline,
+        start: record.start,
+        stop: record.stop,
+        stopped_at: record.stopped_at,
+    }
+}
+
+fn without_gaps(range: &soter_vault::wal::Range) -> Vec<WalRange> {
+    let timeline = Timeline(range.timeline);
+    let mut from = range.from;
+    let mut ranges = Vec::new();
+    for (gap, behind) in &range.gaps {
+        ranges.push(WalRange { timeline, from: Lsn(from), to: Lsn(*gap) });
+        from = *behind;
+    }
+    ranges.push(WalRange { timeline, from: Lsn(from), to: Lsn(range.to) });
+    ranges
+}

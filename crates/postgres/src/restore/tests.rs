@@ -1,0 +1,185 @@
+//! A cluster is protected, lost and brought back; the server itself says whether it is the same.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use soter_vault::frame::Compression;
+use soter_vault::log::{Log, TakeOver};
+use soter_vault::map::NoProgress;
+use soter_vault::objects::DirectoryStore;
+use soter_vault::testing::TestVault;
+use soter_vault::wal::{Archive, Sealer, SegmentSize, WalBytes, WalFacts, WalVault};
+use soter_world::{OsDisk, Stop, SystemClock, SystemRandom};
+
+use super::RestoreError;
+use super::choice::{Choice, Refusal, choose};
+use super::gather::StoreReader;
+use super::target::Target;
+use super::write::RestoreTarget;
+use crate::backup::run::{BackupSetup, FullPolicy, run};
+use crate::connection::ConnectionInfo;
+use crate::incarnation;
+use crate::testing::{TestCluster, output_of, wait_until};
+
+/// A cluster, and a vault for it in a directory.
+struct Lab {
+    cluster: TestCluster,
+    vault: TestVault,
+    directory: tempfile::TempDir,
+}
+
+impl Lab {
+    fn new() -> Self {
+        let mut cluster = TestCluster::initdb(&["--wal-segsize=1"]).unwrap();
+        cluster.configure(&["wal_keep_size = 1GB", "synchronous_standby_names = ''"]).unwrap();
+        cluster.start().unwrap();
+        let directory = tempfile::tempdir_in(cluster.directory()).unwrap();
+        let objects = DirectoryStore::create(Arc::new(OsDisk), &directory.path().join("vault"));
+        let objects = Arc::new(objects.unwrap());
+        let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
+        let vault = TestVault::create(objects, clock, random, "orders").unwrap();
+        Self { cluster, vault, directory }
+    }
+
+    fn back_up(&self) {
+        let connection = ConnectionInfo::parse(&self.cluster.connection_string()).unwrap();
+        let setup = BackupSetup {
+            disk: &OsDisk,
+            connection: &connection,
+            data_directory: self.cluster.data_directory(),
+            vault: &self.vault.vault,
+            trust: &self.vault.trust,
+            keys: &self.vault.writer_keys().unwrap(),
+            agent: "test",
+            take_over: TakeOver::OwnOnly,
+            full: FullPolicy::Always,
+            workers: 2,
+            compression: Compression::Zstd(1),
+        };
+        run(&setup, &mut |_| Ok(()), &NoProgress, &Stop::new()).unwrap();
+    }
+
+    /// Pushes what is in `pg_wal`, as `archive_command` would.
+    fn push_wal(&self) {
+        let TestVault { vault, trust, store, .. } = &self.vault;
+        let keys = self.vault.writer_keys().unwrap();
+        let log = Log::open(vault, *store, trust.clone(), None).unwrap();
+        let incarnation = incarnation::current(log.catalogue()).unwrap().id;
+        let segment_size = SegmentSize::new(1 << 20).unwrap();
+        let archive = Archive { store: *store, incarnation, segment_size };
+        let wal = WalVault { store: &*vault.objects, clock: &*vault.clock, trust, archive };
+        let sealer = Sealer::new(&keys, &*vault.random, Compression::Zstd(1), 1);
+        let directory = self.cluster.data_directory().join("pg_wal");
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            if let Some(file) = archive.file(&name) {
+                let bytes = std::fs::read(&path).unwrap();
+                let mut source = WalBytes { bytes: &bytes, facts: WalFacts::default() };
+                wal.push(&sealer, &file, &mut source).unwrap();
+            }
+        }
+    }
+
+    fn restore(&self, target: &Target, directory: &Path) -> Result<Choice, RestoreError> {
+        let keys = self.vault.reader_keys().unwrap();
+        let TestVault { vault, trust, .. } = &self.vault;
+        let reader = StoreReader { vault, trust, keys: &keys };
+        let gathered = reader.gather(target)?;
+        let choice = choose(&gathered.recoverable, target, true)?;
+        let owner = Some(self.cluster.owner());
+        let restore = RestoreTarget { disk: &OsDisk, directory, owner, workers: 2 };
+        restore.write(&reader, &gathered, &choice, &NoProgress, &Stop::new())?;
+        Ok(choice)
+    }
+
+    /// Restores, starts as a standby, waits for the target, promotes.
+    fn recover(&self, name: &str, target: &Target) -> TestCluster {
+        let directory = self.cluster.directory().join(name);
+        let choice = self.restore(target, &directory).unwrap();
+        let mut restored = TestCluster::over(&directory).unwrap();
+        restored.start().unwrap();
+        wait_until("the target is reached", || {
+            let state = "SELECT pg_get_wal_replay_pause_state(), pg_last_wal_replay_lsn()";
+            let state = restored.psql(state).unwrap();
+            state == format!("not paused|{}", choice.end) || state.starts_with("paused|")
+        })
+        .unwrap();
+        restored.psql("SELECT pg_promote()").unwrap();
+        assert_eq!(restored.psql("SELECT pg_is_in_recovery()").unwrap(), "f");
+        restored
+    }
+}
+
+fn count(cluster: &TestCluster) -> String {
+    cluster.psql("SELECT count(*) FROM t").unwrap()
+}
+
+fn assert_sound(mut cluster: TestCluster) {
+    let check = cluster.client("pg_amcheck").args(["--install-missing", "--heapallindexed", "-a"]);
+    output_of("pg_amcheck", check).unwrap();
+    cluster.stop(crate::testing::Shutdown::Fast).unwrap();
+    let check = cluster.server_program("pg_checksums").arg("--check").arg("-D");
+    output_of("pg_checksums", check.arg(cluster.data_directory())).unwrap();
+}
+
+#[test]
+fn real_a_killed_cluster_comes_back_to_its_last_commit() {
+    let mut lab = Lab::new();
+    lab.cluster.psql("CREATE TABLE t (id int PRIMARY KEY)").unwrap();
+    lab.cluster.psql("INSERT INTO t SELECT generate_series(1, 1000)").unwrap();
+    lab.back_up();
+    lab.cluster.psql("INSERT INTO t SELECT generate_series(1001, 50000)").unwrap();
+    let statements = "BEGIN; INSERT INTO t VALUES (0); SELECT pg_current_xact_id(); COMMIT";
+    let xid = lab.cluster.psql(statements).unwrap();
+    lab.cluster.psql("DELETE FROM t WHERE id = 0").unwrap();
+    lab.cluster.psql("SELECT pg_create_restore_point('before the drop')").unwrap();
+    let before = lab.cluster.psql("SELECT pg_current_wal_lsn()").unwrap();
+    lab.cluster.psql("DELETE FROM t WHERE id > 7").unwrap();
+    lab.cluster.kill().unwrap();
+    lab.push_wal();
+    std::fs::remove_dir_all(lab.cluster.data_directory()).unwrap();
+
+    let latest = lab.recover("latest", &Target::Latest);
+    assert_eq!(count(&latest), "7");
+    latest.psql("INSERT INTO t VALUES (8)").unwrap();
+    assert_eq!(latest.psql("SHOW archive_mode").unwrap(), "off");
+    assert_sound(latest);
+
+    let named = lab.recover("named", &Target::Name("before the drop".to_owned()));
+    assert_eq!(count(&named), "50000");
+    assert_sound(named);
+    let at_lsn = lab.recover("lsn", &Target::Lsn(before.parse().unwrap()));
+    assert_eq!(count(&at_lsn), "50000");
+    let at_xid = lab.recover("xid", &format!("xid:{xid}").parse().unwrap());
+    assert_eq!(count(&at_xid), "50001");
+    let immediate = lab.recover("immediate", &Target::Immediate);
+    assert_eq!(count(&immediate), "1000");
+}
+
+#[test]
+fn real_what_cannot_be_restored_is_refused_before_anything_is_written() {
+    let mut lab = Lab::new();
+    lab.cluster.psql("CREATE TABLE t AS SELECT generate_series(1, 10)").unwrap();
+    let early = lab.cluster.psql("SELECT pg_current_wal_lsn()").unwrap();
+    lab.back_up();
+    lab.cluster.psql("INSERT INTO t VALUES (11)").unwrap();
+    lab.cluster.kill().unwrap();
+    lab.push_wal();
+    let target = lab.directory.path().join("target");
+    let refused = |target_text: &str| {
+        let outcome = lab.restore(&target_text.parse().unwrap(), &target);
+        match outcome {
+            Err(RestoreError::Refused(refusal)) => refusal,
+            other => panic!("{target_text}: {other:?}"),
+        }
+    };
+    assert!(matches!(refused(&format!("lsn:{early}")), Refusal::TooEarly { .. }));
+    assert!(matches!(refused("lsn:FF/0"), Refusal::TooLate { .. }));
+    assert!(matches!(refused("xid:4000000"), Refusal::NotFound { .. }));
+    assert!(matches!(refused("time:2200-01-01T00:00:00Z"), Refusal::TooLate { .. }));
+    assert!(!target.exists(), "nothing was written");
+    let data = lab.cluster.data_directory().to_owned();
+    let outcome = lab.restore(&Target::Latest, &data);
+    assert!(matches!(outcome, Err(RestoreError::NotEmpty { .. })), "{outcome:?}");
+}

@@ -1,0 +1,306 @@
+//! Writing a restored cluster: a new directory, never an existing one.
+//!
+//! `backup_label` is there before anything could start: the control file in a backup does not start
+//! without it. Until everything is durable a marker says that the restore is unfinished.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use soter_vault::map::{
+    FileEntry, LoadedMap, MapAccess, Progress, RestoreOptions, Restored, Sink, SinkFile, restore,
+};
+use soter_world::disk::{FileKind, Owner};
+use soter_world::{Disk, DiskFile, Stop, durable};
+
+use super::choice::{Choice, StopAt};
+use super::configure::{auto_conf, disarm, place_of};
+use super::error::RestoreError;
+use super::gather::{Gathered, StoreReader};
+use crate::backup::record::BackupRecord;
+use crate::backup::tree::{CONFIGURATION_PREFIX, DATA_PREFIX};
+use crate::lsn::{SegmentNumber, SegmentSize};
+
+/// Says that a restore has not come to its end.
+const UNFINISHED: &str = "soter.restoring";
+
+/// Longest configuration file that is rewritten.
+const CONFIGURATION_LENGTH_MAX: usize = 4 << 20;
+
+/// Where a cluster is restored to.
+pub struct RestoreTarget<'a> {
+    /// Files.
+    pub disk: &'a dyn Disk,
+    /// The data directory: absent or empty.
+    pub directory: &'a Path,
+    /// Whose the files are to be; as root, the server's user.
+    pub owner: Option<Owner>,
+    /// Threads.
+    pub workers: usize,
+}
+
+impl RestoreTarget<'_> {
+    /// Restores the chosen backup, its WAL and its configuration. The server is not started: it
+    /// will come up as a standby and stop at the target.
+    ///
+    /// # Errors
+    /// See [`RestoreError`].
+    pub fn write(
+        &self,
+        reader: &StoreReader<'_>,
+        gathered: &Gathered,
+        choice: &Choice,
+        progress: &dyn Progress,
+        stop: &Stop,
+    ) -> Result<Restored, RestoreError> {
+        self.prepare()?;
+        let record = gathered.records.iter().find(|(id, _)| *id == choice.backup);
+        let (_, record) = record.ok_or(RestoreError::NothingThere)?;
+        let restored = self.contents(reader, gathered, choice, record, (progress, stop))?;
+        self.wal(reader, gathered, choice, record)?;
+        self.configuration(choice)?;
+        let sync = |source| RestoreError::File { path: self.directory.to_owned(), source };
+        self.disk.sync_filesystem(self.directory).map_err(sync)?;
+        let marker = self.directory.join(UNFINISHED);
+        self.disk.remove_file(&marker).map_err(sync)?;
+        self.disk.sync_dir(self.directory).map_err(sync)?;
+        Ok(restored)
+    }
+
+    fn prepare(&self) -> Result<(), RestoreError> {
+        let path = self.directory;
+        let failed = |source| RestoreError::File { path: path.to_owned(), source };
+        match self.disk.list(path) {
+            Ok(entries) if entries.is_empty() => {}
+            Ok(entries) => {
+                let unfinished = entries.iter().any(|entry| entry.name == UNFINISHED);
+                return Err(RestoreError::NotEmpty { path: path.to_owned(), unfinished });
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                durable::create_dir_all_durable(self.disk, path).map_err(failed)?;
+            }
+            Err(error) => return Err(failed(error)),
+        }
+        self.disk.set_mode(path, 0o700).map_err(failed)?;
+        self.own(path).map_err(failed)?;
+        durable::write_durable(self.disk, &path.join(UNFINISHED), b"").map_err(failed)
+    }
+
+    fn own(&self, path: &Path) -> io::Result<()> {
+        self.owner.map_or(Ok(()), |owner| self.disk.set_owner(path, owner))
+    }
+
+    fn contents(
+        &self,
+        reader: &StoreReader<'_>,
+        gathered: &Gathered,
+        choice: &Choice,
+        record: &BackupRecord,
+        (progress, stop): (&dyn Progress, &Stop),
+    ) -> Result<Restored, RestoreError> {
+        let catalogue = gathered.log.catalogue();
+        let row = catalogue.backup(choice.backup).ok_or(RestoreError::NothingThere)?;
+        let body = gathered.log.body(choice.backup, &reader.keys.metadata)?;
+        let rows = |class, pack| catalogue.row(class, pack).copied();
+        let access = MapAccess {
+            objects: &*reader.vault.objects,
+            store: reader.keys.store,
+            backup: choice.backup,
+            metadata: reader.keys.metadata.clone(),
+            packs: row.packs.clone(),
+            rows: &rows,
+        };
+        let map = LoadedMap::open(&body.map_root, access)?;
+        let session_key = |session| match catalogue.session(session) {
+            Some(row) => reader.keys.unwrap(&row.wrapped, &row.commitment),
+            None => Err(soter_vault::keys::KeyError::UnknownStore { store: reader.keys.store }),
+        };
+        if let Some(tablespace) = record.server.tablespaces.first() {
+            return Err(RestoreError::Tablespace { oid: tablespace.id.to_string() });
+        }
+        let main = record.server.files.config_file.clone();
+        let sink = TargetSink { target: self, main };
+        let options = RestoreOptions { workers: self.workers, select: &|_| true };
+        Ok(restore(&map, &session_key, &sink, options, progress, stop)?)
+    }
+
+    /// Puts the WAL from the backup's start to the end into `pg_wal`; the last segment filled up
+    /// with zeros, under its full name.
+    fn wal(
+        &self,
+        reader: &StoreReader<'_>,
+        gathered: &Gathered,
+        choice: &Choice,
+        record: &BackupRecord,
+    ) -> Result<(), RestoreError> {
+        let size = record.segment_size;
+        let last = choice.end.segment_before(size);
+        let mut number = record.start.segment(size);
+        let history = &gathered.recoverable.history;
+        while number <= last {
+            let bytes = reader.segment(gathered, number)?;
+            let bytes = bytes.ok_or(RestoreError::WalEnds { at: number.start(size) })?;
+            let reached = number.start(size).0 + bytes.len() as u64;
+            if reached < choice.end.0.min(number.end(size).0) {
+                return Err(RestoreError::WalEnds { at: crate::lsn::Lsn(reached) });
+            }
+            let bytes = soter_vault::wal::zero_filled(bytes, gathered.archive.segment_size);
+            let end = crate::lsn::Lsn(number.end(size).0.min(choice.end.0).saturating_sub(1));
+            self.wal_file(&segment_name(history.timeline_at(end).0, number, size), &bytes)?;
+            number = number.next();
+        }
+        let timeline = history.timeline();
+        if timeline != crate::lsn::Timeline::FIRST {
+            let name = format!("{:08X}.history", timeline.0);
+            let wal = reader.wal_vault(gathered.archive);
+            let file = wal.archive.file(&name).ok_or(RestoreError::NoHistory { timeline })?;
+            let fetched = wal.fetch(&file, reader.keys, 1)?;
+            let fetched = fetched.ok_or(RestoreError::NoHistory { timeline })?;
+            self.wal_file(&name, &fetched.bytes)?;
+        }
+        Ok(())
+    }
+
+    fn wal_file(&self, name: &str, bytes: &[u8]) -> Result<(), RestoreError> {
+        self.file(&self.directory.join("pg_wal").join(name), bytes)
+    }
+
+    fn file(&self, path: &Path, bytes: &[u8]) -> Result<(), RestoreError> {
+        let write = || {
+            self.disk.create(path)?.write_at(0, bytes)?;
+            self.own(path)
+        };
+        write().map_err(|source| RestoreError::File { path: path.to_owned(), source })
+    }
+
+    fn configuration(&self, choice: &Choice) -> Result<(), RestoreError> {
+        for name in ["postgresql.conf", "postgresql.auto.conf"] {
+            let path = self.directory.join(name);
+            let text = match durable::read(self.disk, &path, CONFIGURATION_LENGTH_MAX) {
+                Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+                Err(source) => return Err(RestoreError::File { path, source }),
+            };
+            let text = match name {
+                "postgresql.conf" => disarm(&text).0,
+                _ => auto_conf(&text, &settings(choice)),
+            };
+            let failed = |source| RestoreError::File { path: path.clone(), source };
+            durable::write_durable(self.disk, &path, text.as_bytes()).map_err(failed)?;
+            self.own(&path).map_err(failed)?;
+        }
+        self.file(&self.directory.join("standby.signal"), b"")
+    }
+}
+
+/// What a restored cluster is told.
+fn settings(choice: &Choice) -> Vec<(&'static str, String)> {
+    let inclusive = if choice.inclusive { "on" } else { "off" };
+    let mut settings = vec![
+        ("archive_mode", "off".to_owned()),
+        ("synchronous_standby_names", String::new()),
+        ("recovery_target_timeline", choice.timeline.0.to_string()),
+        ("recovery_target_action", "pause".to_owned()),
+        ("wal_retrieve_retry_interval", "200ms".to_owned()),
+    ];
+    let target = match &choice.stop_at {
+        StopAt::EndOfWal => None,
+        StopAt::Consistent => Some(("recovery_target", "immediate".to_owned())),
+        StopAt::Time(time) => Some(("recovery_target_time", time.to_string())),
+        StopAt::Lsn(lsn) => Some(("recovery_target_lsn", lsn.to_string())),
+        StopAt::Xid(xid) => Some(("recovery_target_xid", xid.to_string())),
+        StopAt::Name(name) => Some(("recovery_target_name", name.clone())),
+    };
+    let inclusive = match choice.stop_at {
+        StopAt::Lsn(_) => "off",
+        _ => inclusive,
+    };
+    if let Some(target) = target {
+        settings.push(target);
+        settings.push(("recovery_target_inclusive", inclusive.to_owned()));
+    }
+    settings
+}
+
+fn segment_name(timeline: u32, number: SegmentNumber, size: SegmentSize) -> String {
+    let per_upper = u64::from(size.segments_per_upper_half());
+    format!("{timeline:08X}{:08X}{:08X}", number.0 / per_upper, number.0 % per_upper)
+}
+
+struct TargetSink<'a> {
+    target: &'a RestoreTarget<'a>,
+    /// The original's main configuration file.
+    main: Option<PathBuf>,
+}
+
+impl TargetSink<'_> {
+    /// Where an entry of the backup goes; `None` for what is not restored.
+    fn place(&self, entry: &FileEntry) -> Option<PathBuf> {
+        let path = entry.path.as_path();
+        if let Ok(inside) = path.strip_prefix(DATA_PREFIX) {
+            return Some(self.target.directory.join(inside));
+        }
+        let outside = path.strip_prefix(CONFIGURATION_PREFIX).ok()?;
+        let inside = place_of(self.main.as_deref()?, &Path::new("/").join(outside))?;
+        Some(self.target.directory.join(inside))
+    }
+}
+
+impl Sink for TargetSink<'_> {
+    fn directory(&self, entry: &FileEntry) -> io::Result<()> {
+        let disk = self.target.disk;
+        let Some(place) = self.place(entry) else { return Ok(()) };
+        if place == self.target.directory || !entry.path.as_path().starts_with(DATA_PREFIX) {
+            return Ok(());
+        }
+        disk.create_dir(&place)?;
+        disk.set_mode(&place, entry.attributes.mode)?;
+        self.target.own(&place)
+    }
+
+    fn link(&self, _: &FileEntry, _: &[u8]) -> io::Result<()> {
+        // A backup of a cluster has none: what links led to was kept.
+        Ok(())
+    }
+
+    fn file(&self, entry: &FileEntry, size: u64) -> io::Result<Box<dyn SinkFile>> {
+        let disk = self.target.disk;
+        let Some(place) = self.place(entry) else { return Ok(Box::new(NoFile)) };
+        if let Some(parent) = place.parent()
+            && !matches!(disk.metadata(parent), Ok(found) if found.kind == FileKind::Directory)
+        {
+            disk.create_dir(parent)?;
+            self.target.own(parent)?;
+        }
+        let file = disk.create(&place)?;
+        disk.set_mode(&place, entry.attributes.mode)?;
+        self.target.own(&place)?;
+        file.set_len(size)?;
+        Ok(Box::new(TargetFile(file)))
+    }
+}
+
+struct TargetFile(Box<dyn DiskFile>);
+
+impl SinkFile for TargetFile {
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_at(offset, bytes)
+    }
+
+    fn finish(&self) -> io::Result<()> {
+        // One sync of the file system follows when everything is written.
+        Ok(())
+    }
+}
+
+/// A file that is not restored.
+struct NoFile;
+
+impl SinkFile for NoFile {
+    fn write_at(&self, _: u64, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn finish(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
