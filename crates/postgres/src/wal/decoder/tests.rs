@@ -3,7 +3,6 @@
 //! Properties are tested on WAL made by a small writer of our own.
 
 use std::fmt::Write;
-use std::time::Duration;
 
 use proptest::prelude::*;
 
@@ -12,6 +11,7 @@ use crate::cluster::MajorVersion;
 use crate::control::WalLevel;
 use crate::relation::{BlockNumber, Fork};
 use crate::testing::{Shutdown, TestCluster};
+use crate::timeline::TimelineHistory;
 use crate::wal::changes::{ChangeMap, RelationChanges};
 use crate::wal::header::{SegmentHeader, SegmentHeaderError};
 use crate::wal::record::{PageImage, RecordLayoutError, TransactionId};
@@ -19,6 +19,8 @@ use crate::wal::workload;
 use crate::wal::writer::{
     Block, FIRST_SEGMENT, HEAP, IDENTITY, Writer, body, cases, commit_data, file,
 };
+
+mod oracle;
 
 /// All that a decoder made of some bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -65,65 +67,6 @@ fn decode<'a>(mut decoder: WalDecoder, chunks: impl Iterator<Item = &'a [u8]>) -
     }
     let (facts, unfinished) = (decoder.facts().clone(), decoder.unfinished());
     Decoded { records, facts, unfinished, result: Some(result) }
-}
-
-mod oracle {
-    use super::*;
-
-    /// The records of `pg_waldump`, in the words of [`describe`], and its commits.
-    pub(super) fn pg_waldump(
-        cluster: &TestCluster,
-        first_and_last: [&str; 2],
-    ) -> (Vec<String>, Vec<String>) {
-        let program = cluster.server_program("pg_waldump").arg("--bkp-details").arg("-p");
-        let program = program.arg(cluster.data_directory().join("pg_wal")).args(first_and_last);
-        // It ends with an error where the log ends.
-        let output = program.env("TZ", "UTC").run(Duration::from_secs(100)).unwrap().stdout;
-        let (mut records, mut commits) = (Vec::<String>::new(), Vec::new());
-        for line in String::from_utf8_lossy(&output).lines() {
-            if let Some(reference) = line.strip_prefix("\tblkref #") {
-                let last = records.last_mut().unwrap();
-                last.push_str(&block(reference));
-            } else if line.starts_with("rmgr: ") {
-                let (mut record, description) = record(line);
-                let is_commit =
-                    record.starts_with("Transaction ") && description.starts_with("COMMIT");
-                if is_commit {
-                    record.push_str(", commit");
-                    commits.push(description.to_owned());
-                }
-                records.push(record);
-            }
-        }
-        (records, commits)
-    }
-
-    fn record(line: &str) -> (String, &str) {
-        let field = |name: &str| {
-            let rest = line.split_once(name).unwrap().1;
-            rest.split_once(',').unwrap().0.trim()
-        };
-        let manager = line.strip_prefix("rmgr: ").unwrap().split_whitespace().next().unwrap();
-        let length = field("len (rec/tot):").split_once('/').unwrap().1.trim();
-        let lsn: Lsn = field(" lsn:").parse().unwrap();
-        let previous: Lsn = field(" prev ").parse().unwrap();
-        let description = line.split_once("desc: ").unwrap().1;
-        (format!("{manager} {length} tx {} at {lsn} after {previous}", field(" tx:")), description)
-    }
-
-    /// `0: rel 1663/5/1259 fork main blk 3 (FPW); hole: …`
-    fn block(reference: &str) -> String {
-        let reference = reference.split(';').next().unwrap();
-        let rest = reference.split_once(": rel ").unwrap().1;
-        let (relation, rest) = rest.split_once(" fork ").unwrap();
-        let (fork, rest) = rest.split_once(" blk ").unwrap();
-        let (number, image) = rest.split_once(' ').unwrap_or((rest, ""));
-        let image = match image.trim() {
-            "" => String::new(),
-            image => format!(" {image}"),
-        };
-        format!(", {relation} {fork} {number}{image}")
-    }
 }
 
 const FIXTURES: [(&[u8], &str); 5] = [
@@ -226,6 +169,41 @@ fn check_facts(facts: &WalFacts, commits: &[String]) {
     let (at, checkpoint) = facts.last_checkpoint.unwrap();
     assert!(checkpoint.is_shutdown && checkpoint.redo == at);
     assert_eq!(facts.last_record.unwrap().start, at);
+}
+
+#[test]
+fn real_timeline_begins_where_its_history_says() {
+    let mut cluster = TestCluster::initdb(&["--wal-segsize=1"]).unwrap();
+    cluster.start().unwrap();
+    cluster.psql("create table t as select generate_series(1, 5000) i").unwrap();
+    cluster.stop(Shutdown::Fast).unwrap();
+    std::fs::File::create(cluster.data_directory().join("standby.signal")).unwrap();
+    cluster.start().unwrap();
+    cluster.psql("select pg_promote()").unwrap();
+    cluster.psql("insert into t select generate_series(1, 5000)").unwrap();
+    cluster.stop(Shutdown::Fast).unwrap();
+
+    let history = cluster.data_directory().join("pg_wal/00000002.history");
+    let new = Timeline(2);
+    let history = TimelineHistory::parse(new, &std::fs::read(history).unwrap()).unwrap();
+    let switch = history.switch_point(Timeline::FIRST).unwrap();
+    let mut segments = segments(&cluster);
+    segments.retain(|(name, _)| name.starts_with("00000002"));
+    let header = SegmentHeader::parse(&segments[0].1).unwrap();
+    assert_eq!(header.timeline, Timeline::FIRST, "its first pages are those of its parent");
+    let first = switch.segment(header.identity.segment_size);
+    let decoder = |timeline| WalDecoder::new(header.identity, timeline, first);
+    let chunks = || segments.iter().map(|(_, bytes)| bytes.as_slice());
+    let facts = decode(decoder(new), chunks()).facts;
+    let begin = facts.last_timeline_begin.unwrap();
+    let expected =
+        TimelineBegin { at: begin.at, timeline: new, previous_timeline: Timeline::FIRST };
+    assert_eq!(begin, expected);
+    assert!((switch..Lsn(switch.0 + 100)).contains(&begin.at), "{switch} {begin:?}");
+    assert!(facts.last_record.unwrap().end > begin.at);
+
+    let refused = decode(decoder(Timeline::FIRST), chunks()).result.unwrap().unwrap_err();
+    assert!(matches!(refused.problem, WalProblem::Timeline { found: Timeline(2), .. }));
 }
 
 fn decoder() -> WalDecoder {
