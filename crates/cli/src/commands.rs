@@ -5,10 +5,16 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Output;
 
+mod backup;
+mod backups;
+mod restore;
+mod vault;
 mod version;
+mod wal;
 
 /// Soter turns a disaster recovery plan into software: it protects the stores the plan names,
 /// recovers them, and measures what it promises.
@@ -39,6 +45,18 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Take a base backup of a cluster that runs on this machine.
+    Backup(backup::BackupArgs),
+    /// List the backups of a store.
+    Backups(backups::BackupsArgs),
+    /// Bring a cluster back, in a new directory.
+    Restore(restore::RestoreArgs),
+    /// Make a vault.
+    #[command(subcommand)]
+    Vault(vault::VaultCommand),
+    /// Take WAL from the server, or give it back.
+    #[command(subcommand)]
+    Wal(wal::WalCommand),
     /// Print the version of this binary and of the formats it reads and writes.
     Version,
 }
@@ -46,8 +64,14 @@ enum Command {
 /// Runs the command that was asked for.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let output = Output::new(arguments.global.json, arguments.global.quiet);
+    let context = Context::new(output, arguments.global.plan);
     match arguments.command {
-        Command::Version => version::run(&output),
+        Command::Backup(args) => backup::run(&context, &args),
+        Command::Backups(args) => backups::run(&context, &args),
+        Command::Restore(args) => restore::run(&context, &args),
+        Command::Vault(command) => vault::run(&context, &command),
+        Command::Wal(command) => wal::run(&context, &command),
+        Command::Version => version::run(&context.output),
     }
 }
 

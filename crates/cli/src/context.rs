@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use soter_plan::{Ink, Kind, Plan, Postgres, Reference, Store, StoreName};
+use soter_vault::Vault;
 use soter_vault::crypto::SymmetricKey;
-use soter_vault::ids::{StoreId, VaultId};
+use soter_vault::ids::StoreId;
 use soter_vault::keys::{
     AgentKey, ErrorKind, KeyError, KeyFile, KeyFileError, LoadedTrust, OperatorKey, Pins,
     PublicKey, ReaderKeys, StoreKeys, Trust, load_trust,
 };
-use soter_vault::objects::{Metered, open_url};
+use soter_vault::objects::{Metered, ObjectStore, open_url};
 use soter_world::{Clock, Disk, OsDisk, Random, Secret, SystemClock, SystemRandom, durable};
 
 use crate::failure::{Ending, Failure};
@@ -63,6 +64,8 @@ pub(crate) struct Writer {
     pub(crate) vault: OpenVault,
     /// The agent's keys for the store.
     pub(crate) keys: StoreKeys,
+    /// Which vault, and which roots.
+    pub(crate) pins: Pins,
 }
 
 /// A store that can be read: the operator's side.
@@ -73,6 +76,8 @@ pub(crate) struct Reader {
     pub(crate) name: String,
     /// The operator's keys for the store.
     pub(crate) keys: ReaderKeys,
+    /// Which vault, and which roots.
+    pub(crate) pins: Pins,
 }
 
 /// A store whose metadata can be read: either side.
@@ -85,6 +90,8 @@ pub(crate) struct Observer {
     pub(crate) store: StoreId,
     /// `K_meta`.
     pub(crate) metadata: SymmetricKey,
+    /// Which vault, and which roots.
+    pub(crate) pins: Pins,
 }
 
 impl OpenVault {
@@ -177,14 +184,18 @@ impl Context {
         name: &StoreName,
         store: &Store,
     ) -> Result<Writer, Failure> {
-        let (vault, key) = self.agent_side(plan, store)?;
+        let (vault, key, pins) = self.agent_side(plan, store)?;
         let id = store_id(&vault, name.as_str())?;
         let list = vault.trust().newest();
         let keys = list.store_keys(id, &key.identity, key.signer).map_err(|e| key_failure(&e))?;
-        Ok(Writer { vault, keys })
+        Ok(Writer { vault, keys, pins })
     }
 
-    fn agent_side(&self, plan: &Plan, store: &Store) -> Result<(OpenVault, AgentKey), Failure> {
+    fn agent_side(
+        &self,
+        plan: &Plan,
+        store: &Store,
+    ) -> Result<(OpenVault, AgentKey, Pins), Failure> {
         let described = store.vaults.first().and_then(|name| plan.vaults.get(name));
         let described =
             described.ok_or_else(|| Failure::new(Ending::Input, "no vault is named"))?;
@@ -192,7 +203,7 @@ impl Context {
             AgentKey::load(&*self.disk, &described.agent_key).map_err(|e| file_failure(&e))?;
         let roots = described.root_keys.iter().map(|key| PublicKey(key.0)).collect();
         let pins = Pins { vault: key.pins.vault, roots };
-        Ok((self.open_vault(&described.url.to_string(), &pins)?, key))
+        Ok((self.open_vault(&described.url.to_string(), &pins)?, key, pins))
     }
 
     /// Opens a store for reading, with an operator's key.
@@ -206,7 +217,7 @@ impl Context {
         let list = vault.trust().newest();
         let keys = list.reader_keys(store_id(&vault, &name)?, &key.identity);
         let keys = keys.map_err(|error| key_failure(&error))?;
-        Ok(Reader { vault, name, keys })
+        Ok(Reader { vault, name, keys, pins: key.pins })
     }
 
     /// Opens a store's metadata, with an operator's key if one is given, else with the agent's.
@@ -216,8 +227,9 @@ impl Context {
         store: Option<&str>,
     ) -> Result<Observer, Failure> {
         if access.identity.is_some() {
-            let Reader { vault, name, keys } = self.reader(access, store)?;
-            return Ok(Observer { vault, name, store: keys.store, metadata: keys.metadata });
+            let Reader { vault, name, keys, pins } = self.reader(access, store)?;
+            let (store, metadata) = (keys.store, keys.metadata);
+            return Ok(Observer { vault, name, store, metadata, pins });
         }
         if access.vault.is_some() {
             return Err(Failure::new(Ending::Input, "--vault needs --identity")
@@ -225,9 +237,9 @@ impl Context {
         }
         let plan = self.plan()?;
         let (name, described) = self.store(&plan, store)?;
-        let Writer { vault, keys } = self.writer(&plan, name, described)?;
+        let Writer { vault, keys, pins } = self.writer(&plan, name, described)?;
         let name = name.to_string();
-        Ok(Observer { vault, name, store: keys.store, metadata: keys.metadata })
+        Ok(Observer { vault, name, store: keys.store, metadata: keys.metadata, pins })
     }
 
     fn vault_and_name(
@@ -257,6 +269,16 @@ impl Context {
         Ok((vault, name))
     }
 
+    /// An opened vault as those who work with it hold it.
+    pub(crate) fn vault(&self, open: &OpenVault, pins: Pins) -> Vault {
+        Vault {
+            objects: Arc::clone(&open.objects) as Arc<dyn ObjectStore>,
+            clock: Arc::clone(&self.clock),
+            random: Arc::clone(&self.random),
+            pins,
+        }
+    }
+
     /// Opens a vault and judges its trust lists by these pins.
     pub(crate) fn open_vault(&self, url: &str, pins: &Pins) -> Result<OpenVault, Failure> {
         let objects = open_url(url, Arc::clone(&self.disk)).map_err(|error| {
@@ -276,11 +298,6 @@ impl Context {
 pub(crate) fn postgres(store: &Store) -> &Postgres {
     let Kind::Postgres(postgres) = &store.kind;
     postgres
-}
-
-/// The vault's id, if its record is whole.
-pub(crate) fn vault_id(vault: &OpenVault) -> Option<VaultId> {
-    vault.trust.record.as_ref().map(|record| record.vault)
 }
 
 fn store_id(vault: &OpenVault, name: &str) -> Result<StoreId, Failure> {

@@ -1,11 +1,8 @@
 //! The `soter` binary: reads the command line, runs one command, ends with one of its exit codes.
 
 mod commands;
-#[expect(dead_code, reason = "the commands that open vaults come next")]
 mod context;
-#[cfg_attr(not(test), expect(dead_code, reason = "the commands that end so come next"))]
 mod failure;
-#[expect(dead_code, reason = "the commands that show more come next")]
 mod output;
 
 use std::ffi::OsString;

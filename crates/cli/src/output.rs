@@ -24,11 +24,6 @@ impl Output {
         Self { json, quiet, terminal: io::stderr().is_terminal() }
     }
 
-    /// Whether data is wanted instead of tables.
-    pub(crate) fn is_json(&self) -> bool {
-        self.json
-    }
-
     /// The command's result: as JSON if asked for, else as text. A closed pipe is no error.
     pub(crate) fn data<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) {
         let shown = if self.json {

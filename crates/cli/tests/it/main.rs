@@ -4,4 +4,6 @@
 #[cfg(test)]
 mod licences;
 #[cfg(test)]
+mod main_job;
+#[cfg(test)]
 mod tidy;

@@ -1,0 +1,145 @@
+//! `soter backup`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use soter_postgres::backup::BackupError;
+use soter_postgres::backup::run::{
+    BackupSetup, FullPolicy, WAL_WAIT_MAX, run as back_up, wal_missing,
+};
+use soter_postgres::connection::ConnectionInfo;
+use soter_postgres::error::ErrorKind;
+use soter_postgres::lsn::Lsn;
+use soter_vault::frame::Compression;
+use soter_vault::log::{TakeOver, WalRange};
+use soter_vault::map::{Progress, Step};
+use soter_vault::wal::{Archive, SegmentSize, WalVault};
+use soter_world::Stop;
+
+use crate::context::{Context, Writer, postgres};
+use crate::failure::{Ending, Failure};
+use crate::output::{Meter, human_bytes, human_duration};
+
+/// How often the vault is asked whether the WAL has come.
+const WAL_POLL: std::time::Duration = std::time::Duration::from_millis(250);
+
+/// Take a base backup of a cluster that runs on this machine, as the server's user or root.
+#[derive(Debug, clap::Args)]
+pub(super) struct BackupArgs {
+    /// The store, as the plan calls it.
+    store: Option<String>,
+    /// Read and store everything anew.
+    #[arg(long)]
+    full: bool,
+}
+
+/// Shows how much was read.
+struct Shown<'a> {
+    meter: Meter<'a>,
+    read: AtomicU64,
+}
+
+impl Progress for Shown<'_> {
+    fn advance(&self, step: Step) {
+        let read = self.read.fetch_add(step.raw_bytes, Ordering::Relaxed) + step.raw_bytes;
+        self.meter.bytes(read, read);
+    }
+}
+
+pub(super) fn run(context: &Context, args: &BackupArgs) -> Result<(), Failure> {
+    let plan = context.plan()?;
+    let (name, store) = context.store(&plan, args.store.as_deref())?;
+    let described = postgres(store);
+    let text = context.connection(described)?;
+    let connection = ConnectionInfo::parse(text.expose())
+        .map_err(|error| Failure::of(Ending::Input, &error).hint(error.hint()))?;
+    let Writer { vault: open, keys, pins } = context.writer(&plan, name, store)?;
+    let vault = context.vault(&open, pins);
+    let stop = Stop::on_signals().map_err(|error| Failure::of(Ending::Failed, &error))?;
+    let setup = BackupSetup {
+        disk: &*context.disk,
+        connection: &connection,
+        data_directory: &described.data_directory,
+        vault: &vault,
+        trust: open.trust(),
+        keys: &keys,
+        agent: "soter backup",
+        take_over: TakeOver::OwnOnly,
+        full: if args.full {
+            FullPolicy::Always
+        } else {
+            FullPolicy::OlderThan(store.backup.full_every)
+        },
+        workers: store.backup.workers,
+        compression: Compression::Zstd(store.compression.level),
+    };
+    let begun = context.clock.monotonic();
+    let shown = Shown {
+        meter: context.output.progress(&*context.clock, &format!("backing up {name}")),
+        read: AtomicU64::new(0),
+    };
+    let mut wait = |wal: &WalRange| wait_durable(context, &open, &keys, wal, &stop);
+    let done = back_up(&setup, &mut wait, &shown, &stop);
+    shown.meter.finish();
+    let done = done.map_err(|error| failure(&error))?;
+    let took = human_duration(context.clock.monotonic().saturating_sub(begun));
+    for page in &done.record.bad_pages {
+        context
+            .output
+            .warn(&format!("damaged page: {} block {}: {}", page.path, page.block, page.what));
+    }
+    context.output.data(&done.record, |record| {
+        format!(
+            "backup {} ({:?}) of {name}: {} read, {} stored, WAL {} to {}, in {took}",
+            done.id,
+            record.kind,
+            human_bytes(record.counters.read_bytes),
+            human_bytes(record.counters.stored_bytes),
+            record.start,
+            record.stop,
+        )
+    });
+    Ok(())
+}
+
+/// Asks the vault until the backup's WAL is there.
+fn wait_durable(
+    context: &Context,
+    open: &crate::context::OpenVault,
+    keys: &soter_vault::keys::StoreKeys,
+    wal: &WalRange,
+    stop: &Stop,
+) -> Result<(), BackupError> {
+    let Some(segment_size) = SegmentSize::new(wal.segment_bytes) else {
+        return Err(wal_missing(wal, None));
+    };
+    let archive = Archive { store: keys.store, incarnation: wal.incarnation, segment_size };
+    let store = &*open.objects;
+    let vault = WalVault { store, clock: &*context.clock, trust: open.trust(), archive };
+    let until = context.clock.monotonic() + WAL_WAIT_MAX;
+    loop {
+        let reached = vault.contiguous_end(wal.timeline, wal.from).ok().map(|end| end.hinted);
+        if reached.is_some_and(|reached| reached >= wal.to) {
+            return Ok(());
+        }
+        if stop.wait(WAL_POLL) {
+            return Err(BackupError::Stopped);
+        }
+        if context.clock.monotonic() >= until {
+            return Err(wal_missing(wal, reached.map(Lsn)));
+        }
+    }
+}
+
+/// A failed backup in words.
+fn failure(error: &BackupError) -> Failure {
+    let ending = match error.kind() {
+        ErrorKind::Input => Ending::Input,
+        ErrorKind::Superseded => Ending::Superseded,
+        _ => Ending::Failed,
+    };
+    let failure = Failure::of(ending, error);
+    match error.hint() {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
