@@ -12,7 +12,7 @@ chains and hashes, and takes a backup for live if a linked entry made it and non
 """
 import argparse, base64, hashlib, hmac, json, os, re, struct, sys
 from blake3 import blake3
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
@@ -157,36 +157,53 @@ class Vault:
         self.identity = identity(re.search(r"^AGE-SECRET-KEY-1\S+", text, re.M)[0])
         self.record = json.loads(self.read("soter.vault"))
         need(self.record["format"] == 1, "record: a newer format")
-        self.lists = {int(name.split(".")[0], 16): found for name in self.names("trust")
-                      for found in [self.trust_list(name)] if found}
+        found = {int(name, 16): self.first(f"trust/{name}", self.trust_list, name)
+                 for name in self.names("trust") if re.fullmatch("[0-9a-f]{8}", name)}
+        self.lists = {number: trust for number, trust in found.items() if trust}
         self.trust = self.lists[max(self.lists)]
 
     def names(self, folder):
+        """What is in a folder, repairs under the name of what they repair."""
         path = os.path.join(self.directory, folder)
-        return sorted(os.listdir(path), reverse=True) if os.path.isdir(path) else []
+        found = os.listdir(path) if os.path.isdir(path) else []
+        return sorted({re.sub(r"\.r[1-9]$", "", name) for name in found})
 
     def read(self, name):
         with open(os.path.join(self.directory, name), "rb") as file:
             return file.read()
 
-    def trust_list(self, name):
-        data = self.read("trust/" + name)
-        if data[:4] != b"SOTT" or not any(verify(r, data[:-64], data[-64:]) for r in self.roots):
-            return None
-        found = json.loads(data[8:8 + u32(data, 4)])
-        ours = {self.pinned, self.record["vault"]} <= set(found["vaults"])
-        if not ours or found["n"] != int(name.split(".")[0], 16):
-            return None
-        need(found["format"] == 1 and not found.get("needs"), "trust: a newer format")
+    def first(self, name, read, *arguments):
+        """What `read` makes of the object, or of the first repair that it understands."""
+        for data in self.candidates(name):
+            try:
+                return read(data, *arguments)
+            except (ValueError, LookupError, struct.error, InvalidTag):
+                continue
+
+    def candidates(self, name):
+        for suffix in [""] + [f".r{n}" for n in range(1, 10)]:
+            if os.path.exists(os.path.join(self.directory, name + suffix)):
+                yield self.read(name + suffix)
+
+    def trust_list(self, data, name):
+        need(data[:4] == b"SOTT" and u32(data, 4) + 72 == len(data), "trust: not a list")
+        need(any(verify(root, data[:-64], data[-64:]) for root in self.roots), "trust: signature")
+        found = json.loads(data[8:-64])
+        if found["format"] != 1 or found.get("needs"):
+            sys.exit("trust: a newer format")
+        need({self.pinned, self.record["vault"]} <= set(found["vaults"])
+             and found["n"] == int(name, 16), "trust: another list")
         return found
 
-    def may(self, number, signer, role, store, position=None):
-        """Under the list named and under the newest one; `None`: at any position."""
-        def under(trust):
-            return any(row["key"] == signer and role in row["roles"] and its["store"] == store
-                       and (position is None or its["from"] <= position < its.get("until", 1 << 64))
-                       for row in trust["signers"] for its in row["stores"])
-        return number in self.lists and under(self.lists[number]) and under(self.trust)
+    def enrolled(self, number, signer, role, store, position):
+        """Whether this list enrols the signer; position `None`: anywhere in the log."""
+        return any(row["key"] == signer and role in row["roles"] and its["store"] == store
+                   and (position is None or its["from"] <= position < its.get("until", 1 << 64))
+                   for row in self.lists.get(number, {"signers": []})["signers"]
+                   for its in row["stores"])
+
+    def may(self, number, *who):
+        return self.enrolled(number, *who) and self.enrolled(self.trust["n"], *who)
 
     def metadata(self, number, store):
         row = next(row for row in self.lists[number]["stores"] if row["id"] == store)["metadata"][-1]
@@ -205,12 +222,6 @@ class Vault:
                 reason = error
         raise reason
 
-    def candidates(self, name):
-        """The object, then its repairs; the oldest valid one is the object."""
-        for suffix in [""] + [f".r{n}" for n in range(1, 10)]:
-            if os.path.exists(os.path.join(self.directory, name + suffix)):
-                yield self.read(name + suffix)
-
 
 class Store:
     """One store's log, packs and WAL."""
@@ -223,11 +234,9 @@ class Store:
     # -- sections 7 and 8
 
     def read_log(self):
-        slots = {int(name[:16], 16) for name in self.vault.names("log/" + self.id)}
+        slots = [int(name, 16) for name in self.vault.names("log/" + self.id)]
         for sequence in range(max(slots, default=-1) + 1):
-            name = f"log/{self.id}/{sequence:016x}"
-            found = next(filter(None, map(lambda data: self.entry(data, sequence),
-                                          self.vault.candidates(name))), None)
+            found = self.vault.first(f"log/{self.id}/{sequence:016x}", self.entry, sequence)
             if not found:
                 self.holes.append(sequence)
                 continue
@@ -246,22 +255,20 @@ class Store:
                     self.backups.pop(retired, None)
 
     def entry(self, data, sequence):
-        if data[:8] != b"SOTL\1\0\1\0":
-            return None
+        need(data[:8] == b"SOTL\1\0\1\0", "entry: magic or version")
         head_length, tables_length, body_length = struct.unpack_from("<III", data, 8)
         tables = 40 + head_length
         body = tables + tables_length
         head = json.loads(data[40:tables])
         place = {"vault": self.vault.record["vault"], "store": self.id, "sequence": sequence}
         last = self.entries[-1] if self.entries else None
-        linked = (len(data) == body + body_length + 64
-                  and verify(key_bytes(head["signer"]), data[:-64], data[-64:])
-                  and place.items() <= head.items()
-                  and any(self.vault.may(head["trust"], head["signer"], role, self.id, sequence)
-                          for role in ["agent", "collector", "verifier", "copier", "operator"])
-                  and head["trust"] >= (last["head"]["trust"] if last else 0))
-        if not linked:
-            return None
+        need(len(data) == body + body_length + 64, "entry: lengths")
+        need(verify(key_bytes(head["signer"]), data[:-64], data[-64:]), "entry: signature")
+        need(place.items() <= head.items(), "entry: another place")
+        roles = ["agent", "collector", "verifier", "copier", "operator"]
+        need(any(self.vault.enrolled(head["trust"], head["signer"], role, self.id, sequence)
+                 for role in roles), "entry: a stranger")
+        need(head["trust"] >= (last["head"]["trust"] if last else 0), "entry: an old trust list")
         chained = head["previous"] == (last["hash"] if last else None)
         return {"head": head, "hash": hash_of(data).hex(), "salt": data[24:40], "chained": chained,
                 "tables": data[tables:body], "data": data, "body": (body, body + body_length)}
@@ -291,8 +298,7 @@ class Store:
             salt, length, expected = self.rows[kind, session, number]
             good = [data for data in self.vault.candidates(name) if hash_of(data) == expected]
             need(good and len(good[0]) == length, name + ": not the signed bytes")
-            header = parse_header(good[0], kind)
-            need(header["salt"] == salt, name + ": another salt")
+            need(parse_header(good[0], kind)["salt"] == salt, name + ": another salt")
             self.packs[name] = good[0]
         data = self.packs[name]
         if kind == 1:
@@ -396,23 +402,21 @@ class Store:
 
     def wal_files(self):
         """(name, bytes) of every sealed file."""
-        for folder in self.folders("wal", 3):
-            for file in reversed(self.vault.names(folder)):
-                if re.search(r"\.r[1-9]$|^idx$", file):
-                    continue
-                name = f"{folder}/{file}"
-                opened = (self.wal_file(name, data) for data in self.vault.candidates(name))
-                yield name, next((data for data in opened if data is not None), None)
+        for folder in self.folders("wal"):
+            for file in self.vault.names(folder):
+                if file != "idx":
+                    name = f"{folder}/{file}"
+                    yield name, self.vault.first(name, self.wal_file, name)
 
-    def wal_file(self, name, data):
+    def wal_file(self, data, name):
         header = parse_header(data, 3)
         head, trust, facts, wrap = u32(data, 64), u32(data, 72), u32(data, 76), u32(data, 224)
         signed = b"soter vault v1 signature" + struct.pack("<I", len(name)) + name.encode()
         signer = "ed25519:" + base64.b64encode(data[192:224]).decode()
-        if (head != 228 + wrap + facts + 64 or not self.vault.may(trust, signer, "agent", self.id)
-                or not verify(data[192:224], signed + data[:head - 64], data[head - 64:head])
-                or hash_of(data[head:]) != data[128:160]):
-            return None
+        need(head == 228 + wrap + facts + 64, name + ": lengths")
+        need(self.vault.may(trust, signer, "agent", self.id, None), name + ": a stranger")
+        need(verify(data[192:224], signed + data[:head - 64], data[head - 64:head])
+             and hash_of(data[head:]) == data[128:160], name + ": signature or hash")
         key = self.vault.unwrap(self.id, data[228:228 + wrap], data[160:192])
         key = object_key("wal", key, header["store"], header["session"], name, header["salt"])
         plain = open_frames(key, data, head, len(data), 8)
@@ -422,19 +426,13 @@ class Store:
 
     def live_runs(self):
         """(folder, bytes) of the streamed parts of every segment, as far as they are one run."""
-        for folder in self.folders("live", 3):
+        for folder in (f"{timeline}/{segment}" for timeline in self.folders("live")
+                       for segment in self.vault.names(timeline)):
             run, limit, parts = bytearray(), 1 << 62, []
             for file in self.vault.names(folder):
-                place, session = file.split(".")[:2]
-                start, end = (int(number, 16) for number in place.split("-"))
-                name = f"{folder}/{place}.{session}"
-                data = self.vault.read(f"{folder}/{file}")
-                header, key = parse_header(data, 4), self.session_key(bytes.fromhex(session))
-                key = object_key("content", key, header["store"], header["session"], name,
-                                 header["salt"])
-                raw = open_frames(key, data, 64, len(data), 8)
-                need(len(raw) == end - start, name + ": length")
-                parts.append((start, raw))
+                raw = self.vault.first(f"{folder}/{file}", self.part, f"{folder}/{file}")
+                if raw is not None:
+                    parts.append((int(file[:8], 16), raw))
             for start, raw in sorted(parts):
                 if start > len(run):
                     break
@@ -443,10 +441,19 @@ class Store:
                 run += raw[len(run) - start:]
             yield folder, bytes(run[:limit])
 
-    def folders(self, kind, depth):
+    def part(self, data, name):
+        start, end, session = re.split("[-.]", name.rsplit("/", 1)[1])
+        header, key = parse_header(data, 4), self.session_key(bytes.fromhex(session))
+        key = object_key("content", key, header["store"], header["session"], name, header["salt"])
+        raw = open_frames(key, data, 64, len(data), 8)
+        need(len(raw) == int(end, 16) - int(start, 16), name + ": length")
+        return raw
+
+    def folders(self, kind):
+        """Timelines of all incarnations; for sealed files the folders in them."""
         found = [f"{kind}/{self.id}"]
-        for _ in range(depth):
-            found = [f"{folder}/{name}" for folder in found for name in reversed(self.vault.names(folder))]
+        for _ in range(2 + (kind == "wal")):
+            found = [f"{folder}/{name}" for folder in found for name in self.vault.names(folder)]
         return found
 
 

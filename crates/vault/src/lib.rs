@@ -25,4 +25,6 @@ pub mod wal;
 pub use vault::Vault;
 
 #[cfg(test)]
+mod fixture;
+#[cfg(test)]
 mod vectors;
