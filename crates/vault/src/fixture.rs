@@ -61,7 +61,6 @@ fn a_vault_of_today_holds_what_was_put_into_it() {
     let store = report["stores"].as_object().unwrap().values().next().unwrap();
     assert_eq!(store["holes"], serde_json::json!([expected.squatted_slot]));
     assert_eq!(store["backups"].as_object().unwrap().len(), 3);
-    #[expect(clippy::disallowed_methods, reason = "who wants a new fixture says where")]
     if let Some(wanted) = std::env::var_os("SOTER_FIXTURE") {
         write_with_report(Path::new(&wanted));
     }
