@@ -11,6 +11,7 @@ mod effect;
 mod entry;
 mod error;
 mod event;
+mod finding;
 mod packs;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -18,15 +19,13 @@ mod session;
 pub mod validate;
 
 pub use append::Log;
-pub use catalogue::{
-    AttestRow, BackupRow, Catalogue, EntryRow, Finding, Floor, HoldRow, Hole, NamedPack, Problem,
-    SessionRow, Severity, Void,
-};
+pub use catalogue::{AttestRow, BackupRow, Catalogue, EntryRow, HoldRow, SessionRow};
 pub use entry::{Author, Body, Draft, Entry, EntryError, Position, TooLong};
 pub use error::LogError;
 pub use event::{
     Attest, Backup, DAMAGED_NAMES_MAX, Duty, Event, Head, Hold, HoldPurpose, Import, Incarnation,
     Level, LogHead, LogPlace, Open, Retire, Sweep, Unhold, WalRange, Witness,
 };
+pub use finding::{Finding, Floor, Hole, NamedPack, Problem, Severity, Void};
 pub use packs::{PACK_NUMBER_LIMIT, PackRows, PackSet, TableError};
 pub use session::{BackupDraft, FENCE_CHECK_INTERVAL, Opening, SESSION_AGE_MAX, Session, TakeOver};

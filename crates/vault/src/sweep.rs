@@ -182,4 +182,6 @@ fn is_whole(
 }
 
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;

@@ -10,10 +10,11 @@ use jiff::Timestamp;
 
 use crate::ids::{BackupId, Digest, Salt, StoreId};
 use crate::keys::{Trust, load_trust};
-use crate::log::catalogue::{Catalogue, Hole};
+use crate::log::catalogue::Catalogue;
 use crate::log::entry::{Author, Body, Draft, Entry, Position};
 use crate::log::error::LogError;
 use crate::log::event::{Event, LogHead, LogPlace};
+use crate::log::finding::Hole;
 use crate::log::validate::authentic;
 use crate::names::{self, Name, REPAIRS_MAX};
 use crate::objects::{ObjectError, ObjectErrorKind, Once, create_once};

@@ -4,9 +4,10 @@ use jiff::Timestamp;
 
 use crate::ids::VaultId;
 use crate::keys::{PublicKey, Trust};
-use crate::log::catalogue::{AttestRow, BackupRow, Catalogue, HoldRow, Problem, SessionRow};
+use crate::log::catalogue::{AttestRow, BackupRow, Catalogue, HoldRow, SessionRow};
 use crate::log::entry::Entry;
 use crate::log::event::{Backup, Event, Open, Retire, Sweep, WalRange};
+use crate::log::finding::Problem;
 use crate::log::packs::PackRows;
 use crate::log::validate::Imported;
 

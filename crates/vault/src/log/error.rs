@@ -2,9 +2,9 @@
 
 use crate::ids::SessionId;
 use crate::keys::{ErrorKind, KeyError, PublicKey};
-use crate::log::catalogue::Void;
 use crate::log::entry::{EntryError, TooLong};
 use crate::log::event::LogHead;
+use crate::log::finding::Void;
 use crate::objects::{ObjectError, ObjectErrorKind};
 
 /// Why a log cannot be read or written.

@@ -98,7 +98,18 @@ impl Session {
     /// # Errors
     /// [`LogError::HeldByAnother`] when another agent holds the duty; [`LogError::Key`] when the
     /// place lets several writers create one name; what appending can fail with.
-    pub fn open(mut log: Log, keys: &StoreKeys, opening: Opening) -> Result<Self, LogError> {
+    pub fn open(log: Log, keys: &StoreKeys, opening: Opening) -> Result<Self, LogError> {
+        Self::open_adopting(log, keys, opening, &to_adopt)
+    }
+
+    /// The same with another choice of whom to adopt. It is a matter of economy alone: no choice
+    /// can lose anything.
+    pub(crate) fn open_adopting(
+        mut log: Log,
+        keys: &StoreKeys,
+        opening: Opening,
+        choose: &dyn Fn(&Catalogue, Duty) -> BTreeSet<SessionId>,
+    ) -> Result<Self, LogError> {
         let vault = log.vault().clone();
         probe(&*vault.objects)?;
         let id = SessionId::random(&*vault.random);
@@ -111,7 +122,7 @@ impl Session {
                 return Ok(None);
             }
             check_holder(catalogue, &opening, &signer)?;
-            adopted = to_adopt(catalogue, opening.duty);
+            adopted = choose(catalogue, opening.duty);
             let open = Open {
                 session: id,
                 duty: opening.duty,

@@ -11,14 +11,13 @@ use jiff::Timestamp;
 
 use crate::ids::{BackupId, SessionId, StoreId};
 use crate::keys::{PublicKey, Role, Trust};
-use crate::log::catalogue::{
-    BackupRow, Catalogue, EntryRow, Finding, Floor, HoldRow, Hole, NamedPack, Problem, Void,
-};
+use crate::log::catalogue::{BackupRow, Catalogue, EntryRow, HoldRow};
 use crate::log::entry::Entry;
 use crate::log::event::{
     Backup, Event, Head, HoldPurpose, Import, Incarnation, LogHead, LogPlace, Open, Retire, Sweep,
     WalRange,
 };
+use crate::log::finding::{Finding, Floor, Hole, NamedPack, Problem, Void};
 use crate::log::packs::{PackRows, PackSet};
 use crate::names::PackClass;
 use crate::pack::PackId;
