@@ -34,7 +34,7 @@ pub struct PartSealer<'a> {
 impl<'a> PartSealer<'a> {
     /// A sealer with the session's key.
     pub fn new(key: SymmetricKey, random: &'a dyn Random, compression: Compression) -> Self {
-        Self { key, random, frames: FrameWriter::new(compression) }
+        Self { key, random, frames: FrameWriter::for_wal(compression) }
     }
 
     /// Seals the bytes of a part.

@@ -205,7 +205,7 @@ impl<'a> Sealer<'a> {
 
     fn work(&self, line: &Line<'_>) {
         let pooled = lock(&self.writers).pop();
-        let mut frames = pooled.unwrap_or_else(|| FrameWriter::new(self.compression));
+        let mut frames = pooled.unwrap_or_else(|| FrameWriter::for_wal(self.compression));
         let (mut raw, mut buffer) = (vec![0; RAW_LENGTH_MAX], Vec::new());
         while let Some((number, length)) = line.take(&mut raw) {
             let packed = frames.pack(&raw[..length], buffer);

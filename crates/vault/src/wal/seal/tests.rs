@@ -1,9 +1,15 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use soter_world::Disk;
+use soter_world::sim::SimDisk;
+
 use super::*;
 use crate::ids::SessionId;
 use crate::keys::ErrorKind;
-use crate::objects::{Created, ObjectError, ObjectInfo, ObjectStore};
+use crate::objects::{Created, DirectoryStore, ObjectError, ObjectInfo, ObjectStore};
 use crate::wal::Outcome;
-use crate::wal::sample::{SEGMENT, Scene, content};
+use crate::wal::sample::{SEGMENT, SESSIONS, Scene, content, session_key};
 
 const SEGMENT_3: Segment = Segment { timeline: 1, number: 3 };
 
@@ -95,4 +101,48 @@ fn a_store_that_keeps_something_else_is_noticed() {
     let sealed = scene.seal(&scene.segment(1, 3), &content(3));
     let error = scene.vault_in(&Forgetful(&*scene.memory)).put_verified(&sealed).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
+}
+
+/// Whenever sealing dies, the segment can still be read whole, and sealing again succeeds.
+#[test]
+fn sealing_can_die_at_any_operation() {
+    let scene = Scene::new(1);
+    let (truth, half) = (content(3), SEGMENT / 2);
+    let parts = [
+        scene.seal_part(0, (1, 3), 0, &truth[..half]),
+        scene.seal_part(1, (1, 3), half, &truth[half..]),
+    ];
+    for operation in 0.. {
+        let disk = Arc::new(SimDisk::new(operation));
+        let open = || {
+            let disk: Arc<dyn Disk> = Arc::<SimDisk>::clone(&disk);
+            DirectoryStore::create(disk, Path::new("/vault")).unwrap()
+        };
+        let seal = |store: &DirectoryStore| {
+            let facts = |_: &[u8]| WalFacts::default();
+            scene.vault_in(store).seal_parts(SEGMENT_3, scene.reader(), &scene.sealer(), facts)
+        };
+        let store = open();
+        for (part, session) in parts.iter().zip(SESSIONS) {
+            scene.vault_in(&store).put_part(part, &session_key(session).unwrap()).unwrap();
+        }
+        disk.crash_at(disk.operations() + operation);
+        let sealed = seal(&store);
+        let crashed = disk.has_crashed();
+        assert!(crashed || sealed.is_ok(), "operation {operation}: {sealed:?}");
+        disk.reboot();
+        let store = open();
+        if sealed.is_ok() {
+            let file = scene.segment(1, 3);
+            let located = scene.vault_in(&store).locate(&file).unwrap();
+            assert!(located.is_some(), "operation {operation}: parts were called covered");
+        }
+        let read = scene.vault_in(&store).read_segment(SEGMENT_3, scene.reader()).unwrap();
+        assert!(read.unwrap().bytes() == truth, "operation {operation}");
+        assert_eq!(seal(&store).unwrap().covered.len(), 2, "operation {operation}");
+        if !crashed {
+            assert!(operation > 10, "{operation} operations");
+            return;
+        }
+    }
 }

@@ -6,6 +6,7 @@ use crate::ids::{IncarnationId, StoreId};
 use crate::keys::sample::Sample;
 use crate::wal::CommitTimes;
 use crate::wal::place::{Archive, Segment, SegmentSize};
+use crate::wal::sample::cases;
 
 fn archive(sample: &Sample) -> Archive {
     let segment_size = SegmentSize::new(1 << 20).unwrap();
@@ -45,7 +46,7 @@ fn history(sample: &Sample) -> ArchiveFile {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(cases(24))]
     #[test]
     fn a_file_comes_back(
         length in prop_oneof![
