@@ -5,11 +5,13 @@
 //! this thread: table of files ─▶ directories, links, new files ─▶ units ─▶ workers: frames ─▶ sink
 //! ```
 
+mod produce;
+
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, bounded};
 use soter_world::Stop;
 
 use crate::crypto::ContentIdKey;
@@ -23,6 +25,7 @@ use crate::map::path::FilePath;
 use crate::map::progress::{Progress, Step};
 use crate::map::read::LoadedMap;
 use crate::names::PackClass;
+use produce::Producer;
 
 /// Where restored files go. Entries come in the order of their paths, each directory before what is
 /// in it; contents come from several threads.
@@ -128,12 +131,6 @@ pub fn verify_contents(
 /// hold only a few files open.
 const UNITS_WAITING_MAX: usize = 16;
 
-/// Small files are gathered until there are so many, then sorted by where they lie.
-const SMALL_FILES_MAX: usize = 1024;
-
-/// A unit of small files is closed at this many bytes.
-const SMALL_UNIT_LENGTH: u64 = 4 << 20;
-
 /// More findings than this do not help anybody.
 const FINDINGS_MAX: usize = 1000;
 
@@ -200,7 +197,7 @@ impl<'r, 'm, 'a> Run<'r, 'm, 'a> {
             }
             // Only workers hold the channel now: when all have failed, sending fails too.
             drop(receive);
-            let outcome = Producer::new(self, options.select, send).produce();
+            let outcome = Producer::new(self, options, send).produce();
             if let Err(error) = outcome {
                 self.fail(error);
                 return None;
@@ -414,135 +411,6 @@ impl BlockTarget for Checking<'_, '_, '_, '_> {
 
     fn damaged(&mut self, damage: Damage) -> Result<(), MapError> {
         self.run.damaged(damage)
-    }
-}
-
-/// Goes through the table of files and makes units of it.
-struct Producer<'p, 'r, 'm, 'a> {
-    run: &'p Run<'r, 'm, 'a>,
-    select: &'p (dyn Fn(&FileEntry) -> bool + Sync),
-    units: Sender<Unit>,
-    small: Vec<SmallFile>,
-    /// Directories around the current entry that nobody asked for so far, outermost first.
-    directories: Vec<FileEntry>,
-    restored: Restored,
-}
-
-impl<'p, 'r, 'm, 'a> Producer<'p, 'r, 'm, 'a> {
-    fn new(
-        run: &'p Run<'r, 'm, 'a>,
-        select: &'p (dyn Fn(&FileEntry) -> bool + Sync),
-        units: Sender<Unit>,
-    ) -> Self {
-        let restored = Restored::default();
-        Self { run, select, units, small: Vec::new(), directories: Vec::new(), restored }
-    }
-
-    fn produce(mut self) -> Result<Restored, MapError> {
-        for entry in self.run.contents.map.files() {
-            if self.run.stop.is_stopped() {
-                return Err(MapError::Stopped);
-            }
-            self.entry(entry?)?;
-        }
-        self.flush_small()?;
-        Ok(self.restored)
-    }
-
-    fn entry(&mut self, entry: FileEntry) -> Result<(), MapError> {
-        self.directories.retain(|directory| entry.path.is_below(directory.path.as_bytes()));
-        let selected = (self.select)(&entry);
-        if !selected {
-            if entry.kind == EntryKind::Directory {
-                self.directories.push(entry);
-            }
-            return Ok(());
-        }
-        for directory in std::mem::take(&mut self.directories) {
-            self.directory(&directory)?;
-        }
-        match &entry.kind {
-            EntryKind::Directory => self.directory(&entry),
-            EntryKind::Link { target } => {
-                self.restored.links += 1;
-                match self.run.output {
-                    Output::Sink(sink) => {
-                        let outcome = sink.link(&entry, target);
-                        outcome.map_err(|source| sink_error(&entry.path, source))
-                    }
-                    Output::Check(_) => Ok(()),
-                }
-            }
-            EntryKind::File { size, content } => {
-                self.restored.files += 1;
-                self.restored.bytes += *size;
-                let (size, place) = (
-                    *size,
-                    match content {
-                        Content::Inline(_) => SmallPlace::Inline,
-                        Content::Eager(place) => SmallPlace::Eager(*place),
-                        Content::Leaves(leaves) => return self.blocks(&entry, *size, leaves),
-                    },
-                );
-                self.small.push(SmallFile { entry, size, place });
-                if self.small.len() >= SMALL_FILES_MAX { self.flush_small() } else { Ok(()) }
-            }
-        }
-    }
-
-    fn directory(&mut self, entry: &FileEntry) -> Result<(), MapError> {
-        self.restored.directories += 1;
-        match self.run.output {
-            Output::Sink(sink) => {
-                sink.directory(entry).map_err(|source| sink_error(&entry.path, source))
-            }
-            Output::Check(_) => Ok(()),
-        }
-    }
-
-    fn blocks(&self, entry: &FileEntry, size: u64, leaves: &[LeafRef]) -> Result<(), MapError> {
-        let sink = match self.run.output {
-            Output::Sink(sink) => {
-                let file = sink.file(entry, size);
-                Some(file.map_err(|source| sink_error(&entry.path, source))?)
-            }
-            Output::Check(_) => None,
-        };
-        // One more for this loop, so that a file without leaves is finished too.
-        let units_left = AtomicU64::new(leaves.len() as u64 + 1);
-        let file = Arc::new(OpenFile { path: entry.path.clone(), size, sink, units_left });
-        for (number, leaf) in (0..).zip(leaves) {
-            self.send(Unit::Leaf { file: Arc::clone(&file), number, leaf: *leaf })?;
-        }
-        self.run.unit_done(&file)
-    }
-
-    fn flush_small(&mut self) -> Result<(), MapError> {
-        let mut small = std::mem::take(&mut self.small);
-        small.sort_by_key(|file| match file.place {
-            SmallPlace::Inline => None,
-            SmallPlace::Eager(place) => Some((place.frame, place.offset)),
-        });
-        let frame = |file: &SmallFile| match file.place {
-            SmallPlace::Inline => None,
-            SmallPlace::Eager(place) => Some(place.frame),
-        };
-        let (mut unit, mut bytes) = (Vec::new(), 0);
-        for file in small {
-            let other_frame = unit.last().is_some_and(|last| frame(last) != frame(&file));
-            if bytes >= SMALL_UNIT_LENGTH && other_frame {
-                self.send(Unit::Small(std::mem::take(&mut unit)))?;
-                bytes = 0;
-            }
-            bytes += file.size;
-            unit.push(file);
-        }
-        if unit.is_empty() { Ok(()) } else { self.send(Unit::Small(unit)) }
-    }
-
-    /// When all workers have failed nobody takes a unit; the failure is theirs to tell.
-    fn send(&self, unit: Unit) -> Result<(), MapError> {
-        self.units.send(unit).map_err(|_| MapError::Stopped)
     }
 }
 
