@@ -5,13 +5,14 @@
 //! on the chain for ever. Whether it is *effective* may change when a newer trust list ends an
 //! enrolment at an earlier position. Clocks are shown and never asked.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::ids::{BackupId, SessionId, StoreId};
 use crate::keys::{PublicKey, Role, Trust};
-use crate::log::catalogue::{BackupRow, Catalogue, EntryRow, HoldRow};
+use crate::log::catalogue::{Catalogue, EntryRow};
 use crate::log::entry::Entry;
 use crate::log::event::{
     Backup, Event, Head, HoldPurpose, Import, Incarnation, LogHead, LogPlace, Open, Retire, Sweep,
@@ -335,31 +336,32 @@ impl Catalogue {
     }
 
     fn judge_retire(&self, retire: &Retire) -> Result<(), Void> {
+        let floors = self.floors();
         for id in &retire.backups {
             self.judge_live(*id)?;
-            if let Some(floor) = self.floor(*id) {
+            if let Some(floor) = floors.get(id).copied() {
                 return Err(Void::Floor(*id, floor));
             }
         }
         Ok(())
     }
 
-    /// Why nobody may retire this backup, whatever a policy says.
-    pub fn floor(&self, id: BackupId) -> Option<Floor> {
-        let is = |backup: Option<&BackupRow>| backup.is_some_and(|backup| backup.id == id);
-        let is_endless = |row: &HoldRow| {
+    /// The backups that nobody may retire, whatever a policy says.
+    pub fn floors(&self) -> BTreeMap<BackupId, Floor> {
+        let mut floors = BTreeMap::new();
+        for row in self.holds() {
             let hold = &row.hold;
-            hold.backup == id && hold.until.is_none() && hold.purpose != HoldPurpose::Mount
-        };
-        if is(self.live().next_back()) {
-            Some(Floor::Newest)
-        } else if is(self.newest_attested()) {
-            Some(Floor::NewestAttested)
-        } else if self.holds().any(is_endless) {
-            Some(Floor::Held)
-        } else {
-            None
+            if hold.until.is_none() && hold.purpose != HoldPurpose::Mount {
+                floors.insert(hold.backup, Floor::Held);
+            }
         }
+        if let Some(attested) = self.newest_attested() {
+            floors.insert(attested.id, Floor::NewestAttested);
+        }
+        if let Some(newest) = self.live().next_back() {
+            floors.insert(newest.id, Floor::Newest);
+        }
+        floors
     }
 
     fn judge_sweep(&self, sweep: &Sweep) -> Result<(), Void> {

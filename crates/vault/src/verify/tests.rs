@@ -135,6 +135,28 @@ fn what_was_hashed_lately_is_not_read_again() {
     assert_ne!(log.catalogue().newest_attested().map(|backup| backup.id), Some(first));
 }
 
+/// Whoever may write to the bucket exchanges good objects for each other.
+#[test]
+fn packs_swapped_between_sessions_and_segments_are_named() {
+    let (bench, session, _) = store(46);
+    let other = bench.open(Duty::Base);
+    bench.back_up(&other, 1, PackSet::default());
+    let pairs = [
+        (
+            pack_name(&bench, &session, PackClass::Data, 0),
+            pack_name(&bench, &other, PackClass::Data, 0),
+        ),
+        (wal_name(&bench, 3), wal_name(&bench, 4)),
+    ];
+    for (left, right) in &pairs {
+        let (first, second) = (bench.memory.read(left).unwrap(), bench.memory.read(right).unwrap());
+        bench.memory.overwrite(left, &second);
+        bench.memory.overwrite(right, &first);
+    }
+    let named: BTreeSet<_> = faults(&bench, Depth::Hashed).into_iter().map(|it| it.0).collect();
+    assert_eq!(named, pairs.into_iter().flat_map(|(left, right)| [left, right]).collect());
+}
+
 #[test]
 fn it_can_be_stopped() {
     let (bench, _, _) = store(45);

@@ -1,7 +1,5 @@
 //! The rules, each with an entry that breaks it. Entries are written past the checks of a writer.
 
-use std::collections::BTreeMap;
-
 use proptest::prelude::*;
 
 use super::*;
