@@ -120,6 +120,11 @@ impl<'a> WalStream<'a> {
         self.position
     }
 
+    /// Whether the next event has arrived already, so that [`Self::next_event`] does not wait.
+    pub fn is_event_ready(&self) -> bool {
+        self.client.reader.is_frame_ready().unwrap_or(true)
+    }
+
     /// Waits for the next event, a moment at most. After an error or after one of the three events
     /// that end a stream there is nothing more to come: then it is [`Error::NotReady`].
     pub fn next_event(&mut self) -> Result<Event<'_>, Error> {

@@ -1,0 +1,140 @@
+//! How a store's protection stands, as a value: for people, for programs, over the socket.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::machine::PhaseName;
+use super::memory::Gap;
+use crate::cluster::MajorVersion;
+use crate::lsn::{Lsn, Timeline};
+
+/// What a running agent says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The store's name in the plan.
+    pub store: String,
+    /// The agent's process.
+    pub process: u32,
+    /// What it is doing.
+    pub phase: PhaseName,
+    /// The same, for people.
+    pub doing: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// The server, once it was asked.
+    pub server: Option<ServerStatus>,
+    /// The WAL, once it streams.
+    pub wal: Option<WalStatus>,
+    /// Canaries, if they are written.
+    pub canary: Option<CanaryStatus>,
+    /// Base backups.
+    pub backup: BackupStatus,
+    /// WAL on the server's disk.
+    pub queue: Option<QueueStatus>,
+    /// WAL that was never received.
+    pub gaps: Vec<Gap>,
+    /// What a person should look at.
+    pub findings: Vec<String>,
+}
+
+/// The server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerStatus {
+    /// Its version.
+    pub version: MajorVersion,
+    /// The timeline it was on when it was asked.
+    pub timeline: Timeline,
+    /// Whether it was a standby.
+    pub is_standby: bool,
+}
+
+/// WAL on its way to the vault.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WalStatus {
+    /// `asynchronous` or `synchronous`.
+    pub mode: String,
+    /// The timeline.
+    pub timeline: Timeline,
+    /// Up to where the server said it has WAL.
+    pub server: Lsn,
+    /// Up to where it was received.
+    pub received: Lsn,
+    /// Up to where it is durable in the vault.
+    pub durable: Lsn,
+    /// Up to where the server was told that its WAL is safe.
+    pub flushed: Lsn,
+    /// Bytes the server has and the vault has not.
+    pub lag_bytes: u64,
+    /// Age of the oldest byte that was received and is not durable in the vault.
+    pub lag_seconds: f64,
+    /// The latest commit time that was received.
+    pub last_commit: Option<Timestamp>,
+    /// The end of the last complete record that was received.
+    pub records_end: Option<Lsn>,
+    /// How long a part takes to become durable, smoothed.
+    pub write_seconds: Option<f64>,
+    /// Parts stored by this run of the agent.
+    pub parts: u64,
+    /// WAL bytes in them.
+    pub part_bytes: u64,
+    /// Segments sealed by this run of the agent.
+    pub segments: u64,
+    /// Bytes of their objects.
+    pub stored_bytes: u64,
+    /// Segments that wait in the spool, the one in the making included.
+    pub spooled_segments: usize,
+    /// Why the vault does not take WAL, while it does not.
+    pub vault_trouble: Option<String>,
+}
+
+/// The canary: what a disaster at this moment would lose, read off the data.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct CanaryStatus {
+    /// The age of the youngest canary that is durable in the vault: the RPO.
+    pub age_seconds: Option<f64>,
+    /// When it was written, by the server's clock.
+    pub written_at: Option<Timestamp>,
+    /// Its number.
+    pub id: Option<i64>,
+    /// How often one is written, in seconds.
+    pub every_seconds: f64,
+}
+
+/// Base backups.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupStatus {
+    /// The last one of this run of the agent.
+    pub last_id: Option<String>,
+    /// When it was committed.
+    pub last_at: Option<Timestamp>,
+    /// Why one is being made now.
+    pub running: Option<String>,
+    /// When the next one is due.
+    pub next_at: Option<Timestamp>,
+    /// Why the last try failed.
+    pub failed: Option<String>,
+}
+
+/// WAL on the server's disk.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct QueueStatus {
+    /// Bytes in `pg_wal`.
+    pub pg_wal_bytes: u64,
+    /// Bytes the server keeps because they are not safe yet.
+    pub kept_bytes: u64,
+    /// Files that wait for `archive_command`.
+    pub ready_files: u64,
+    /// Bytes that are left on that disk.
+    pub available_bytes: u64,
+    /// A forecast: how long until the disk is full if nothing becomes safe any more and WAL comes as
+    /// fast as it did lately.
+    pub full_in_seconds: Option<f64>,
+}
+
+/// Seconds, for JSON.
+pub(crate) fn seconds(duration: Duration) -> f64 {
+    // Thousandths are what anybody reads.
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}
