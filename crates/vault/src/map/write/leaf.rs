@@ -1,5 +1,6 @@
 //! One leaf: read, find what is new, store it.
 
+use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
 use crate::frame::FrameType;
@@ -7,55 +8,80 @@ use crate::ids::ContentId;
 use crate::map::bytes::Malformed;
 use crate::map::entry::{BLOCK_LENGTH, FrameRef, LEAF_LENGTH, LeafRef, leaf_blocks};
 use crate::map::error::{Damage, DamageCause, MapError, Part};
-use crate::map::leaf::{Block, Leaf, UNKNOWN_ID};
+use crate::map::leaf::{Block, Leaf, PageRef, UNKNOWN_ID};
 use crate::map::progress::Step;
 use crate::map::read::LoadedMap;
 use crate::map::write::base::BaseFile;
-use crate::map::write::{Halt, READ_LENGTH, Sharing, SourceKind, Worker, WrittenLeaf};
+use crate::map::write::{
+    Halt, READ_LENGTH, Sharing, SourceKind, SourceReader, Worker, WrittenLeaf,
+};
 use crate::names::PackClass;
 
 /// What a new leaf says about a block.
-enum Fate {
+pub(super) enum Fate {
     /// What the base's leaf says.
     Same,
     /// It is zero.
     Zero,
     /// It is in this frame.
     In(FrameRef),
+    /// What the base's leaf says, but for its pages, which are these.
+    Over(Vec<PageRef>),
 }
 
 /// A leaf of the base.
-struct BaseLeaf {
+pub(super) struct BaseLeaf {
     place: LeafRef,
-    /// Content ids of its blocks; empty when they are not known.
-    ids: Vec<ContentId>,
+    /// Length of the file in the base.
+    pub(super) size: u64,
+    /// Content ids of its blocks, [`UNKNOWN_ID`] where they are not known.
+    pub(super) ids: Vec<ContentId>,
     /// Its blocks, once they are needed.
-    leaf: Option<Arc<Leaf>>,
+    pub(super) leaf: Option<Arc<Leaf>>,
 }
 
 /// A leaf that is being made.
 #[derive(Default)]
-struct NewLeaf {
-    fates: Vec<Fate>,
-    ids: Vec<ContentId>,
-    length: u64,
+pub(super) struct NewLeaf {
+    pub(super) fates: Vec<Fate>,
+    pub(super) ids: Vec<ContentId>,
+    pub(super) length: u64,
+}
+
+/// The range of a file that a leaf describes.
+#[derive(Clone, Copy)]
+pub(super) struct Extent {
+    pub(super) file: usize,
+    /// Number of the leaf.
+    pub(super) number: u64,
+    /// Length of the file, as listed.
+    pub(super) size: u64,
+}
+
+impl Extent {
+    pub(super) fn start(self) -> u64 {
+        self.number * LEAF_LENGTH
+    }
+
+    pub(super) fn end(self) -> u64 {
+        self.size.min(self.start() + LEAF_LENGTH)
+    }
+
+    pub(super) fn range(self) -> Range<u64> {
+        self.start()..self.end()
+    }
 }
 
 impl Worker<'_, '_> {
     /// Stores what is new of 128 MiB of a file.
     pub(super) fn leaf(&mut self, file: usize, number: u64) -> Result<(), Halt> {
-        let base = match self.base_leaf(file, number) {
-            // It cannot be compared with, so everything is stored anew.
+        let SourceKind::File { size } = self.shared.job.plan[file].kind else { return Ok(()) };
+        let extent = Extent { file, number, size };
+        let written = match self.store_new(extent) {
+            // The base cannot be compared with, so everything is stored anew.
             Err(Halt::Failed(MapError::Damaged(damage))) => {
                 self.outcome.findings.push(*damage);
-                None
-            }
-            base => base?,
-        };
-        let written = match self.store_leaf(file, number, base) {
-            Err(Halt::Failed(MapError::Damaged(damage))) => {
-                self.outcome.findings.push(*damage);
-                self.store_leaf(file, number, None)?
+                self.store_all(extent, None)?
             }
             written => written?,
         };
@@ -63,29 +89,64 @@ impl Worker<'_, '_> {
         Ok(())
     }
 
+    fn store_new(&mut self, extent: Extent) -> Result<WrittenLeaf, Halt> {
+        let Some((place, size)) = self.base_place(extent) else {
+            return self.store_all(extent, None);
+        };
+        let pages = self.shared.job.source.changed_pages(extent.file, extent.range());
+        let same_end = size.min(extent.start() + LEAF_LENGTH) == extent.end();
+        let may_share = self.shared.base.may_share_map(self.shared.job, place.frame.pack);
+        if pages.as_ref().is_some_and(Vec::is_empty) && same_end && may_share && !self.chooses() {
+            return self.unseen(extent, place);
+        }
+        let mut base = Some(self.base_leaf(extent, place, size)?);
+        if let (Some(base_leaf), Some(pages)) = (&mut base, pages) {
+            self.load(base_leaf, extent)?;
+            if let Some(written) = self.store_pages(extent, &mut base, &pages)? {
+                return Ok(written);
+            }
+        }
+        self.store_all(extent, base)
+    }
+
+    /// Takes a leaf of the base of which nothing changed, without looking at it.
+    fn unseen(&mut self, extent: Extent, leaf: LeafRef) -> Result<WrittenLeaf, Halt> {
+        if self.open(extent)?.is_none() {
+            return Ok(WrittenLeaf::Gone);
+        }
+        self.outcome.counters.same_leaves += 1;
+        self.outcome.referenced.insert(PackClass::Map, leaf.frame.pack);
+        self.outcome.unseen = true;
+        Ok(WrittenLeaf::There { length: extent.end() - extent.start(), leaf: Some(leaf) })
+    }
+
+    /// Where the base has this leaf, and how long its file is.
+    fn base_place(&self, extent: Extent) -> Option<(LeafRef, u64)> {
+        let BaseFile::Leaves(leaves, size) = self.shared.base.of(extent.file) else { return None };
+        let place = leaves.get(usize::try_from(extent.number).ok()?)?;
+        Some((*place, *size))
+    }
+
     fn base_map(&self) -> Option<&LoadedMap<'_>> {
         self.shared.job.base.as_ref().map(|base| base.map)
     }
 
-    fn base_leaf(&self, file: usize, number: u64) -> Result<Option<BaseLeaf>, Halt> {
-        let (Some(map), BaseFile::Leaves(leaves, size)) =
-            (self.base_map(), self.shared.base.of(file))
-        else {
-            return Ok(None);
-        };
-        let place = usize::try_from(number).ok().and_then(|number| leaves.get(number));
-        let Some(place) = place.copied() else { return Ok(None) };
+    fn base_leaf(&self, extent: Extent, place: LeafRef, size: u64) -> Result<BaseLeaf, MapError> {
+        let Extent { file, number, .. } = extent;
+        let map = self.base_map().expect("a file has a base only in a base");
         let path = &self.shared.job.plan[file].path;
-        let ids = map.hashes(path, number, &place)?;
-        if !ids.is_empty() && ids.len() != leaf_blocks(*size, number) {
-            let part = Part::LeafHashes(path.clone(), number);
-            return Err(other_number(map, part, place).into());
+        let mut ids = map.hashes(path, number, &place)?;
+        if ids.is_empty() {
+            ids.resize(leaf_blocks(size, number), UNKNOWN_ID);
         }
-        let mut base = BaseLeaf { place, ids, leaf: None };
+        if ids.len() != leaf_blocks(size, number) {
+            return Err(other_number(map, Part::LeafHashes(path.clone(), number), place));
+        }
+        let mut base = BaseLeaf { place, size, ids, leaf: None };
         if self.chooses() {
-            self.load(&mut base, file, number)?;
+            self.load(&mut base, extent)?;
         }
-        Ok(Some(base))
+        Ok(base)
     }
 
     /// Whether packs of the base are looked at one by one.
@@ -94,46 +155,32 @@ impl Worker<'_, '_> {
         matches!(sharing, Some(Sharing::Chosen(_)))
     }
 
-    fn load(&self, base: &mut BaseLeaf, file: usize, number: u64) -> Result<(), MapError> {
+    fn load(&self, base: &mut BaseLeaf, extent: Extent) -> Result<(), MapError> {
+        let Extent { file, number, .. } = extent;
         let Some(map) = self.base_map() else { return Ok(()) };
         let path = &self.shared.job.plan[file].path;
         let leaf = map.leaf(path, number, &base.place)?;
-        if leaf.blocks.len() < base.ids.len() {
+        if leaf.blocks.len() != base.ids.len() {
             return Err(other_number(map, Part::Leaf(path.clone(), number), base.place));
         }
         base.leaf = Some(leaf);
         Ok(())
     }
 
-    fn store_leaf(
-        &mut self,
-        file: usize,
-        number: u64,
-        base: Option<BaseLeaf>,
-    ) -> Result<WrittenLeaf, Halt> {
-        let SourceKind::File { size } = self.shared.job.plan[file].kind else {
-            return Ok(WrittenLeaf::Gone);
-        };
-        let start = number * LEAF_LENGTH;
-        let end = size.min(start + LEAF_LENGTH);
-        let opened = self.shared.job.source.open(file, start..end);
-        let opened = opened.map_err(|error| self.source_error(file, start, error))?;
-        let Some(mut reader) = opened else { return Ok(WrittenLeaf::Gone) };
+    /// Reads everything and stores what the base does not have.
+    fn store_all(&mut self, extent: Extent, base: Option<BaseLeaf>) -> Result<WrittenLeaf, Halt> {
+        let Some(mut reader) = self.open(extent)? else { return Ok(WrittenLeaf::Gone) };
         let mut new = NewLeaf::default();
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.resize(READ_LENGTH, 0);
-        let mut offset = start;
-        while offset < end {
-            self.shared.check()?;
-            let wanted = usize::try_from(end - offset).unwrap_or(READ_LENGTH).min(READ_LENGTH);
-            let read = reader.read_at(offset, &mut buffer[..wanted]);
-            let read = read.map_err(|error| self.source_error(file, offset, error))?;
+        let mut offset = extent.start();
+        while offset < extent.end() {
+            let wanted = usize::try_from(extent.end() - offset).unwrap_or(READ_LENGTH);
+            let wanted = wanted.min(READ_LENGTH);
+            let read = self.read(&mut *reader, extent, offset, &mut buffer[..wanted])?;
             for block in buffer[..read].chunks(BLOCK_LENGTH) {
                 self.block(&mut new, block, base.as_ref())?;
             }
-            self.outcome.counters.read_bytes += read as u64;
-            let raw_bytes = read as u64;
-            self.shared.putting.progress.advance(Step { raw_bytes, ..Step::default() });
             offset += read as u64;
             new.length += read as u64;
             if read < wanted {
@@ -141,12 +188,39 @@ impl Worker<'_, '_> {
             }
         }
         self.buffer = buffer;
-        let leaf =
-            if new.ids.is_empty() { None } else { Some(self.finish(file, number, &new, base)?) };
-        Ok(WrittenLeaf::There { length: new.length, leaf })
+        self.finish(extent, new, base)
     }
 
-    fn block(
+    pub(super) fn open<'o>(
+        &self,
+        extent: Extent,
+    ) -> Result<Option<Box<dyn SourceReader + 'o>>, Halt>
+    where
+        Self: 'o,
+    {
+        let opened = self.shared.job.source.open(extent.file, extent.range());
+        opened.map_err(|error| self.source_error(extent.file, extent.start(), error))
+    }
+
+    /// Reads from the source, and tells of it.
+    pub(super) fn read(
+        &mut self,
+        reader: &mut dyn SourceReader,
+        extent: Extent,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<usize, Halt> {
+        self.shared.check()?;
+        let read = reader.read_at(offset, buffer);
+        let read = read.map_err(|error| self.source_error(extent.file, offset, error))?;
+        let raw_bytes = read as u64;
+        self.outcome.counters.read_bytes += raw_bytes;
+        self.shared.putting.progress.advance(Step { raw_bytes, ..Step::default() });
+        Ok(read)
+    }
+
+    /// Decides about the next block of a leaf.
+    pub(super) fn block(
         &mut self,
         new: &mut NewLeaf,
         bytes: &[u8],
@@ -168,7 +242,6 @@ impl Worker<'_, '_> {
             Fate::Zero
         } else if let Some(frame) = self.shared.job.adopted.and_then(|left| left.find(id)) {
             counters.adopted_blocks += 1;
-            self.outcome.referenced.insert(PackClass::Data, frame.pack);
             Fate::In(frame)
         } else {
             counters.new_blocks += 1;
@@ -180,47 +253,52 @@ impl Worker<'_, '_> {
     }
 
     /// Makes the leaf, or takes the base's.
-    fn finish(
+    pub(super) fn finish(
         &mut self,
-        file: usize,
-        number: u64,
-        new: &NewLeaf,
+        extent: Extent,
+        new: NewLeaf,
         base: Option<BaseLeaf>,
-    ) -> Result<LeafRef, Halt> {
+    ) -> Result<WrittenLeaf, Halt> {
+        let length = new.length;
+        if new.ids.is_empty() {
+            return Ok(WrittenLeaf::There { length, leaf: None });
+        }
+        let all_same = new.fates.iter().all(|fate| matches!(fate, Fate::Same));
+        let any_same = new.fates.iter().any(|fate| matches!(fate, Fate::Same));
         let mut base = base;
         if let Some(base) = &mut base {
-            let all_same = new.ids == base.ids
-                && new.fates.iter().all(|fate| matches!(fate, Fate::Same))
-                && self.shared.base.may_share_map(self.shared.job, base.place.frame.pack);
-            if all_same {
+            let pack = base.place.frame.pack;
+            let may_share = self.shared.base.may_share_map(self.shared.job, pack);
+            if all_same && may_share && new.ids == base.ids {
                 self.outcome.counters.same_leaves += 1;
-                self.outcome.referenced.insert(PackClass::Map, base.place.frame.pack);
+                self.outcome.referenced.insert(PackClass::Map, pack);
                 match &base.leaf {
                     Some(leaf) => leaf.blocks.iter().for_each(|block| self.refer(block)),
                     None => self.outcome.unseen = true,
                 }
-                return Ok(base.place);
+                return Ok(WrittenLeaf::There { length, leaf: Some(base.place) });
             }
-            let any_same = new.fates.iter().any(|fate| matches!(fate, Fate::Same));
             if any_same && base.leaf.is_none() {
-                self.load(base, file, number)?;
+                self.load(base, extent)?;
             }
         }
         let of_base = base.and_then(|base| base.leaf);
-        let mut blocks = Vec::with_capacity(new.fates.len());
-        for (index, fate) in new.fates.iter().enumerate() {
-            blocks.push(match fate {
-                Fate::Zero => Block::default(),
-                Fate::In(frame) => Block { base: Some(*frame), pages: Vec::new() },
-                Fate::Same => {
-                    let leaf = of_base.as_ref().expect("a block is the same as one of the base");
-                    self.refer(&leaf.blocks[index]);
-                    leaf.blocks[index].clone()
-                }
-            });
-        }
+        let old = |index: usize| {
+            let leaf = of_base.as_ref().expect("what is the same is the same as the base's");
+            &leaf.blocks[index]
+        };
+        let fates = new.fates.into_iter().enumerate();
+        let blocks = fates.map(|(index, fate)| match fate {
+            Fate::Zero => Block::default(),
+            Fate::In(frame) => Block { base: Some(frame), pages: Vec::new() },
+            Fate::Same => old(index).clone(),
+            Fate::Over(pages) => Block { base: old(index).base, pages },
+        });
+        let leaf = Leaf { blocks: blocks.collect() };
+        leaf.blocks.iter().for_each(|block| self.refer(block));
         let mut packs = self.shared.map_packs.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(packs.add_leaf(&Leaf { blocks }.to_bytes(), &new.ids)?)
+        let leaf = packs.add_leaf(&leaf.to_bytes(), &new.ids)?;
+        Ok(WrittenLeaf::There { length, leaf: Some(leaf) })
     }
 
     fn refer(&mut self, block: &Block) {
@@ -234,9 +312,12 @@ impl crate::map::write::Shared<'_> {
     /// Whether a block is what the base has there, in packs that may be shared.
     fn is_same(&self, base: &BaseLeaf, index: usize, id: ContentId) -> bool {
         let same = id != UNKNOWN_ID && base.ids.get(index) == Some(&id);
-        same && base.leaf.as_ref().is_none_or(|leaf| {
-            leaf.blocks[index].frames().all(|frame| self.job.may_share(PackClass::Data, frame.pack))
-        })
+        same && base.leaf.as_ref().is_none_or(|leaf| self.may_share_block(&leaf.blocks[index]))
+    }
+
+    /// Whether all packs that a block of the base is in may be shared.
+    pub(super) fn may_share_block(&self, block: &Block) -> bool {
+        block.frames().all(|frame| self.job.may_share(PackClass::Data, frame.pack))
     }
 }
 
