@@ -146,3 +146,22 @@ fn too_many_map_packs(plan: &[SourceFile], map_packs: &[PackId]) -> BTreeSet<Pac
     }
     map_packs[..map_packs.len() / 2].iter().copied().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::SessionId;
+    use crate::map::testing::{attributes, path};
+
+    #[test]
+    fn the_older_half_of_too_many_map_packs_is_written_anew() {
+        let pack = |number| PackId { session: SessionId([1; 8]), number };
+        let packs: Vec<_> = (0..65).map(pack).collect();
+        assert!(too_many_map_packs(&[], &packs[..64]).is_empty());
+        assert_eq!(too_many_map_packs(&[], &packs), packs[..32].iter().copied().collect());
+        // A store of a terabyte fills 48 map packs by itself.
+        let kind = SourceKind::File { size: 1 << 40 };
+        let large = [SourceFile { path: path("large"), attributes: attributes(), kind }];
+        assert!(too_many_map_packs(&large, &packs).is_empty());
+    }
+}

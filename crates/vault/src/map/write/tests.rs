@@ -526,3 +526,47 @@ fn a_full_backup_takes_few_objects() {
     assert_eq!(backup.packs.count(), 2, "one pack of small files, one of the map");
     vault.check(&backup, &files);
 }
+
+#[test]
+fn swept_and_damaged_packs_are_not_adopted() {
+    let memory = Arc::new(MemoryStore::new(Arc::new(soter_world::sim::SimClock::new())));
+    let vault = Vault::on(Arc::clone(&memory) as Arc<dyn ObjectStore>, 15);
+    let dead = vault.session();
+    let files = crash_files();
+    let options = Options { workers: 1, ..Options::FULL };
+    let left = vault.backup_in(&dead, (&plan(&files), &files), options).unwrap();
+    let load = |swept: &PackSet| {
+        Adopted::load(&*vault.objects, vault.store, &vault.metadata, &[dead.id], swept).unwrap()
+    };
+    assert_eq!(load(&PackSet::default()).block_count(), 40);
+    assert_eq!(load(&left.packs).block_count(), 0);
+    let names = memory.list("data/", None, 10).unwrap();
+    for object in &names {
+        let mut bytes = memory.read(&object.name).unwrap();
+        bytes[100] ^= 1;
+        memory.overwrite(&object.name, &bytes);
+    }
+    let adopted = load(&PackSet::default());
+    assert_eq!((adopted.block_count(), adopted.unusable().len()), (0, names.len()));
+}
+
+#[test]
+fn a_map_is_never_spread_over_too_many_packs() {
+    let vault = Vault::new(16);
+    let name = |n: u32| path(&format!("f{n:02}"));
+    let sparse = || Bytes::sparse(MIB + 1);
+    let mut files: Tree = (0..70).map(|n| (name(n), Node::File(sparse()))).collect();
+    let mut last = vault.backup(&files, Options::FULL).unwrap();
+    let mut most = 0;
+    for n in 0..70 {
+        let mut bytes = sparse();
+        bytes.blocks.insert(0, 2 * n);
+        files.insert(name(n), Node::File(bytes));
+        last = vault.backup(&files, Options { workers: 1, ..increment(&last) }).unwrap();
+        let packs = vault.with_map(&last, |map, _| map.root().map_packs.len()).unwrap();
+        assert!(packs <= 65, "{packs} map packs");
+        most = most.max(packs);
+    }
+    assert!(most > 60, "{most} map packs");
+    vault.check(&last, &files);
+}
