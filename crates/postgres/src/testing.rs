@@ -4,7 +4,7 @@
 //! else, so that any number of them run side by side, and leaves nothing behind when dropped. As
 //! PostgreSQL refuses to run as root, root runs it as the user `postgres`.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -151,12 +151,16 @@ impl TestCluster {
         let copy = self.root.join("standby");
         let command = self
             .server_program("pg_basebackup")
-            .args(["--no-sync", "--checkpoint=fast", "--write-recovery-conf", "--dbname"])
+            .args(["--no-sync", "--checkpoint=fast", "--dbname"])
             .arg(self.connection_string())
             .arg("--pgdata")
             .arg(&copy);
         command.run(TIMEOUT)?.checked()?;
+        // What pg_basebackup would write, the library that the server itself loads may not know.
+        let signal = copy.join("standby.signal");
+        File::create(&signal).map_err(file_error(&signal))?;
         let mut standby = Self::over(&copy)?;
+        standby.configure(&[&format!("primary_conninfo = '{}'", self.connection_string())])?;
         standby.start()?;
         Ok(standby)
     }
