@@ -67,8 +67,8 @@ impl MarkerError {
                 "if you did not write it, restore it from another copy or adopt the directory anew"
             }
             Self::Missing | Self::Other(_) => {
-                "a restored or cloned cluster gets a history of its own: \
-                 soter adopt STORE --data-dir DIR"
+                "a restored or cloned cluster must not write into another's history; if the history \
+                 that soter.incarnation in the data directory names is given up, remove that file"
             }
         }
     }
@@ -90,19 +90,38 @@ impl Marker {
         Ok(Some(marker))
     }
 
-    /// Writes the marker durably, replacing an older one, with the data directory's owner.
+    /// Puts the marker durably where none is, with the data directory's owner. Returns the marker
+    /// that counts: this one, or the one that somebody else put there first. So a backup and an
+    /// archiver that both begin a history begin the same one.
     ///
     /// # Errors
     /// See [`MarkerError`].
-    pub fn write(&self, disk: &dyn Disk, data_directory: &Path) -> Result<(), MarkerError> {
+    pub fn create(self, disk: &dyn Disk, data_directory: &Path) -> Result<Self, MarkerError> {
         let path = data_directory.join(MARKER_NAME);
-        let text = serde_json::to_string(self).expect("ids and a number can be written") + "\n";
-        let write = || {
-            durable::write_durable(disk, &path, text.as_bytes())?;
+        let text = serde_json::to_string(&self).expect("ids and a number can be written") + "\n";
+        let failed = |source| MarkerError::File { path: path.clone(), source };
+        let (temporary, file) = durable::create_temporary(disk, &path).map_err(failed)?;
+        let fill = || {
+            file.write_at(0, text.as_bytes())?;
+            // Before it has its name: whoever loses the race must be able to read it.
             let owner = disk.metadata(data_directory)?.owner;
-            if disk.metadata(&path)?.owner == owner { Ok(()) } else { disk.set_owner(&path, owner) }
+            if disk.metadata(&temporary)?.owner != owner {
+                disk.set_owner(&temporary, owner)?;
+            }
+            file.sync()?;
+            disk.link(&temporary, &path)
         };
-        write().map_err(|source| MarkerError::File { path: path.clone(), source })
+        let linked = fill();
+        // What is left over is never taken for a marker.
+        drop(disk.remove_file(&temporary));
+        match linked {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(failed(error)),
+        }
+        // The winner may not have come this far yet.
+        disk.sync_dir(data_directory).map_err(failed)?;
+        Self::read(disk, data_directory)?.ok_or(MarkerError::Missing)
     }
 
     /// Decides whether the directory with this marker may continue the history that `expected`
@@ -138,7 +157,7 @@ pub fn binding(system_identifier: SystemIdentifier, version: MajorVersion) -> St
 
 /// The incarnation whose history a data directory continues. The first time, when the log knows
 /// none, it is begun and the directory marked; a marker that a crash left before anything was
-/// logged is taken up.
+/// logged, or that another process has just put there, is taken up.
 ///
 /// # Errors
 /// See [`MarkerError`].
@@ -158,19 +177,22 @@ pub fn establish(
         Marker::check(found, &expected)?;
         return Ok(Incarnation { id: current.id, bound_to });
     }
-    let resumed = found
-        .filter(|marker| marker.store == store && marker.system_identifier == system_identifier);
-    if let Some(marker) = resumed {
-        return Ok(Incarnation { id: marker.incarnation, bound_to });
-    }
-    let marker = Marker { store, incarnation: IncarnationId::random(random), system_identifier };
-    marker.write(disk, data_directory)?;
+    let marker = match found {
+        Some(marker) => marker,
+        None => {
+            let incarnation = IncarnationId::random(random);
+            Marker { store, incarnation, system_identifier }.create(disk, data_directory)?
+        }
+    };
+    let expected = Marker { store, incarnation: marker.incarnation, system_identifier };
+    Marker::check(Some(marker), &expected)?;
     Ok(Incarnation { id: marker.incarnation, bound_to })
 }
 
 #[cfg(test)]
 mod tests {
     use soter_world::OsDisk;
+    use soter_world::sim::SimDisk;
 
     use super::*;
 
@@ -186,11 +208,45 @@ mod tests {
     fn a_marker_is_read_back_as_it_was_written() {
         let directory = tempfile::tempdir().unwrap();
         assert_eq!(Marker::read(&OsDisk, directory.path()).unwrap(), None);
-        marker().write(&OsDisk, directory.path()).unwrap();
+        assert_eq!(marker().create(&OsDisk, directory.path()).unwrap(), marker());
         assert_eq!(Marker::read(&OsDisk, directory.path()).unwrap(), Some(marker()));
-        let newer = Marker { incarnation: IncarnationId([3; 8]), ..marker() };
-        newer.write(&OsDisk, directory.path()).unwrap();
-        assert_eq!(Marker::read(&OsDisk, directory.path()).unwrap(), Some(newer));
+        let later = Marker { incarnation: IncarnationId([3; 8]), ..marker() };
+        assert_eq!(later.create(&OsDisk, directory.path()).unwrap(), marker(), "the first stays");
+        let left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().collect();
+        assert_eq!(left.len(), 1, "no temporary file stays");
+    }
+
+    #[test]
+    fn all_who_begin_a_history_at_once_begin_the_same_one() {
+        for _ in 0..50 {
+            let directory = tempfile::tempdir().unwrap();
+            let begin = |number: u8| {
+                let own = Marker { incarnation: IncarnationId([number; 8]), ..marker() };
+                own.create(&OsDisk, directory.path()).unwrap()
+            };
+            let begun: Vec<Marker> = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..8).map(|n| scope.spawn(move || begin(n))).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            assert!(begun.iter().all(|marker| *marker == begun[0]), "{begun:?}");
+        }
+    }
+
+    #[test]
+    fn a_crash_at_any_step_leaves_a_whole_marker_or_none() {
+        let data = Path::new("/data");
+        for operation in 0..20 {
+            let disk = SimDisk::new(7);
+            durable::create_dir_all_durable(&disk, data).unwrap();
+            disk.crash_at(disk.operations() + operation);
+            let said = marker().create(&disk, data);
+            disk.reboot();
+            let found = Marker::read(&disk, data).unwrap();
+            assert!(found.is_none() || found == Some(marker()), "operation {operation}: {found:?}");
+            assert!(said.is_err() || found.is_some(), "operation {operation}: lost");
+            let later = Marker { incarnation: IncarnationId([3; 8]), ..marker() };
+            assert_eq!(later.create(&disk, data).unwrap(), found.unwrap_or(later));
+        }
     }
 
     #[test]

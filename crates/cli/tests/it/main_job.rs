@@ -7,7 +7,8 @@ use std::time::Duration;
 use soter_postgres::testing::{TestCluster, hand_over, wait_until};
 use soter_world::exec::{Command, Finished, Status};
 
-const TIMEOUT: Duration = Duration::from_secs(120);
+/// Longer than a backup waits for its WAL, so that its own words are seen.
+const TIMEOUT: Duration = Duration::from_secs(180);
 
 /// A cluster, a vault and a plan, all under the server's user.
 struct Lab {
