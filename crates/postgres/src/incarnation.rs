@@ -155,6 +155,14 @@ pub fn binding(system_identifier: SystemIdentifier, version: MajorVersion) -> St
     format!("postgres {version} {system_identifier}")
 }
 
+/// The cluster that a [`binding`] names; `None` for anything that it would not have made.
+pub fn bound_cluster(binding: &str) -> Option<(SystemIdentifier, MajorVersion)> {
+    let mut words = binding.strip_prefix("postgres ")?.split(' ');
+    let version: u16 = words.next()?.parse().ok()?;
+    let identifier = words.next()?.parse().ok()?;
+    words.next().is_none().then_some((identifier, MajorVersion::try_from(version).ok()?))
+}
+
 /// The incarnation whose history a data directory continues. The first time, when the log knows
 /// none, it is begun and the directory marked; a marker that a crash left before anything was
 /// logged, or that another process has just put there, is taken up.

@@ -90,10 +90,11 @@ impl Shared<'_> {
         let mut client = match client {
             Some(client) => client,
             None => {
-                let mut client = self.settings.connection.connect_sql().map_err(server::Error::connect)?;
+                let cannot = |source| server::Error::Sql { action: "connect", source };
+                let mut client = self.settings.connection.connect_sql().map_err(cannot)?;
                 // A canary measures the vault, so it does not wait for it.
                 let settings = "SET synchronous_commit = local; SET statement_timeout = '10s'";
-                client.batch_execute(settings).map_err(server::Error::connect)?;
+                client.batch_execute(settings).map_err(cannot)?;
                 canary.create(&mut client)?;
                 client
             }

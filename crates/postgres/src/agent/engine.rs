@@ -337,6 +337,24 @@ impl Engine {
         !waited.unwrap_or_else(PoisonError::into_inner).0.flow.is_unsealed(segment)
     }
 
+    /// The beginning of the first segment that is not sealed.
+    pub(crate) fn first_unsealed(&self) -> Lsn {
+        let board = self.board();
+        let in_the_making = board.flow.received_end().segment(self.ground.size);
+        let first = board.files.keys().next().copied().unwrap_or(in_the_making);
+        first.min(in_the_making).start(self.ground.size)
+    }
+
+    /// Lets go of the files of an engine that is closed and has everything in the vault.
+    pub(crate) fn forget_files(&self) {
+        let files = std::mem::take(&mut self.board().files);
+        for segment in files.keys() {
+            if let Err(error) = self.ground.spool.remove(self.segment_name(*segment)) {
+                self.find(format!("a spooled segment stays: {}", chain(&error)));
+            }
+        }
+    }
+
     /// Ends all threads that work for it, when they have finished what they do.
     pub(crate) fn close(&self) {
         self.board().is_closed = true;

@@ -20,7 +20,7 @@ use crate::lsn::{Lsn, SegmentNumber, SegmentSize};
 
 /// The longest part in bytes. With eight lanes and two seals under way it keeps the agent's memory
 /// well below 100 MiB, and it is long enough that a request costs nothing beside it.
-pub const PART_BYTES_MAX: u32 = 2 << 20;
+pub(crate) const PART_BYTES_MAX: u32 = 2 << 20;
 
 /// What a commit waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,23 +114,31 @@ impl Flow {
         self.pass_whole_segments(now);
     }
 
-    /// Segments of which nothing was cut when their last byte came need no parts.
+    /// A complete segment of which nothing was cut needs no parts: its seal makes it durable, or has
+    /// done so.
     fn pass_whole_segments(&mut self, now: Duration) {
-        let segment = self.cut.segment(self.size);
-        if self.cut == segment.start(self.size) && self.unsealed.contains_key(&segment) {
-            self.leave_to_seal(segment, now);
+        let mut segment = self.cut.segment(self.size);
+        if self.cut != segment.start(self.size) {
+            return;
+        }
+        while segment.end(self.size) <= self.received {
+            if let Some(unsealed) = self.unsealed.get_mut(&segment) {
+                unsealed.is_awaited = true;
+            }
+            segment = segment.next();
+        }
+        if segment.start(self.size) > self.cut {
+            self.move_cut(segment.start(self.size), now);
         }
     }
 
-    /// The rest of a complete segment becomes durable by its seal, and that of the segments behind
-    /// it, which are whole, too.
+    /// The rest of a complete segment becomes durable by its seal.
     fn leave_to_seal(&mut self, segment: SegmentNumber, now: Duration) {
-        let mut segment = segment;
-        while let Some(unsealed) = self.unsealed.get_mut(&segment) {
+        if let Some(unsealed) = self.unsealed.get_mut(&segment) {
             unsealed.is_awaited = true;
-            segment = segment.next();
         }
-        self.move_cut(segment.start(self.size), now);
+        self.move_cut(segment.end(self.size), now);
+        self.pass_whole_segments(now);
     }
 
     /// What lies before `to` needs no part any more; what lies behind it begins to wait.
@@ -142,7 +150,7 @@ impl Flow {
     /// The next part to store, if fewer than `lanes` are under way.
     pub(crate) fn next_part(&mut self, now: Duration, lanes: usize) -> Next<PartRange> {
         let segment = self.cut.segment(self.size);
-        if self.may_wait_for_seal() && self.unsealed.contains_key(&segment) {
+        if self.may_wait_for_seal() && segment.end(self.size) <= self.received {
             self.leave_to_seal(segment, now);
         }
         if self.cut >= self.received || self.parts_in_flight >= lanes {
@@ -205,8 +213,7 @@ impl Flow {
     pub(crate) fn segment_sealed(&mut self, segment: SegmentNumber, now: Duration) -> bool {
         self.unsealed.remove(&segment);
         if self.cut.segment(self.size) == segment {
-            self.move_cut(segment.end(self.size), now);
-            self.pass_whole_segments(now);
+            self.leave_to_seal(segment, now);
         }
         self.durable(segment.start(self.size)..segment.end(self.size))
     }
@@ -253,6 +260,7 @@ impl Flow {
     }
 
     /// How long the oldest byte that was not cut has waited.
+    #[cfg(test)]
     pub(crate) fn waiting_since(&self) -> Option<Duration> {
         self.waiting_since
     }

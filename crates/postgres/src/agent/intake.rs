@@ -3,10 +3,13 @@
 //! One thread does this. The bytes of a stream follow on each other; after a new connection the last
 //! segment comes again from its beginning, and what is there already is compared.
 
+use jiff::Timestamp;
+
 use super::engine::Engine;
 use super::facts::FactsKeeper;
 use super::spool::{SpoolError, SpoolFile};
 use crate::lsn::{Lsn, SegmentNumber};
+use crate::wal::decoder::WalError;
 
 /// The reader's hands.
 pub(crate) struct Intake<'a> {
@@ -40,6 +43,11 @@ impl<'a> Intake<'a> {
         }
         self.engine.received(at, &complete);
         Ok(())
+    }
+
+    /// The latest commit time, the end of the last record, and what could not be decoded.
+    pub(crate) fn facts(&mut self) -> (Option<Timestamp>, Option<Lsn>, Option<WalError>) {
+        (self.facts.last_commit(), self.facts.records_end(), self.facts.take_problem())
     }
 
     /// The file of a segment. What the engine has received of it is there already.

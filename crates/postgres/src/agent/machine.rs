@@ -30,16 +30,16 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// The agent's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct State {
+pub(crate) struct State {
     /// What it is doing.
-    pub phase: Phase,
+    pub(crate) phase: Phase,
     /// How often it has failed since WAL flowed last.
-    pub failures: u32,
+    pub(crate) failures: u32,
 }
 
 /// What the agent is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Phase {
+pub(crate) enum Phase {
     /// Asking the server what it is and has.
     Probe,
     /// Opening a session, looking what the vault has, making the slot ready.
@@ -86,7 +86,7 @@ pub enum Ending {
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
+pub(crate) enum Event {
     /// The server was asked, and can be protected.
     Probed,
     /// All is ready to stream from here.
@@ -137,11 +137,11 @@ pub enum Trouble {
 /// An event that cannot happen in this state: a mistake in the agent.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{event:?} cannot happen in {phase:?}")]
-pub struct Illegal {
+pub(crate) struct Illegal {
     /// The state.
-    pub phase: Phase,
+    pub(crate) phase: Phase,
     /// The event.
-    pub event: Event,
+    pub(crate) event: Event,
 }
 
 impl State {
@@ -232,7 +232,7 @@ pub enum PhaseName {
 
 impl Phase {
     /// The phase in one word.
-    pub fn name(&self) -> PhaseName {
+    pub(crate) fn name(&self) -> PhaseName {
         match self {
             Self::Probe => PhaseName::Probe,
             Self::Prepare => PhaseName::Prepare,

@@ -1,28 +1,54 @@
 //! The agent: what runs beside a cluster and keeps its WAL safe, second by second.
-
-#![expect(dead_code, reason = "the threads that drive it come next")]
+//!
+//! ```text
+//!   supervisor ── asks the server, prepares, streams ──▶ engine ──▶ vault
+//!       │                                                  ▲
+//!       ├── keepers: fence, session, spool, backups        │
+//!       ├── canaries                                       │
+//!       └── socket: push, backup, status ──────────────────┘
+//! ```
+//!
+//! What is decided (`flow`, `machine`, `resume`, `lanes`, `progress`) is values and functions; the
+//! threads carry it out. An acknowledgement to the server follows the vault, never the other way.
 
 mod arrivals;
+mod canary;
 mod engine;
 mod facts;
 mod flow;
 mod intake;
+mod keeper;
 mod lanes;
 mod machine;
+mod memory;
 mod progress;
+mod protocol;
+mod push;
+mod queue;
 mod resume;
+mod run;
+mod settings;
+mod shared;
+mod socket;
+mod spool;
+mod status;
+mod supervisor;
+mod writer;
+
+pub use canary::{CANARY_SCHEMA, CANARY_TABLE};
+pub use flow::Mode;
+pub use machine::{Ending, PhaseName, Trouble};
+pub use memory::Gap;
+pub use protocol::{Answer, FailureKind, PushDone, Request, ask, ask_status};
+pub use push::{PushError, push_file};
+pub use run::run;
+pub use settings::{Keyring, Settings, Surroundings, World, socket_in};
+pub use status::{
+    BackupStatus, CanaryStatus, LastBackup, QueueStatus, Recoverable, ServerStatus, Status,
+    VaultView, WalStatus,
+};
+
 #[cfg(test)]
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::clone_on_ref_ptr,
-    reason = "a test's small world"
-)]
 mod scene;
 #[cfg(test)]
-#[expect(clippy::clone_on_ref_ptr, reason = "a test's small world")]
 mod simulation;
-mod spool;
-
-pub use flow::{Mode, PART_BYTES_MAX};
-pub use machine::{Ending, Event, Illegal, Phase, PhaseName, State, Trouble};
-pub use resume::{Decision, Fork, Held, Offered};

@@ -11,13 +11,13 @@ use crate::timeline::TimelineHistory;
 
 /// What is in the vault or synced in the spool of one timeline, the newest we have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Held {
+pub(crate) struct Held {
     /// The timeline.
-    pub timeline: Timeline,
+    pub(crate) timeline: Timeline,
     /// The beginning of the first segment that is not sealed.
-    pub start: Lsn,
+    pub(crate) start: Lsn,
     /// The end of what we hold.
-    pub end: Lsn,
+    pub(crate) end: Lsn,
 }
 
 /// What is where after a start of the agent, of the newest timeline.
@@ -62,22 +62,22 @@ impl Found {
 
 /// What the server has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Offered {
+pub(crate) struct Offered {
     /// The timeline it is on.
-    pub timeline: Timeline,
+    pub(crate) timeline: Timeline,
     /// How that one came about; for the first one [`TimelineHistory::first`].
-    pub history: TimelineHistory,
+    pub(crate) history: TimelineHistory,
     /// Up to where it can stream now.
-    pub flushed: Lsn,
+    pub(crate) flushed: Lsn,
     /// Whether it is a standby, which may be behind others.
-    pub is_standby: bool,
+    pub(crate) is_standby: bool,
     /// The beginning of the segment from which on its slot keeps WAL.
-    pub kept_from: Lsn,
+    pub(crate) kept_from: Lsn,
 }
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decision {
+pub(crate) enum Decision {
     /// Stream from here; it is the beginning of a segment.
     Stream {
         /// The timeline to follow.
@@ -98,7 +98,7 @@ pub enum Decision {
 
 /// Two histories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fork {
+pub(crate) enum Fork {
     /// The server left our timeline before the end of what we hold, as after a failover to a standby
     /// that was behind. What lies behind the switch stays in the vault, on its own timeline; the
     /// server's next timeline can be followed.
@@ -133,7 +133,7 @@ pub enum Fork {
 
 impl Fork {
     /// Whether there is a timeline that can be followed, and from where.
-    pub fn way_on(&self) -> Option<(Timeline, Lsn)> {
+    pub(crate) fn way_on(&self) -> Option<(Timeline, Lsn)> {
         match *self {
             Self::Abandoned { next, switch, .. } => Some((next, switch)),
             Self::Lost { .. } | Self::Foreign { .. } => None,

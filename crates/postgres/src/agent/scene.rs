@@ -49,7 +49,12 @@ impl Scene {
         let reader = list.reader_keys(store_id, &operator).unwrap();
         let store = Arc::new(Faulty::new(memory, Faults::NONE, seed ^ 0xfa17));
         let objects = Arc::clone(&store) as _;
-        let vault = Vault { objects, clock: clock.clone(), random: random.clone(), pins };
+        let vault = Vault {
+            objects,
+            clock: Arc::clone(&clock) as _,
+            random: Arc::clone(&random) as _,
+            pins,
+        };
         let segment_size = VaultSegmentSize::new(1 << 20).unwrap();
         let incarnation = IncarnationId::random(&*random);
         let archive = Archive { store: store_id, incarnation, segment_size };
@@ -128,7 +133,7 @@ fn draft(vault: VaultId, operator: &Identity, agent: &AgentKey, other: &Signer) 
 /// own number at its beginning.
 pub(crate) fn wal_bytes(at: Lsn, length: usize) -> Vec<u8> {
     const PAGE: usize = 4096;
-    let pattern: [u8; PAGE] = std::array::from_fn(|n| (n * n % 251) as u8);
+    let pattern: [u8; PAGE] = std::array::from_fn(|n| u8::try_from(n * n % 251).unwrap());
     let mut bytes = Vec::with_capacity(length + 2 * PAGE);
     let mut page = at.0 / PAGE as u64;
     while bytes.len() < length + PAGE {

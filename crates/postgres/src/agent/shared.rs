@@ -11,14 +11,13 @@ use soter_world::{Clock, Stop};
 
 use super::canary::Canaries;
 use super::engine::Engine;
-use super::facts::FactsKeeper;
 use super::flow::Mode;
 use super::machine::{Phase, State, Trouble};
 use super::memory::{Gap, Memory};
 use super::queue::{Rate, measure};
 use super::settings::{Settings, Surroundings};
 use super::status::{
-    BackupStatus, QueueStatus, ServerStatus, Status, WalStatus, seconds,
+    BackupStatus, QueueStatus, ServerStatus, Status, VaultView, WalStatus, seconds,
 };
 use crate::lsn::{Lsn, Timeline};
 use crate::wal::name::SegmentName;
@@ -41,6 +40,8 @@ pub(crate) struct Shared<'a> {
     changed: Condvar,
     /// Up to where the server has WAL; written with every batch.
     server_end: AtomicU64,
+    /// Held while a backup is made.
+    backup_turn: Mutex<()>,
 }
 
 /// What changes.
@@ -49,7 +50,9 @@ pub(crate) struct Desk {
     since: Timestamp,
     said: String,
     pub(crate) engine: Option<Arc<Engine>>,
-    pub(crate) facts: Option<FactsKeeper>,
+    /// The latest commit time and the end of the last record that came.
+    pub(crate) last_commit: Option<Timestamp>,
+    pub(crate) records_end: Option<Lsn>,
     pub(crate) server: Option<ServerStatus>,
     /// Findings of the last look at the server.
     pub(crate) server_findings: Vec<String>,
@@ -85,7 +88,8 @@ impl<'a> Shared<'a> {
             since: around.world.clock.now(),
             said: String::new(),
             engine: None,
-            facts: None,
+            last_commit: None,
+            records_end: None,
             server: None,
             server_findings: Vec::new(),
             findings: VecDeque::new(),
@@ -106,11 +110,17 @@ impl<'a> Shared<'a> {
             desk: Mutex::new(desk),
             changed: Condvar::new(),
             server_end: AtomicU64::new(0),
+            backup_turn: Mutex::new(()),
         }
     }
 
     pub(crate) fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until no other backup is being made.
+    pub(crate) fn backup_turn(&self) -> MutexGuard<'_, ()> {
+        self.backup_turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn now(&self) -> Duration {
@@ -225,7 +235,11 @@ impl<'a> Shared<'a> {
     }
 
     /// Waits until WAL up to `to` is durable in the vault. An error says how far it is.
-    pub(crate) fn wait_durable(&self, wal: &WalRange, timeout: Duration) -> Result<(), Option<Lsn>> {
+    pub(crate) fn wait_durable(
+        &self,
+        wal: &WalRange,
+        timeout: Duration,
+    ) -> Result<(), Option<Lsn>> {
         let deadline = self.now() + timeout;
         let (timeline, to) = (Timeline(wal.timeline), Lsn(wal.to));
         loop {
@@ -270,10 +284,12 @@ impl<'a> Shared<'a> {
     pub(crate) fn status(&self) -> Status {
         self.measure_queue();
         let wal = self.wal_status();
+        let vault = self.vault_view();
         let now = self.now();
         let durable = self.engine().map(|engine| engine.standing().durable);
         let mut desk = self.desk();
-        let canary = self.settings.canary_every.map(|every| desk.canaries.status(every, durable, now));
+        let canary =
+            self.settings.canary_every.map(|every| desk.canaries.status(every, durable, now));
         let mut findings = desk.server_findings.clone();
         findings.extend(desk.findings.iter().cloned());
         if let Some(engine) = &desk.engine {
@@ -289,10 +305,22 @@ impl<'a> Shared<'a> {
             wal,
             canary,
             backup: desk.backup.clone(),
+            vault,
             queue: desk.queue,
             gaps: desk.memory.gaps.clone(),
             findings,
         }
+    }
+
+    fn vault_view(&self) -> Option<VaultView> {
+        let engine = self.engine()?;
+        let durable = engine.standing().durable;
+        // What lies before a gap that we know of cannot be replayed up to now.
+        let begin = self.desk().memory.gaps.last().map_or(Lsn(0), |gap| gap.to);
+        let writer = engine.writer();
+        let log = writer.session.log();
+        let wal = Some((engine.timeline(), begin, durable));
+        Some(VaultView::of(log.catalogue(), Some(writer.archive.incarnation), wal))
     }
 
     fn wal_status(&self) -> Option<WalStatus> {
@@ -312,8 +340,8 @@ impl<'a> Shared<'a> {
             flushed: standing.flushed,
             lag_bytes: server.bytes_since(standing.durable).unwrap_or(0),
             lag_seconds: seconds(standing.lag),
-            last_commit: desk.facts.as_ref().and_then(FactsKeeper::last_commit),
-            records_end: desk.facts.as_ref().and_then(FactsKeeper::records_end),
+            last_commit: desk.last_commit,
+            records_end: desk.records_end,
             write_seconds: standing.write_time.map(|took| took.as_secs_f64()),
             parts: standing.counts.parts,
             part_bytes: standing.counts.part_bytes,

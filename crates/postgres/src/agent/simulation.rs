@@ -78,7 +78,7 @@ impl Simulation {
         };
         let start = FIRST.start(scene.size);
         let server = Server { written: start, acknowledged: start };
-        let disk = SimDisk::with_clock(seed, scene.clock.clone());
+        let disk = SimDisk::with_clock(seed, Arc::clone(&scene.clock) as _);
         let (agent, ghost) = (None, None);
         let mut this = Self {
             scene,
@@ -132,8 +132,8 @@ impl Simulation {
         };
         let beginning = found.beginning();
         let ground = Ground {
-            clock: self.scene.clock.clone(),
-            random: self.scene.random.clone(),
+            clock: Arc::clone(&self.scene.clock) as _,
+            random: Arc::clone(&self.scene.random) as _,
             spool,
             size,
             compression: Compression::Zstd(1),
@@ -294,7 +294,7 @@ impl Simulation {
         if !self.is_synchronous() || self.agent.is_none() || self.is_vault_away {
             return;
         }
-        let disk = SimDisk::with_clock(self.random.next(), self.scene.clock.clone());
+        let disk = SimDisk::with_clock(self.random.next(), Arc::clone(&self.scene.clock) as _);
         let Ok(agent) = self.start(disk.clone()) else { return };
         self.ghost = self.agent.take();
         self.agent = Some(agent);

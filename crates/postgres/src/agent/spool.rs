@@ -163,11 +163,6 @@ impl Spool {
         ignore_absence(self.disk.remove_file(&path)).map_err(at(&path))
     }
 
-    /// How much more fits on the disk, in bytes.
-    pub(crate) fn available_bytes(&self) -> Result<u64, SpoolError> {
-        self.disk.available_bytes(&self.directory).map_err(at(&self.directory))
-    }
-
     fn files(&self) -> Result<Vec<(SegmentName, u64)>, SpoolError> {
         let entries = self.disk.list(&self.directory).map_err(at(&self.directory))?;
         let mut files = Vec::new();
@@ -206,6 +201,7 @@ impl Spool {
 
 impl SpoolFile {
     /// How many bytes it holds.
+    #[cfg(test)]
     pub(crate) fn length(&self) -> u64 {
         self.length
     }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use soter_vault::ids::IncarnationId;
+use soter_vault::log::{Catalogue, Duty};
 
 use super::machine::PhaseName;
 use super::memory::Gap;
@@ -31,6 +33,8 @@ pub struct Status {
     pub canary: Option<CanaryStatus>,
     /// Base backups.
     pub backup: BackupStatus,
+    /// What the vault has, as the agent last saw it.
+    pub vault: Option<VaultView>,
     /// WAL on the server's disk.
     pub queue: Option<QueueStatus>,
     /// WAL that was never received.
@@ -100,6 +104,79 @@ pub struct CanaryStatus {
     pub id: Option<i64>,
     /// How often one is written, in seconds.
     pub every_seconds: f64,
+}
+
+/// What a vault has of a store.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VaultView {
+    /// How many backups can be restored.
+    pub backups: usize,
+    /// The newest one.
+    pub last_backup: Option<LastBackup>,
+    /// To which positions the newest timeline can be brought back.
+    pub recoverable: Option<Recoverable>,
+    /// The agent that last opened a session.
+    pub agent: Option<String>,
+    /// When it did, by the vault's clock.
+    pub agent_since: Option<Timestamp>,
+}
+
+/// A backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastBackup {
+    /// Its id.
+    pub id: String,
+    /// When it was committed, by the vault's clock.
+    pub at: Timestamp,
+    /// Whether it shares with others.
+    pub is_increment: bool,
+}
+
+/// Positions that a cluster can be brought back to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recoverable {
+    /// The timeline.
+    pub timeline: Timeline,
+    /// The end of the oldest backup from which WAL goes on without a gap.
+    pub from: Lsn,
+    /// The end of the WAL.
+    pub to: Lsn,
+}
+
+impl VaultView {
+    /// What the log amounts to, and WAL of one life of the cluster without a gap: where it begins
+    /// and where it ends.
+    pub fn of(
+        catalogue: &Catalogue,
+        incarnation: Option<IncarnationId>,
+        wal: Option<(Timeline, Lsn, Lsn)>,
+    ) -> Self {
+        let backups: Vec<_> = catalogue.live().collect();
+        let newest = backups.last();
+        let of_this_life = backups
+            .iter()
+            .filter_map(|backup| backup.wal)
+            .filter(|needed| Some(needed.incarnation) == incarnation);
+        let recoverable = wal.and_then(|(timeline, begin, to)| {
+            let usable = of_this_life.filter(|needed| {
+                needed.timeline == timeline.0 && begin.0 <= needed.from && needed.to <= to.0
+            });
+            let from = usable.map(|needed| Lsn(needed.to)).min()?;
+            Some(Recoverable { timeline, from, to })
+        });
+        let holder = catalogue.newest_session(Duty::Wal);
+        Self {
+            backups: backups.len(),
+            last_backup: newest.map(|backup| LastBackup {
+                id: backup.id.to_string(),
+                at: backup.stored,
+                is_increment: backup.is_increment,
+            }),
+            recoverable,
+            agent: holder.map(|session| session.agent.clone()),
+            agent_since: holder.map(|session| session.stored),
+        }
+    }
 }
 
 /// Base backups.

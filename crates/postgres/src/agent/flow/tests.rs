@@ -107,6 +107,20 @@ fn what_was_sealed_meanwhile_is_not_sent_again() {
 }
 
 #[test]
+fn segments_that_are_sealed_out_of_order_are_passed_together() {
+    let mut flow = flow(SYNC);
+    flow.received(Lsn(3 * MIB + 10), at(0));
+    assert_eq!(flow.next_part(at(0), 1), Next::Now(part(3, 0, 10)));
+    flow.received(Lsn(5 * MIB + 5), at(1));
+    assert_eq!(flow.next_seal(), Some(SegmentNumber(3)));
+    assert_eq!(flow.next_seal(), Some(SegmentNumber(4)));
+    assert!(!flow.segment_sealed(SegmentNumber(4), at(2)));
+    assert!(flow.segment_sealed(SegmentNumber(3), at(2)));
+    flow.part_stored(part(3, 0, 10));
+    assert_eq!(flow.next_part(at(3), 1), Next::Now(part(5, 0, 5)));
+}
+
+#[test]
 fn seals_that_hold_up_commits_go_first() {
     let mut flow = flow(SYNC);
     flow.received(Lsn(3 * MIB + 10), at(0));
@@ -175,6 +189,7 @@ struct Model {
     stored: Vec<Range<u64>>,
     handed_out: BTreeSet<PartRange>,
     synced: u64,
+    sealed: BTreeSet<SegmentNumber>,
 }
 
 impl Model {
@@ -190,6 +205,7 @@ impl Model {
                     assert!(part.from < part.to && part.to <= MIB as u32, "{part:?}");
                     assert!(part.to - part.from <= PART_BYTES_MAX);
                     assert!(self.handed_out.insert(part), "{part:?} twice");
+                    assert!(!self.sealed.contains(&part.segment), "{part:?} is sealed");
                     self.parts.push(part);
                     assert!(self.parts.len() <= 3);
                 }
@@ -205,6 +221,7 @@ impl Model {
             Step::Seal(which) if !self.seals.is_empty() => {
                 let segment = self.seals.swap_remove(which % self.seals.len());
                 self.stored.push(segment.start(size()).0..segment.end(size()).0);
+                self.sealed.insert(segment);
                 let grown = self.flow.segment_sealed(segment, at(self.now));
                 assert_eq!(grown, self.flow.flush() > before);
             }
@@ -260,7 +277,8 @@ proptest! {
         let flow = Flow::new(size(), mode, Lsn(3 * MIB), Lsn(3 * MIB + ahead));
         let (parts, seals, stored) = (Vec::new(), Vec::new(), Vec::new());
         let handed_out = BTreeSet::new();
-        let mut model = Model { flow, now: 0, parts, seals, stored, handed_out, synced: 0 };
+        let sealed = BTreeSet::new();
+        let mut model = Model { flow, now: 0, parts, seals, stored, handed_out, synced: 0, sealed };
         for step in &steps {
             model.step(step);
         }

@@ -1,0 +1,70 @@
+//! Running an agent: its threads, and that there is only one for a state directory.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::Path;
+use std::thread;
+
+use rustix::fs::{FlockOperation, flock};
+use soter_world::{Stop, durable};
+
+use super::machine::Ending;
+use super::memory::Memory;
+use super::settings::{Settings, Surroundings};
+use super::shared::Shared;
+use super::socket::Doors;
+use super::supervisor::Supervisor;
+
+/// Protects a cluster until it is asked to stop, is superseded, or a person must do something.
+pub fn run(settings: &Settings, around: &Surroundings<'_>, stop: &Stop) -> Ending {
+    let directory = &settings.state_directory;
+    let disk = &*around.world.disk;
+    let in_directory = |error: io::Error| {
+        Ending::Input(format!("cannot use the state directory {}: {error}", directory.display()))
+    };
+    if let Err(error) = durable::create_dir_all_durable(disk, directory) {
+        return in_directory(error);
+    }
+    let _lock = match lock(directory) {
+        Ok(Some(lock)) => lock,
+        Ok(None) => {
+            return Ending::Superseded(format!(
+                "another agent runs with the state directory {}",
+                directory.display()
+            ));
+        }
+        Err(error) => return in_directory(error),
+    };
+    let memory = match Memory::load(disk, directory) {
+        Ok(memory) => memory,
+        Err(error) => return in_directory(error),
+    };
+    let doors = match Doors::open(&settings.socket()) {
+        Ok(doors) => doors,
+        Err(error) => return in_directory(error),
+    };
+    let shared = Shared::new(settings, around, memory, stop.clone());
+    thread::scope(|scope| {
+        scope.spawn(|| shared.keep_house());
+        scope.spawn(|| shared.keep_fence());
+        scope.spawn(|| shared.keep_backups());
+        if let Some(every) = settings.canary_every {
+            let shared = &shared;
+            scope.spawn(move || shared.keep_canaries(every));
+        }
+        scope.spawn(|| doors.serve(&shared));
+        Supervisor::new(&shared, scope).run()
+    })
+}
+
+/// The right to be the agent of a state directory; it is given back when the process ends, however
+/// it does. `None` when another process has it.
+fn lock(directory: &Path) -> io::Result<Option<File>> {
+    let path = directory.join("agent.lock");
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,156 @@
+//! The agent's socket: who may ask, and what is done.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use rustix::net::sockopt::socket_peercred;
+use serde_json::{Value, json};
+
+use super::engine::chain;
+use super::protocol::{Answer, FailureKind, Request, read_line, write_line};
+use super::push::PushError;
+use super::shared::{Shared, WantedBackup};
+use crate::backup::BackupError;
+use crate::error::ErrorKind;
+
+/// How often the door is looked at for a stop.
+const ACCEPT_POLL: Duration = Duration::from_millis(20);
+
+/// How many may ask at once: each is a thread. The server's archiver is one.
+const ASKING_MAX: usize = 16;
+
+/// How long somebody may take to say what they want.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The mode of the socket: its group may connect, and is asked who it is.
+const SOCKET_MODE: u32 = 0o660;
+
+/// The socket, open. It goes away with this value.
+pub(crate) struct Doors {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Doors {
+    /// Opens the socket; whoever calls this is the only agent of the directory.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(path)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE))?;
+        listener.set_nonblocking(true)?;
+        Ok(Self { listener, path: path.to_owned() })
+    }
+
+    /// Answers until the agent ends.
+    pub(crate) fn serve(&self, shared: &Shared<'_>) {
+        let asking = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            while !shared.stop.is_stopped() {
+                match self.listener.accept() {
+                    Ok((stream, _)) if asking.fetch_add(1, Ordering::Relaxed) < ASKING_MAX => {
+                        let asking = &asking;
+                        scope.spawn(move || {
+                            // Whoever hung up does not want to know.
+                            drop(answer(shared, &stream));
+                            asking.fetch_sub(1, Ordering::Relaxed);
+                        });
+                    }
+                    Ok(_) => {
+                        asking.fetch_sub(1, Ordering::Relaxed);
+                    }
+                    Err(_) => {
+                        let _stopped = shared.stop.wait(ACCEPT_POLL);
+                    }
+                }
+            }
+        });
+    }
+}
+
+impl Drop for Doors {
+    fn drop(&mut self) {
+        // The next agent removes it if this does not.
+        drop(fs::remove_file(&self.path));
+    }
+}
+
+fn answer(shared: &Shared<'_>, stream: &UnixStream) -> io::Result<()> {
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(REQUEST_TIMEOUT))?;
+    stream.set_write_timeout(Some(REQUEST_TIMEOUT))?;
+    let peer = socket_peercred(stream)?.uid.as_raw();
+    if !may_ask(shared, peer) {
+        let what = format!("user {peer} may not ask this agent");
+        return write_line(stream, &Answer::Failed { kind: FailureKind::Input, what });
+    }
+    let request: Request = match read_line(stream) {
+        Ok(request) => request,
+        Err(error) => {
+            let what = format!("the request cannot be understood: {error}");
+            return write_line(stream, &Answer::Failed { kind: FailureKind::Input, what });
+        }
+    };
+    write_line(stream, &shared.do_what_is_asked(&request))
+}
+
+/// Root, the agent's own user, and the user of the server, whose `archive_command` asks.
+fn may_ask(shared: &Shared<'_>, user: u32) -> bool {
+    let own = soter_world::exec::current_owner().user;
+    let disk = &*shared.around.world.disk;
+    let data = disk.metadata(&shared.settings.data_directory);
+    user == 0 || user == own || data.is_ok_and(|data| data.owner.user == user)
+}
+
+impl Shared<'_> {
+    fn do_what_is_asked(&self, request: &Request) -> Answer {
+        let done = match request {
+            Request::Status => serde_json::to_value(self.status())
+                .map_err(|error| (FailureKind::Failed, error.to_string())),
+            Request::Push { path } => self.push(path).map_err(|error| push_failure(&error)),
+            Request::Backup { full } => self.make_backup(*full),
+        };
+        match done {
+            Ok(value) => Answer::Done(value),
+            Err((kind, what)) => Answer::Failed { kind, what },
+        }
+    }
+
+    fn make_backup(&self, is_full: bool) -> Result<Value, (FailureKind, String)> {
+        let Some(engine) = self.streaming_engine() else {
+            let doing = self.status().doing;
+            let what = format!("no backup can be made while the agent does not stream: {doing}");
+            return Err((FailureKind::Failed, what));
+        };
+        let wanted = WantedBackup { reason: "it was asked for".to_owned(), is_full };
+        let done = self.back_up(&engine, &wanted).map_err(|error| backup_failure(&error))?;
+        Ok(json!({ "id": done.id.to_string(), "record": done.record }))
+    }
+}
+
+fn push_failure(error: &PushError) -> (FailureKind, String) {
+    let kind = match error.kind() {
+        ErrorKind::Input => FailureKind::Input,
+        ErrorKind::Superseded => FailureKind::Superseded,
+        _ => FailureKind::Failed,
+    };
+    (kind, chain(error))
+}
+
+fn backup_failure(error: &BackupError) -> (FailureKind, String) {
+    let kind = match error.kind() {
+        ErrorKind::Input => FailureKind::Input,
+        ErrorKind::Superseded => FailureKind::Superseded,
+        _ => FailureKind::Failed,
+    };
+    let hint = error.hint().map_or_else(String::new, |hint| format!("; {hint}"));
+    (kind, format!("{}{hint}", chain(error)))
+}
