@@ -9,9 +9,12 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Output;
 
+mod agent;
 mod backup;
 mod backups;
 mod restore;
+mod status;
+mod store;
 mod vault;
 mod version;
 mod wal;
@@ -45,12 +48,19 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Protect a store: stream its WAL into the vault, make backups when they are due.
+    Agent(agent::AgentArgs),
     /// Take a base backup of a cluster that runs on this machine.
     Backup(backup::BackupArgs),
     /// List the backups of a store.
     Backups(backups::BackupsArgs),
     /// Bring a cluster back, in a new directory.
     Restore(restore::RestoreArgs),
+    /// Say how the protection of a store stands.
+    Status(status::StatusArgs),
+    /// Manage a store.
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Make a vault.
     #[command(subcommand)]
     Vault(vault::VaultCommand),
@@ -66,9 +76,12 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let output = Output::new(arguments.global.json, arguments.global.quiet);
     let context = Context::new(output, arguments.global.plan);
     match arguments.command {
+        Command::Agent(args) => agent::run(&context, &args),
         Command::Backup(args) => backup::run(&context, &args),
         Command::Backups(args) => backups::run(&context, &args),
         Command::Restore(args) => restore::run(&context, &args),
+        Command::Status(args) => status::run(&context, &args),
+        Command::Store(command) => store::run(&context, &command),
         Command::Vault(command) => vault::run(&context, &command),
         Command::Wal(command) => wal::run(&context, &command),
         Command::Version => version::run(&context.output),

@@ -66,6 +66,16 @@ impl Failure {
         self
     }
 
+    /// All of it in one line, for a log.
+    pub(crate) fn in_one_line(&self) -> String {
+        let mut line = self.what.clone();
+        for part in self.causes.iter().chain(&self.hint) {
+            line.push_str(": ");
+            line.push_str(part);
+        }
+        line
+    }
+
     /// The process's exit code. `fetching` is set for `soter wal fetch`.
     pub(crate) fn exit_code(&self, fetching: bool) -> u8 {
         match self.ending {

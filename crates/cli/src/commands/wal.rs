@@ -2,19 +2,22 @@
 
 use std::path::{Path, PathBuf};
 
+use soter_plan::{Store, StoreName};
+use soter_postgres::agent::{Answer, FailureKind, PushDone, Request, ask, push_file, socket_in};
 use soter_postgres::cluster::SystemIdentifier;
 use soter_postgres::control::ControlFile;
 use soter_postgres::incarnation;
 use soter_vault::frame::Compression;
 use soter_vault::log::{Duty, Log, Opening, Session, TakeOver};
-use soter_vault::wal::{Archive, Outcome, Sealer, SegmentSize, WalBytes, WalFacts, WalVault};
+use soter_vault::wal::{Archive, Outcome, Sealer, SegmentSize, WalVault};
 use soter_world::durable;
 
+use super::agent::state_directory;
 use crate::context::{Context, Writer, postgres};
 use crate::failure::{Ending, Failure};
 
-/// The longest file of an archive: a segment of 1 GiB.
-const FILE_LENGTH_MAX: usize = 1 << 30;
+/// The control file is one sector, padded to a page.
+const CONTROL_FILE_LENGTH_MAX: usize = 64 << 10;
 
 /// Threads that compress one segment.
 const WORKERS: usize = 2;
@@ -26,6 +29,9 @@ pub(super) enum WalCommand {
 }
 
 /// Store a file of the archive; returns when it is durable in the vault.
+///
+/// A running agent is asked to: what it has streamed is only compared. Without one the file is
+/// stored directly.
 #[derive(Debug, clap::Args)]
 pub(super) struct PushArgs {
     /// The file, relative to the data directory, as %p names it.
@@ -37,22 +43,57 @@ pub(super) struct PushArgs {
 
 pub(super) fn run(context: &Context, command: &WalCommand) -> Result<(), Failure> {
     let WalCommand::Push(args) = command;
-    push(context, args)
-}
-
-fn push(context: &Context, args: &PushArgs) -> Result<(), Failure> {
     let plan = context.plan()?;
     let (name, store) = context.store(&plan, args.store.as_deref())?;
-    let described = postgres(store);
-    let data = &described.data_directory;
-    let path = data.join(&args.file);
-    let file_name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let bytes = read(context, &path, FILE_LENGTH_MAX)?;
-    let control = read(context, &data.join("global/pg_control"), 64 << 10)?;
-    let control = ControlFile::parse(&control).map_err(|e| Failure::of(Ending::Failed, &e))?;
+    let path = postgres(store).data_directory.join(&args.file);
+    let done = match push_by_agent(name, store, &path)? {
+        Some(done) => done,
+        None => push_directly(context, &context.writer(&plan, name, store)?, store, &path)?,
+    };
+    for finding in &done.findings {
+        context.output.warn(finding);
+    }
+    if done.was_there {
+        let file = args.file.display();
+        context.output.say(&format!("{file} was in the vault already, byte for byte"));
+    }
+    Ok(())
+}
 
-    let Writer { vault: open, keys, pins } = context.writer(&plan, name, store)?;
-    let vault = context.vault(&open, pins);
+fn push_by_agent(
+    name: &StoreName,
+    store: &Store,
+    path: &Path,
+) -> Result<Option<PushDone>, Failure> {
+    let socket = socket_in(&state_directory(name, store));
+    let doing = || format!("have the agent at {} store {}", socket.display(), path.display());
+    let answer = ask(&socket, &Request::Push { path: path.to_owned() });
+    match answer.map_err(|error| Failure::of(Ending::Failed, &error).during(&doing()))? {
+        None => Ok(None),
+        Some(Answer::Done(value)) => serde_json::from_value(value)
+            .map(Some)
+            .map_err(|error| Failure::of(Ending::Failed, &error).during(&doing())),
+        Some(Answer::Failed { kind, what }) => {
+            let ending = match kind {
+                FailureKind::Input => Ending::Input,
+                FailureKind::Failed => Ending::Failed,
+                FailureKind::Superseded => Ending::Superseded,
+            };
+            Err(Failure::new(ending, what))
+        }
+    }
+}
+
+fn push_directly(
+    context: &Context,
+    writer: &Writer,
+    store: &Store,
+    path: &Path,
+) -> Result<PushDone, Failure> {
+    let Writer { vault: open, keys, pins } = writer;
+    let data = &postgres(store).data_directory;
+    let control = read_control(context, data)?;
+    let vault = context.vault(open, pins.clone());
     let log = Log::open(&vault, keys.store, open.trust().clone(), None)
         .map_err(|error| Failure::of(Ending::Failed, &error))?;
     let is_first = incarnation::current(log.catalogue()).is_none();
@@ -63,10 +104,6 @@ fn push(context: &Context, args: &PushArgs) -> Result<(), Failure> {
     let segment_size = SegmentSize::new(control.wal_segment_size.bytes())
         .ok_or_else(|| Failure::new(Ending::Failed, "the segment size is none"))?;
     let archive = Archive { store: keys.store, incarnation: life.id, segment_size };
-    let file = archive.file(file_name).ok_or_else(|| {
-        Failure::new(Ending::Input, format!("{file_name:?} is not a file of a WAL archive"))
-            .hint("archive_command calls this with %p")
-    })?;
     if is_first {
         // The history begins with an entry, so that a clone is told from it.
         let opening = Opening {
@@ -76,29 +113,32 @@ fn push(context: &Context, args: &PushArgs) -> Result<(), Failure> {
             take_over: TakeOver::OwnOnly,
             content: b"{\"reason\":\"first WAL\"}".to_vec(),
         };
-        Session::open(log, &keys, opening).map_err(|e| Failure::of(Ending::Failed, &e))?;
+        Session::open(log, keys, opening).map_err(|e| Failure::of(Ending::Failed, &e))?;
     }
     let wal =
         WalVault { store: &*vault.objects, clock: &*vault.clock, trust: open.trust(), archive };
     let compression = Compression::Zstd(store.compression.level);
-    let sealer = Sealer::new(&keys, &*vault.random, compression, WORKERS);
-    let mut source = WalBytes { bytes: &bytes, facts: WalFacts::default() };
-    let pushed = wal.push(&sealer, &file, &mut source).map_err(|error| {
-        Failure::of(Ending::Failed, &error).during(&format!("store {file_name}"))
+    let sealer = Sealer::new(keys, &*vault.random, compression, WORKERS);
+    let pushed = push_file(&wal, &sealer, &*context.disk, path).map_err(|error| {
+        let ending = match error.kind() {
+            soter_postgres::error::ErrorKind::Input => Ending::Input,
+            _ => Ending::Failed,
+        };
+        Failure::of(ending, &error).hint("archive_command calls this with %p, as the server's user")
     })?;
-    for finding in &pushed.findings {
-        context.output.warn(&format!("{}: {}", finding.object, finding.fault));
-    }
-    if pushed.outcome == Outcome::AlreadyThere {
-        context.output.say(&format!("{file_name} was in the vault already, byte for byte"));
-    }
-    Ok(())
+    Ok(PushDone {
+        object: pushed.object,
+        was_there: pushed.outcome == Outcome::AlreadyThere,
+        findings: pushed.findings.iter().map(ToString::to_string).collect(),
+    })
 }
 
-fn read(context: &Context, path: &Path, length_max: usize) -> Result<Vec<u8>, Failure> {
-    durable::read(&*context.disk, path, length_max).map_err(|error| {
+fn read_control(context: &Context, data: &Path) -> Result<ControlFile, Failure> {
+    let path = data.join("global/pg_control");
+    let bytes = durable::read(&*context.disk, &path, CONTROL_FILE_LENGTH_MAX).map_err(|error| {
         Failure::of(Ending::Input, &error)
             .during(&format!("read {}", path.display()))
             .hint("run as the server's user; the plan's data_directory must be the server's")
-    })
+    })?;
+    ControlFile::parse(&bytes).map_err(|error| Failure::of(Ending::Failed, &error))
 }

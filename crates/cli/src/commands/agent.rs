@@ -1,0 +1,149 @@
+//! `soter agent`: what runs beside a cluster, as a service.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use jiff::Timestamp;
+use soter_plan::{Plan, Store, StoreName, WalMode};
+use soter_postgres::agent::{
+    Ending as AgentEnding, Keyring, Mode, Settings, Surroundings, Trouble, World, run as protect,
+};
+use soter_postgres::connection::ConnectionInfo;
+use soter_postgres::replication::SlotName;
+use soter_vault::frame::Compression;
+use soter_vault::log::TakeOver;
+use soter_world::Stop;
+
+use crate::context::{Context, Writer, postgres};
+use crate::failure::{Ending, Failure};
+
+/// Where an agent keeps its state unless the plan names a spool.
+const STATE_DIRECTORY: &str = "/var/lib/soter";
+
+/// Protect a store, as the server's user or root, until it is stopped (SIGTERM).
+///
+/// It streams WAL through a replication slot of its own, acknowledges what is durable in the vault,
+/// makes base backups when they are due, and serves `wal push`, `backup` and `status` over a socket
+/// in its state directory. Exit code 4 means that another agent has taken over: do not restart it.
+#[derive(Debug, clap::Args)]
+pub(super) struct AgentArgs {
+    /// The store, as the plan calls it.
+    store: Option<String>,
+    /// Supersede an agent with another key, which must be gone.
+    #[arg(long)]
+    take_over: bool,
+}
+
+pub(super) fn run(context: &Context, args: &AgentArgs) -> Result<(), Failure> {
+    let plan = context.plan()?;
+    let (name, store) = context.store(&plan, args.store.as_deref())?;
+    let settings = settings(context, name, store, args.take_over)?;
+    let stop = Stop::on_signals().map_err(|error| Failure::of(Ending::Failed, &error))?;
+    let was_open = AtomicBool::new(false);
+    let open = |trust_number| {
+        let opened = open_keyring(context, &plan, (name, store), trust_number);
+        match opened {
+            Ok(keyring) => {
+                was_open.store(true, Ordering::Relaxed);
+                Ok(keyring)
+            }
+            // A vault that was there once is away; a plan or a key that never fitted is a mistake.
+            Err(Trouble::Input(why)) if was_open.load(Ordering::Relaxed) => {
+                Err(Trouble::Passing(why))
+            }
+            Err(trouble) => Err(trouble),
+        }
+    };
+    let next_backup = |after: Timestamp| store.backup.schedule.next_after(after);
+    let say = |line: &str| context.output.say(line);
+    let world = World {
+        disk: Arc::clone(&context.disk),
+        clock: Arc::clone(&context.clock),
+        random: Arc::clone(&context.random),
+    };
+    let around = Surroundings { world, open: &open, next_backup: &next_backup, say: &say };
+    match protect(&settings, &around, &stop) {
+        AgentEnding::Stopped => Ok(()),
+        AgentEnding::Superseded(by) => Err(Failure::new(Ending::Superseded, by)
+            .hint("if the other agent is gone for good: soter agent --take-over")),
+        AgentEnding::Input(what) => Err(Failure::new(Ending::Input, what)),
+        AgentEnding::Failed(what) => Err(Failure::new(Ending::Failed, what)),
+    }
+}
+
+/// The state directory of a store's agent.
+pub(super) fn state_directory(name: &StoreName, store: &Store) -> PathBuf {
+    match &postgres(store).wal.spool {
+        Some(spool) => spool.directory.clone(),
+        None => PathBuf::from(STATE_DIRECTORY).join(name.as_str()),
+    }
+}
+
+/// How to reach a store's server under the agent's name.
+pub(super) fn connection(context: &Context, store: &Store) -> Result<ConnectionInfo, Failure> {
+    let described = postgres(store);
+    let text = context.connection(described)?;
+    let mut connection = ConnectionInfo::parse(text.expose())
+        .map_err(|error| Failure::of(Ending::Input, &error).hint(error.hint()))?;
+    connection.application_name.clone_from(&described.wal.application_name);
+    Ok(connection)
+}
+
+/// The slot of a store's agent.
+pub(super) fn slot(store: &Store) -> Result<SlotName, Failure> {
+    SlotName::new(postgres(store).wal.slot.clone())
+        .map_err(|error| Failure::of(Ending::Input, &error))
+}
+
+fn settings(
+    context: &Context,
+    name: &StoreName,
+    store: &Store,
+    take_over: bool,
+) -> Result<Settings, Failure> {
+    let described = postgres(store);
+    let wal = &described.wal;
+    let host = rustix::system::uname();
+    Ok(Settings {
+        store: name.to_string(),
+        agent: host.nodename().to_string_lossy().into_owned(),
+        connection: connection(context, store)?,
+        data_directory: described.data_directory.clone(),
+        state_directory: state_directory(name, store),
+        slot: slot(store)?,
+        mode: match wal.mode {
+            WalMode::Synchronous => Mode::Synchronous,
+            WalMode::Asynchronous => Mode::Asynchronous { part_interval: wal.part_interval },
+        },
+        spool_bytes_max: wal.spool.as_ref().map(|spool| spool.limit.0),
+        compression: Compression::Zstd(store.compression.level),
+        canary_every: store.canary.map(|canary| canary.every),
+        full_every: store.backup.full_every,
+        backup_workers: store.backup.workers,
+        take_over: if take_over { TakeOver::Anybody } else { TakeOver::OwnOnly },
+    })
+}
+
+fn open_keyring(
+    context: &Context,
+    plan: &Plan,
+    (name, store): (&StoreName, &Store),
+    trust_number: u32,
+) -> Result<Keyring, Trouble> {
+    let opened = context.writer(plan, name, store).map_err(|failure| match failure.ending {
+        Ending::Input => Trouble::Input(failure.in_one_line()),
+        _ => Trouble::Passing(failure.in_one_line()),
+    });
+    let Writer { vault: open, keys, pins } = opened?;
+    let newest = open.trust().newest().number;
+    if newest < trust_number {
+        return Err(Trouble::Lasting(format!(
+            "the vault shows trust list {newest}, and list {trust_number} was there before: it was \
+             rolled back, or somebody hides what is new"
+        )));
+    }
+    let vault = context.vault(&open, pins);
+    let trust = open.trust().clone();
+    Ok(Keyring { vault, trust, keys })
+}

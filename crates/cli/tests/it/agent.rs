@@ -1,0 +1,280 @@
+//! The agent, as the process that users run, on real servers.
+
+mod clients;
+mod lab;
+
+use std::time::Duration;
+
+use clients::Clients;
+use lab::Lab;
+use soter_postgres::lsn::Timeline;
+use soter_postgres::testing::{Shutdown, TestCluster, wait_until};
+use soter_world::{Clock, SystemClock};
+
+const FIRST: Timeline = Timeline::FIRST;
+
+/// A lab whose store streams in this mode.
+fn lab(mode: &str, settings: &[&str]) -> Lab {
+    let cluster = TestCluster::initdb(&["--wal-segsize=1"]).unwrap();
+    cluster.configure(settings).unwrap();
+    let lines = Lab::wal_lines(cluster.directory(), mode);
+    Lab::around(cluster, &lines)
+}
+
+fn elapsed(since: Duration) -> Duration {
+    SystemClock.monotonic() - since
+}
+
+#[test]
+fn real_wal_arrives_while_the_server_works_and_nothing_when_it_rests() {
+    let mut lab = lab("asynchronous", &[]);
+    let agent = lab.streaming_agent();
+    lab.wait(&agent, "a first backup is there", |status| status.backup.last_id.is_some());
+    lab.cluster.pgbench(&["--initialize", "--quiet"]).unwrap();
+    lab.cluster.pgbench(&["--client=4", "--time=2"]).unwrap();
+    let end = lab.wait_durable(&agent);
+    lab.wait(&agent, "whole segments are sealed", |status| {
+        status.wal.as_ref().is_some_and(|wal| wal.spooled_segments <= 1)
+    });
+    let stored = lab.stored_wal(FIRST);
+    assert!(stored.end() >= end, "{} {end}", stored.end());
+    let count = |sql| lab.cluster.psql(sql).unwrap();
+    let transactions: usize = count("SELECT count(*) FROM pgbench_history").parse().unwrap();
+    assert!(stored.commits(FIRST).len() >= transactions);
+
+    let objects = lab.wal_objects();
+    let before = lab.status().unwrap().wal.unwrap();
+    let since = SystemClock.monotonic();
+    wait_until("twenty intervals have passed", || elapsed(since) > Duration::from_secs(1)).unwrap();
+    assert_eq!(lab.status().unwrap().wal.unwrap().server, before.server, "the server rests");
+    assert_eq!(lab.wal_objects(), objects, "nothing new, nothing sent");
+
+    let began = SystemClock.monotonic();
+    lab.cluster.stop(Shutdown::Fast).unwrap();
+    assert!(elapsed(began) < Duration::from_secs(10), "{:?}", elapsed(began));
+    lab.cluster.start().unwrap();
+    lab.cluster.psql("CREATE TABLE after_restart AS SELECT 1").unwrap();
+    lab.wait_durable(&agent);
+    assert_eq!(agent.stop(), 0);
+    lab.cluster.psql("INSERT INTO after_restart VALUES (2)").unwrap();
+    let agent = lab.streaming_agent();
+    let end = lab.wait_durable(&agent);
+    assert!(lab.stored_wal(FIRST).end() >= end);
+    assert_eq!(agent.stop(), 0);
+}
+
+#[test]
+fn real_a_segment_is_pushed_beside_the_stream() {
+    let lab = lab("asynchronous", &["wal_keep_size = 64MB"]);
+    let agent = lab.streaming_agent();
+    lab.cluster.psql("CREATE TABLE t AS SELECT generate_series(1, 1000)").unwrap();
+    let name = lab.cluster.psql("SELECT pg_walfile_name(pg_current_wal_lsn())").unwrap();
+    lab.cluster.psql("SELECT pg_switch_wal()").unwrap();
+    lab.wait_durable(&agent);
+    let file = format!("pg_wal/{name}");
+    let stored = || lab.status().unwrap().wal.unwrap().segments;
+    lab.wait(&agent, "the segment is sealed", |_| stored() > 0);
+    let said = lab.soter(&["wal", "push", &file]);
+    assert!(lab::text(&said.stderr).contains("byte for byte"), "{}", lab::text(&said.stderr));
+    let stored = lab::files_named(&lab.root.join("vault"), |file| file.starts_with(&name));
+    assert_eq!(stored, 1, "it was compared, not stored");
+    lab.fails(&["wal", "push", "pg_wal/nonsense"], 2, "not a file of a WAL archive");
+    lab.fails(&["wal", "push", "global/pg_control"], 2, "not in the cluster's pg_wal");
+    lab.fails(&["wal", "push", "/etc/passwd"], 2, "not in the cluster's pg_wal");
+
+    // Other bytes under the same name, by the agent and without it.
+    let path = lab.cluster.data_directory().join(&file);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[700_000] ^= 1;
+    lab::overwrite(&path, &bytes);
+    lab.fails(&["wal", "push", &file], 2, "holds another file");
+    assert_eq!(agent.stop(), 0);
+    lab.fails(&["wal", "push", &file], 2, "holds another file");
+    bytes[700_000] ^= 1;
+    lab::overwrite(&path, &bytes);
+    lab.ok(&["wal", "push", &file]);
+}
+
+#[test]
+fn real_there_is_one_agent_and_a_store_can_be_let_go() {
+    let lab = lab("asynchronous", &["wal_sender_timeout = 3s"]);
+    let agent = lab.streaming_agent();
+    assert_eq!(lab.agent().ended(), 4, "the same state directory");
+    let other = Lab::wal_lines(lab.cluster.directory(), "asynchronous").replace("/state", "/other");
+    lab.write_plan("other.yaml", &other);
+    let mut second = lab.agent_of("other.yaml");
+    assert_eq!(second.ended(), 4, "the same slot: {}", second.log());
+    assert!(second.log().contains("another receiver"), "{}", second.log());
+    lab.wait(&agent, "the first one goes on", |status| status.doing.contains("streaming"));
+
+    let shown = lab.ok(&["status", "orders"]);
+    assert!(shown.contains("durable in the vault up to"), "{shown}");
+    lab.fails(&["store", "remove", "orders"], 2, "its agent runs");
+    assert_eq!(agent.stop(), 0);
+    lab.fails(&["status", "orders"], 1, "no agent runs");
+    let removed = lab.ok(&["store", "remove", "orders"]);
+    assert!(removed.contains("slot soter_orders is dropped"), "{removed}");
+    assert_eq!(lab.cluster.psql("SELECT count(*) FROM pg_replication_slots").unwrap(), "0");
+    assert!(lab.ok(&["store", "remove", "orders"]).contains("was not there"));
+}
+
+#[test]
+fn real_an_agent_that_was_superseded_in_the_vault_says_so() {
+    let lab = lab("asynchronous", &[]);
+    let mut agent = lab.streaming_agent();
+    let wal = Lab::wal_lines(lab.cluster.directory(), "asynchronous");
+    let other = wal.replace("/state", "/other").replace("wal: {", "wal: { slot: soter_other,");
+    lab.write_plan("other.yaml", &other);
+    let second = lab.agent_of("other.yaml");
+    assert_eq!(agent.ended(), 4, "{}", agent.log());
+    assert!(agent.log().contains("was superseded by log entry"), "{}", agent.log());
+    assert_eq!(second.stop(), 0, "{}", agent.log());
+}
+
+#[test]
+fn real_every_acknowledged_commit_is_in_the_vault_whatever_is_killed() {
+    let mut lab = lab("synchronous", &["synchronous_standby_names = 'soter_orders'"]);
+    let mut agent = Some(lab.streaming_agent());
+    lab.cluster.psql("CREATE TABLE t (client int, n bigint)").unwrap();
+    let clients = Clients::start(&lab, 4);
+    for round in 0..8_u64 {
+        clients.wait_for_more(50);
+        if round % 4 == 3 {
+            lab.cluster.kill().unwrap();
+            lab.cluster.start().unwrap();
+        } else {
+            agent.take().unwrap().kill();
+            agent = Some(lab.streaming_agent());
+        }
+    }
+    clients.wait_for_more(50);
+    let acknowledged = clients.stop();
+    // Nothing is flushed and nobody is asked: what the vault has now is what a disaster leaves.
+    agent.take().unwrap().kill();
+    lab.cluster.kill().unwrap();
+    let stored = lab.stored_wal(FIRST).commits(FIRST);
+    let lost: Vec<_> = acknowledged.iter().filter(|xid| !stored.contains(xid)).collect();
+    assert!(acknowledged.len() >= 450, "{}", acknowledged.len());
+    assert!(lost.is_empty(), "of {} commits these are lost: {lost:?}", acknowledged.len());
+}
+
+#[test]
+fn real_synchronous_commits_wait_for_a_vault_that_is_away() {
+    let lab = lab("synchronous", &["synchronous_standby_names = 'soter_orders'"]);
+    let agent = lab.streaming_agent();
+    lab.cluster.psql("CREATE TABLE t (client int, n bigint)").unwrap();
+    let clients = Clients::start(&lab, 2);
+    clients.wait_for_more(20);
+    lab.vault_away(true);
+    wait_until("commits hang", || {
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+        lab.cluster.psql(waiting).unwrap() == "2"
+    })
+    .unwrap();
+    lab.wait(&agent, "it is said why", |status| {
+        status.wal.as_ref().is_some_and(|wal| wal.vault_trouble.is_some())
+    });
+    lab.vault_away(false);
+    clients.wait_for_more(20);
+    let acknowledged = clients.stop();
+    assert_eq!(agent.stop(), 0);
+    assert!(lab.stored_wal(FIRST).commits(FIRST).is_superset(&acknowledged));
+}
+
+#[test]
+fn real_a_server_can_stop_although_the_vault_is_away() {
+    let mut lab = lab("asynchronous", &[]);
+    let agent = lab.streaming_agent();
+    lab.wait(&agent, "a first backup is there", |status| status.backup.last_id.is_some());
+    lab.cluster.psql("CREATE TABLE t AS SELECT generate_series(1, 1000) n").unwrap();
+    lab.wait_durable(&agent);
+    lab.vault_away(true);
+    lab.cluster.psql("INSERT INTO t SELECT generate_series(1, 100000)").unwrap();
+    let began = SystemClock.monotonic();
+    lab.cluster.stop(Shutdown::Fast).unwrap();
+    assert!(elapsed(began) < Duration::from_secs(5), "{:?}", elapsed(began));
+    // What was acknowledged is in the spool alone; the agent that knows it is killed.
+    agent.kill();
+    lab.vault_away(false);
+    lab.cluster.start().unwrap();
+    let agent = lab.streaming_agent();
+    let end = lab.wait_durable(&agent);
+    assert!(lab.status().unwrap().gaps.is_empty());
+    assert!(lab.stored_wal(FIRST).end() >= end);
+    assert_eq!(agent.stop(), 0);
+}
+
+#[test]
+fn real_a_gap_is_said_and_followed_by_a_backup() {
+    let lab = lab("asynchronous", &["max_slot_wal_keep_size = 1MB", "max_wal_size = 2MB"]);
+    let agent = lab.streaming_agent();
+    lab.wait(&agent, "a first backup is there", |status| status.backup.last_id.is_some());
+    let before = lab.wait_durable(&agent);
+    assert_eq!(agent.stop(), 0);
+    for _ in 0..8 {
+        lab.cluster.psql("SELECT pg_switch_wal(); CREATE TABLE t(); DROP TABLE t").unwrap();
+        lab.cluster.psql("CHECKPOINT").unwrap();
+    }
+    let state = "SELECT wal_status FROM pg_replication_slots";
+    assert_eq!(lab.cluster.psql(state).unwrap(), "lost");
+    let agent = lab.streaming_agent();
+    let status = lab.wait(&agent, "the gap is said, and there is a backup behind it", |status| {
+        status.gaps.len() == 1 && status.backup.last_id.is_some()
+    });
+    let gap = &status.gaps[0];
+    assert!(gap.from <= before && before < gap.to, "{gap:?} {before}");
+    assert!(status.findings.iter().any(|finding| finding.contains("was lost")), "{status:?}");
+    let end = lab.wait_durable(&agent);
+    let stored = lab.stored_wal(FIRST);
+    assert_eq!(stored.start, gap.to);
+    assert!(stored.end() >= end);
+    assert_eq!(agent.stop(), 0);
+}
+
+#[test]
+fn real_settings_that_would_hang_every_commit_are_refused() {
+    let settings = ["synchronous_standby_names = 'soter_orders'", "synchronous_commit = local"];
+    let lab = lab("synchronous", &settings);
+    lab.cluster.psql("CREATE ROLE hasty LOGIN").unwrap();
+    lab.cluster.psql("ALTER ROLE hasty SET synchronous_commit = remote_apply").unwrap();
+    let mut agent = lab.agent();
+    assert_eq!(agent.ended(), 2, "{}", agent.log());
+    assert!(agent.log().contains("remote_apply"), "{}", agent.log());
+}
+
+#[test]
+fn real_a_promotion_is_followed() {
+    let mut primary = {
+        let mut cluster = TestCluster::initdb(&["--wal-segsize=1"]).unwrap();
+        cluster.start().unwrap();
+        cluster
+    };
+    primary.psql("CREATE TABLE t AS SELECT generate_series(1, 1000) n").unwrap();
+    let copy = primary.directory().join("standby");
+    let backup =
+        primary.client("pg_basebackup").args(["--write-recovery-conf", "--checkpoint=fast"]);
+    lab::run(backup.arg("--pgdata").arg(&copy));
+    let standby = TestCluster::over(&copy).unwrap();
+    let lines = Lab::wal_lines(standby.directory(), "asynchronous");
+    let lab = Lab::around(standby, &lines);
+    let agent = lab.streaming_agent();
+    primary.psql("INSERT INTO t SELECT generate_series(1, 10000)").unwrap();
+    let end = primary.psql("SELECT pg_current_wal_lsn()").unwrap();
+    let has_all = format!("SELECT pg_last_wal_replay_lsn() >= '{end}'");
+    wait_until("the standby has it", || lab.cluster.psql(&has_all).unwrap() == "t").unwrap();
+    lab.wait_durable(&agent);
+    primary.kill().unwrap();
+    lab.cluster.psql("SELECT pg_promote()").unwrap();
+    lab.cluster.psql("CREATE TABLE after_promotion AS SELECT 1").unwrap();
+    let second = Timeline(2);
+    lab.wait(&agent, "the new timeline streams", |status| {
+        status.wal.as_ref().is_some_and(|wal| wal.timeline == second)
+    });
+    let end = lab.wait_durable(&agent);
+    assert_eq!(agent.stop(), 0);
+    let stored = lab.stored_wal(second);
+    assert!(stored.end() >= end);
+    assert!(!stored.commits(second).is_empty());
+    let histories = lab::files_named(&lab.root.join("vault"), |file| file == "00000002.history");
+    assert_eq!(histories, 1);
+}

@@ -1,0 +1,322 @@
+//! A cluster, a vault, a plan, and the agent as the process that users run.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use soter_postgres::agent::{Status, ask_status};
+use soter_postgres::incarnation;
+use soter_postgres::lsn::{Lsn, SegmentNumber, SegmentSize, Timeline};
+use soter_postgres::testing::{TestCluster, hand_over, wait_until};
+use soter_postgres::wal::decoder::WalDecoder;
+use soter_postgres::wal::header::SegmentHeader;
+use soter_postgres::wal::meaning::Meaning;
+use soter_vault::keys::{KeyFile, OperatorKey, load_trust};
+use soter_vault::log::Log;
+use soter_vault::objects::open_url;
+use soter_vault::vault::Vault;
+use soter_vault::wal::{Archive, Segment, SegmentSize as VaultSegmentSize, WalReader, WalVault};
+use soter_world::exec::{Child, Command, Finished, Output, Signal, Status as ExitStatus};
+use soter_world::{OsDisk, SystemClock, SystemRandom};
+
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Everything about one store.
+pub(super) struct Lab {
+    pub(super) cluster: TestCluster,
+    pub(super) root: PathBuf,
+    binary: PathBuf,
+    root_key: String,
+}
+
+/// A running agent. It is killed when this goes away.
+pub(super) struct Agent {
+    child: Child,
+    log: PathBuf,
+}
+
+/// A timeline's WAL as an operator reads it from the vault.
+pub(super) struct StoredWal {
+    pub(super) start: Lsn,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Lab {
+    /// A vault and a plan for a cluster with segments of 1 MiB; its store has these lines more.
+    pub(super) fn around(cluster: TestCluster, store_lines: &str) -> Self {
+        let root = cluster.directory().join("soter");
+        fs::create_dir(&root).unwrap();
+        let binary = root.join("soter");
+        // By another process: a file that this one has open for writing, be it in a child that was
+        // forked for another test, cannot be run.
+        run(Command::new("cp").arg(env!("CARGO_BIN_EXE_soter")).arg(&binary));
+        hand_over(&root, cluster.owner()).unwrap();
+        let mut lab = Self { cluster, root, binary, root_key: String::new() };
+        let (url, keys) = (lab.url(), lab.path("keys"));
+        let init = ["--json", "vault", "init", "--url", &url, "--keys", &keys, "--store", "orders"];
+        let made: serde_json::Value = serde_json::from_str(&lab.ok(&init)).unwrap();
+        made["root"].as_str().unwrap().clone_into(&mut lab.root_key);
+        lab.write_plan("soter.yaml", store_lines);
+        if !lab.cluster.is_running() {
+            lab.cluster.start().unwrap();
+        }
+        lab
+    }
+
+    /// Writes a plan. The agent keeps its state in `state`, with a spool.
+    pub(super) fn write_plan(&self, name: &str, store_lines: &str) {
+        let (url, keys, root_key) = (self.url(), self.path("keys"), &self.root_key);
+        let plan = format!(
+            "vaults:\n  main: {{ url: \"{url}\", keys: {{ root: \"{root_key}\", agent: \"{keys}/agent.key\" }} }}\n\
+             stores:\n  orders:\n    kind: postgres\n    connection: \"{}\"\n    \
+             data_directory: {}\n    vaults: [main]\n{store_lines}",
+            self.cluster.connection_string(),
+            self.cluster.data_directory().display()
+        );
+        let path = self.root.join(name);
+        let mut file = fs::File::create(path).unwrap();
+        std::io::Write::write_all(&mut file, plan.as_bytes()).unwrap();
+    }
+
+    /// The lines of a store's `wal` section with a spool in this lab.
+    pub(super) fn wal_lines(root: &Path, mode: &str) -> String {
+        let spool = root.join("soter/state");
+        format!(
+            "    wal: {{ mode: {mode}, part_interval: 50 ms, spool: {{ directory: {}, limit: 64 MiB }} }}\n",
+            spool.display()
+        )
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("file://{}/vault", self.root.display())
+    }
+
+    pub(super) fn path(&self, name: &str) -> String {
+        self.root.join(name).display().to_string()
+    }
+
+    fn command(&self, plan: &str, arguments: &[&str]) -> Command {
+        let plan = self.root.join(plan);
+        let command = Command::new(&self.binary).arg("--plan").arg(plan).args(arguments);
+        command.current_dir(&self.root).run_as(self.cluster.owner())
+    }
+
+    /// Runs the binary as the server's user.
+    pub(super) fn soter(&self, arguments: &[&str]) -> Finished {
+        self.command("soter.yaml", arguments).run(TIMEOUT).unwrap()
+    }
+
+    /// The same, which must succeed.
+    pub(super) fn ok(&self, arguments: &[&str]) -> String {
+        let done = self.soter(arguments);
+        assert_eq!(done.status, ExitStatus::Exited(0), "{arguments:?}: {}", text(&done.stderr));
+        text(&done.stdout)
+    }
+
+    /// The same, which must end with this code and say this.
+    pub(super) fn fails(&self, arguments: &[&str], code: i32, says: &str) {
+        let done = self.soter(arguments);
+        let said = text(&done.stderr);
+        assert_eq!(done.status, ExitStatus::Exited(code), "{arguments:?}: {said}");
+        assert!(said.contains(says), "{arguments:?}: {said}");
+    }
+
+    /// Starts an agent.
+    pub(super) fn agent(&self) -> Agent {
+        self.agent_of("soter.yaml")
+    }
+
+    /// Starts an agent with another plan.
+    pub(super) fn agent_of(&self, plan: &str) -> Agent {
+        let log = self.root.join("agent.log");
+        let open = || fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
+        let command = self.command(plan, &["agent", "orders"]);
+        let command = command.stdout(Output::File(open())).stderr(Output::File(open()));
+        Agent { child: command.spawn().unwrap(), log }
+    }
+
+    /// Starts an agent and waits until it streams.
+    pub(super) fn streaming_agent(&self) -> Agent {
+        let agent = self.agent();
+        self.wait(&agent, "it streams", |status| {
+            status.wal.is_some() && status.doing.contains("streaming")
+        });
+        agent
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.root.join("state/agent.sock")
+    }
+
+    /// What the agent says of itself, if it runs.
+    pub(super) fn status(&self) -> Option<Status> {
+        ask_status(&self.socket()).ok().flatten()
+    }
+
+    /// Waits until the agent says something; it must not end meanwhile.
+    pub(super) fn wait(
+        &self,
+        agent: &Agent,
+        what: &str,
+        mut reached: impl FnMut(&Status) -> bool,
+    ) -> Status {
+        let mut last = None;
+        let waited = wait_until(what, || {
+            assert!(agent.child.try_wait().is_none(), "the agent ended: {}", agent.log());
+            last = self.status();
+            last.as_ref().is_some_and(&mut reached)
+        });
+        assert!(waited.is_ok(), "{what}: {last:#?}\n{}\n{}", agent.log(), self.cluster.log());
+        last.unwrap()
+    }
+
+    /// Waits until everything the server has written by now is durable in the vault.
+    pub(super) fn wait_durable(&self, agent: &Agent) -> Lsn {
+        let query = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() \
+                     ELSE pg_current_wal_flush_lsn() END";
+        let end: Lsn = self.cluster.psql(query).unwrap().parse().unwrap();
+        self.wait(agent, "all is durable", |status| {
+            status.wal.as_ref().is_some_and(|wal| wal.durable >= end)
+        });
+        end
+    }
+
+    /// How many objects the vault has besides those of backups.
+    pub(super) fn wal_objects(&self) -> usize {
+        let count = |class: &str| files_named(&self.root.join("vault").join(class), |_| true);
+        count("wal") + count("live")
+    }
+
+    /// Moves the vault away or back.
+    pub(super) fn vault_away(&self, away: bool) {
+        let (here, there) = (self.root.join("vault"), self.root.join("vault-away"));
+        let (from, to) = if away { (&here, &there) } else { (&there, &here) };
+        #[expect(clippy::disallowed_methods, reason = "this is the fault")]
+        fs::rename(from, to).unwrap();
+    }
+
+    /// All WAL of a timeline that an operator can read, as far as it has no gap.
+    pub(super) fn stored_wal(&self, timeline: Timeline) -> StoredWal {
+        let key = OperatorKey::load(&OsDisk, Path::new(&self.path("keys/operator-1.key"))).unwrap();
+        let objects = open_url(&self.url(), Arc::new(OsDisk)).unwrap();
+        let trust = load_trust(&*objects, &key.pins, 0).unwrap().trust;
+        let store = trust.newest().store_named("orders").unwrap().id;
+        let keys = trust.newest().reader_keys(store, &key.identity).unwrap();
+        let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
+        let vault = Vault { objects, clock, random, pins: key.pins };
+        let log = Log::open(&vault, store, trust.clone(), None).unwrap();
+        let session_key = |session| {
+            let row = log.catalogue().session(session)?;
+            keys.unwrap(&row.wrapped, &row.commitment).ok()
+        };
+        let reader = WalReader { keys: &keys, sessions: &session_key, workers: 1 };
+        let incarnation = incarnation::current(log.catalogue()).unwrap().id;
+        let segment_size = VaultSegmentSize::new(1 << 20).unwrap();
+        let archive = Archive { store, incarnation, segment_size };
+        let (objects, clock) = (&*vault.objects, &*vault.clock);
+        let wal = WalVault { store: objects, clock, trust: &trust, archive };
+        let ranges = wal.ranges().unwrap();
+        let range = ranges.iter().find(|range| range.timeline == timeline.0).unwrap();
+        let begin = range.gaps.last().map_or(range.from, |(_, to)| *to);
+        let mut bytes = Vec::new();
+        for number in archive.segment_at(begin).. {
+            let segment = Segment { timeline: timeline.0, number };
+            let Some(found) = wal.read_segment(segment, reader).unwrap() else { break };
+            assert_eq!(found.findings(), [], "{segment}");
+            let length = found.bytes().len();
+            bytes.extend(found.into_bytes());
+            if length < 1 << 20 {
+                break;
+            }
+        }
+        StoredWal { start: Lsn(begin), bytes }
+    }
+}
+
+impl StoredWal {
+    pub(super) fn end(&self) -> Lsn {
+        Lsn(self.start.0 + self.bytes.len() as u64)
+    }
+
+    /// The transactions whose commits are in it; all of it must be readable.
+    pub(super) fn commits(&self, timeline: Timeline) -> std::collections::BTreeSet<u32> {
+        let identity = SegmentHeader::parse(&self.bytes).unwrap().identity;
+        let size = SegmentSize::new(1 << 20).unwrap();
+        let mut decoder = WalDecoder::new(identity, timeline, SegmentNumber(self.start.0 >> 20));
+        assert_eq!(self.start.start_of_segment(size), self.start);
+        let mut commits = std::collections::BTreeSet::new();
+        let fed = decoder.feed(&self.bytes, &mut |record| {
+            if let Meaning::Commit(commit) = record.meaning {
+                commits.insert(commit.transaction.0);
+            }
+        });
+        fed.unwrap();
+        commits
+    }
+}
+
+impl Agent {
+    /// What it has said.
+    pub(super) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Asks it to end, and waits; its exit code.
+    pub(super) fn stop(mut self) -> i32 {
+        self.child.signal(Signal::Terminate);
+        self.ended()
+    }
+
+    /// Waits for its end; its exit code.
+    pub(super) fn ended(&mut self) -> i32 {
+        let log = self.log.clone();
+        let finished = self.child.wait_timeout(TIMEOUT).unwrap_or_else(|| {
+            panic!("the agent does not end: {}", fs::read_to_string(log).unwrap_or_default())
+        });
+        match finished.status {
+            ExitStatus::Exited(code) => code,
+            other @ ExitStatus::Signaled(_) => panic!("the agent died: {other:?}"),
+        }
+    }
+
+    /// Kills it at once.
+    pub(super) fn kill(mut self) {
+        self.child.kill();
+        self.child.wait_timeout(TIMEOUT).unwrap();
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        if self.child.try_wait().is_none() {
+            self.child.kill();
+        }
+    }
+}
+
+pub(super) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Replaces what is in a file, in place.
+pub(super) fn overwrite(path: &Path, bytes: &[u8]) {
+    let mut file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    std::io::Write::write_all(&mut file, bytes).unwrap();
+}
+
+/// Runs a program that must succeed.
+pub(super) fn run(command: Command) {
+    let done = command.run(TIMEOUT).unwrap();
+    assert_eq!(done.status, ExitStatus::Exited(0), "{}", text(&done.stderr));
+}
+
+/// How many files below a directory have such names.
+pub(super) fn files_named(directory: &Path, fits: impl Fn(&str) -> bool + Copy) -> usize {
+    let Ok(entries) = fs::read_dir(directory) else { return 0 };
+    let count = |entry: fs::DirEntry| match entry.path() {
+        path if path.is_dir() => files_named(&path, fits),
+        _ => usize::from(entry.file_name().to_str().is_some_and(fits)),
+    };
+    entries.flatten().map(count).sum()
+}
