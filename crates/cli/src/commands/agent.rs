@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use jiff::Timestamp;
 use soter_plan::{Plan, Store, StoreName, WalMode};
 use soter_postgres::agent::{
-    Ending as AgentEnding, Keyring, Mode, Settings, Surroundings, Trouble, World, run as protect,
+    Ending as AgentEnding, FailureKind, Keyring, Mode, Settings, Surroundings, Trouble, World,
+    run as protect,
 };
 use soter_postgres::connection::ConnectionInfo;
 use soter_postgres::replication::SlotName;
@@ -69,6 +70,15 @@ pub(super) fn run(context: &Context, args: &AgentArgs) -> Result<(), Failure> {
             .hint("if the other agent is gone for good: soter agent --take-over")),
         AgentEnding::Input(what) => Err(Failure::new(Ending::Input, what)),
         AgentEnding::Failed(what) => Err(Failure::new(Ending::Failed, what)),
+    }
+}
+
+/// How a command ends that an agent could not do.
+pub(super) fn ending_of(kind: FailureKind) -> Ending {
+    match kind {
+        FailureKind::Input => Ending::Input,
+        FailureKind::Failed => Ending::Failed,
+        FailureKind::Superseded => Ending::Superseded,
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use soter_plan::{Plan, Store, StoreName};
+use soter_postgres::agent::{Answer, BackupDone, Request, ask, ask_status, socket_in};
 use soter_postgres::backup::BackupError;
 use soter_postgres::backup::run::{
     BackupSetup, FullPolicy, WAL_WAIT_MAX, run as back_up, wal_missing,
@@ -15,6 +17,7 @@ use soter_vault::map::{Progress, Step};
 use soter_vault::wal::{Archive, SegmentSize, WalVault};
 use soter_world::Stop;
 
+use super::agent::{ending_of, state_directory};
 use crate::context::{Context, Writer, postgres};
 use crate::failure::{Ending, Failure};
 use crate::output::{Meter, human_bytes, human_duration};
@@ -48,11 +51,67 @@ impl Progress for Shown<'_> {
 pub(super) fn run(context: &Context, args: &BackupArgs) -> Result<(), Failure> {
     let plan = context.plan()?;
     let (name, store) = context.store(&plan, args.store.as_deref())?;
+    let begun = context.clock.monotonic();
+    let done = match by_agent(context, args, name, store)? {
+        Some(done) => done,
+        None => by_ourselves(context, args, &plan, (name, store))?,
+    };
+    let took = human_duration(context.clock.monotonic().saturating_sub(begun));
+    for page in &done.record.bad_pages {
+        context
+            .output
+            .warn(&format!("damaged page: {} block {}: {}", page.path, page.block, page.what));
+    }
+    context.output.data(&done.record, |record| {
+        format!(
+            "backup {} ({:?}) of {name}: {} read, {} stored, WAL {} to {}, in {took}",
+            done.id,
+            record.kind,
+            human_bytes(record.counters.read_bytes),
+            human_bytes(record.counters.stored_bytes),
+            record.start,
+            record.stop,
+        )
+    });
+    Ok(())
+}
+
+/// A running agent makes the backup: it knows how far its WAL is. It goes on with it even if nobody
+/// waits any more.
+fn by_agent(
+    context: &Context,
+    args: &BackupArgs,
+    name: &StoreName,
+    store: &Store,
+) -> Result<Option<BackupDone>, Failure> {
+    let socket = socket_in(&state_directory(name, store));
+    if ask_status(&socket).ok().flatten().is_some() {
+        context.output.say("the agent makes the backup");
+    }
+    let answer = ask(&socket, &Request::Backup { full: args.full }).map_err(|error| {
+        Failure::of(Ending::Failed, &error)
+            .during(&format!("have the agent at {} make a backup", socket.display()))
+    })?;
+    match answer {
+        None => Ok(None),
+        Some(Answer::Done(value)) => serde_json::from_value(value)
+            .map(Some)
+            .map_err(|error| Failure::of(Ending::Failed, &error)),
+        Some(Answer::Failed { kind, what }) => Err(Failure::new(ending_of(kind), what)),
+    }
+}
+
+fn by_ourselves(
+    context: &Context,
+    args: &BackupArgs,
+    plan: &Plan,
+    (name, store): (&StoreName, &Store),
+) -> Result<BackupDone, Failure> {
     let described = postgres(store);
     let text = context.connection(described)?;
     let connection = ConnectionInfo::parse(text.expose())
         .map_err(|error| Failure::of(Ending::Input, &error).hint(error.hint()))?;
-    let Writer { vault: open, keys, pins } = context.writer(&plan, name, store)?;
+    let Writer { vault: open, keys, pins } = context.writer(plan, name, store)?;
     let vault = context.vault(&open, pins);
     let stop = Stop::on_signals().map_err(|error| Failure::of(Ending::Failed, &error))?;
     let setup = BackupSetup {
@@ -72,7 +131,6 @@ pub(super) fn run(context: &Context, args: &BackupArgs) -> Result<(), Failure> {
         workers: store.backup.workers,
         compression: Compression::Zstd(store.compression.level),
     };
-    let begun = context.clock.monotonic();
     let shown = Shown {
         meter: context.output.progress(&*context.clock, &format!("backing up {name}")),
         read: AtomicU64::new(0),
@@ -81,24 +139,7 @@ pub(super) fn run(context: &Context, args: &BackupArgs) -> Result<(), Failure> {
     let done = back_up(&setup, &mut wait, &shown, &stop);
     shown.meter.finish();
     let done = done.map_err(|error| failure(&error))?;
-    let took = human_duration(context.clock.monotonic().saturating_sub(begun));
-    for page in &done.record.bad_pages {
-        context
-            .output
-            .warn(&format!("damaged page: {} block {}: {}", page.path, page.block, page.what));
-    }
-    context.output.data(&done.record, |record| {
-        format!(
-            "backup {} ({:?}) of {name}: {} read, {} stored, WAL {} to {}, in {took}",
-            done.id,
-            record.kind,
-            human_bytes(record.counters.read_bytes),
-            human_bytes(record.counters.stored_bytes),
-            record.start,
-            record.stop,
-        )
-    });
-    Ok(())
+    Ok(BackupDone { id: done.id, record: done.record })
 }
 
 /// Asks the vault until the backup's WAL is there.

@@ -178,6 +178,6 @@ fn rest_in_words(status: &Status) -> Vec<String> {
             gap.from, gap.to, gap.timeline, gap.noticed_at, gap.reason
         ));
     }
-    lines.extend(status.findings.iter().map(|finding| format!("finding: {finding}")));
+    lines.extend(status.findings.iter().map(|finding| format!("finding: {}", finding.what)));
     lines
 }

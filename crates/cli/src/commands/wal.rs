@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use soter_plan::{Store, StoreName};
-use soter_postgres::agent::{Answer, FailureKind, PushDone, Request, ask, push_file, socket_in};
+use soter_postgres::agent::{Answer, PushDone, Request, ask, push_file, socket_in};
 use soter_postgres::cluster::SystemIdentifier;
 use soter_postgres::control::ControlFile;
 use soter_postgres::incarnation;
@@ -12,7 +12,7 @@ use soter_vault::log::{Duty, Log, Opening, Session, TakeOver};
 use soter_vault::wal::{Archive, Outcome, Sealer, SegmentSize, WalVault};
 use soter_world::durable;
 
-use super::agent::state_directory;
+use super::agent::{ending_of, state_directory};
 use crate::context::{Context, Writer, postgres};
 use crate::failure::{Ending, Failure};
 
@@ -73,14 +73,7 @@ fn push_by_agent(
         Some(Answer::Done(value)) => serde_json::from_value(value)
             .map(Some)
             .map_err(|error| Failure::of(Ending::Failed, &error).during(&doing())),
-        Some(Answer::Failed { kind, what }) => {
-            let ending = match kind {
-                FailureKind::Input => Ending::Input,
-                FailureKind::Failed => Ending::Failed,
-                FailureKind::Superseded => Ending::Superseded,
-            };
-            Err(Failure::new(ending, what))
-        }
+        Some(Answer::Failed { kind, what }) => Err(Failure::new(ending_of(kind), what)),
     }
 }
 

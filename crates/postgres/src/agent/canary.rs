@@ -80,7 +80,7 @@ impl Shared<'_> {
                 Ok(connected) => client = Some(connected),
                 // While the server restarts this is normal; the age of the last one tells.
                 Err(error) if error.kind() == crate::error::ErrorKind::Retry => {}
-                Err(error) => self.find(format!("no canary is written: {}", chain(&error))),
+                Err(error) => self.find(&format!("no canary is written: {}", chain(&error))),
             }
         }
     }

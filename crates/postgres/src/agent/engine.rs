@@ -13,7 +13,7 @@
 mod lane;
 mod sealer;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,11 +24,12 @@ use soter_world::disk::DiskFile;
 use soter_world::{Clock, Random};
 
 use super::arrivals::Arrivals;
+use super::findings::{Findings, Noted};
 use super::flow::{Flow, Mode};
 use super::lanes::WriteTime;
 use super::machine::Trouble;
 use super::resume::Beginning;
-use super::spool::{Spool, SpoolError, SpoolFile};
+use super::spool::{Mark, Spool, SpoolError, SpoolFile};
 use crate::lsn::{Lsn, SegmentNumber, SegmentSize, Timeline};
 use crate::replication::{Acknowledger, StatusUpdate};
 use crate::wal::name::SegmentName;
@@ -37,9 +38,6 @@ use crate::wal::name::SegmentName;
 pub(crate) use lane::{PartWork, PartWriter};
 #[cfg(test)]
 pub(crate) use sealer::{SealWork, SegmentWriter};
-
-/// How many findings are remembered; the newest are the interesting ones.
-const FINDINGS_MAX: usize = 100;
 
 /// How parts are compressed: they live until their segment is sealed, so speed is all that counts.
 const PART_COMPRESSION: Compression = Compression::Zstd(1);
@@ -95,7 +93,7 @@ struct Board {
     lanes_idle: usize,
     is_lane_timed: bool,
     counts: Counts,
-    findings: VecDeque<String>,
+    findings: Findings,
     vault_trouble: Option<String>,
     fatal: Option<Trouble>,
     is_closed: bool,
@@ -123,7 +121,7 @@ pub(crate) struct Standing {
     pub(crate) counts: Counts,
     pub(crate) write_time: Option<Duration>,
     pub(crate) vault_trouble: Option<String>,
-    pub(crate) findings: Vec<String>,
+    pub(crate) findings: Vec<Noted>,
 }
 
 /// What went wrong with the vault, and whether it is worth trying again.
@@ -160,7 +158,7 @@ impl Engine {
             lanes_idle: 0,
             is_lane_timed: false,
             counts: Counts::default(),
-            findings: VecDeque::new(),
+            findings: Findings::default(),
             vault_trouble: None,
             fatal: None,
             is_closed: false,
@@ -303,7 +301,13 @@ impl Engine {
                 board.files.range(first..).map(|(_, file)| Arc::clone(file)).collect();
             (board.flow.received_end(), files)
         };
-        self.ground.spool.sync(&files, self.timeline, to)?;
+        let mark = Mark {
+            incarnation: self.writer().archive.incarnation,
+            timeline: self.timeline,
+            segment_size: self.ground.size,
+            synced: to,
+        };
+        self.ground.spool.sync(&files, mark)?;
         if self.board().flow.spool_synced(to) {
             self.acknowledge();
         }
@@ -350,7 +354,7 @@ impl Engine {
         let files = std::mem::take(&mut self.board().files);
         for segment in files.keys() {
             if let Err(error) = self.ground.spool.remove(self.segment_name(*segment)) {
-                self.find(format!("a spooled segment stays: {}", chain(&error)));
+                self.find(&format!("a spooled segment stays: {}", chain(&error)));
             }
         }
     }
@@ -383,7 +387,7 @@ impl Engine {
             counts: board.counts,
             write_time: board.write_time.smoothed(),
             vault_trouble: board.vault_trouble.clone(),
-            findings: board.findings.iter().cloned().collect(),
+            findings: board.findings.all().collect(),
         }
     }
 
@@ -393,20 +397,14 @@ impl Engine {
     }
 
     /// Something that a person should see.
-    pub(crate) fn find(&self, finding: String) {
-        let mut board = self.board();
-        if board.findings.contains(&finding) {
-            return;
-        }
-        if board.findings.len() == FINDINGS_MAX {
-            board.findings.pop_front();
-        }
-        board.findings.push_back(finding);
+    pub(crate) fn find(&self, finding: &str) {
+        let now = self.ground.clock.now();
+        self.board().findings.note(finding, now);
     }
 
     fn find_all(&self, findings: &[Finding]) {
         for finding in findings {
-            self.find(finding.to_string());
+            self.find(&finding.to_string());
         }
     }
 

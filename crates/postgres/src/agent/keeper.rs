@@ -13,6 +13,7 @@ use super::flow::Mode;
 use super::machine::Trouble;
 use super::memory::Stand;
 use super::shared::{LOOK, Shared, WantedBackup};
+use super::writer::Life;
 use crate::backup::BackupError;
 use crate::backup::run::{BackupSetup, FullPolicy, WAL_WAIT_MAX, run, wal_missing};
 use crate::incarnation;
@@ -52,19 +53,23 @@ impl Shared<'_> {
     /// and the plan gives it room.
     fn stand_in(&self, engine: &Engine) {
         let standing = engine.standing();
+        let is_away = standing.lag >= AWAY_AFTER;
+        let was_away = std::mem::replace(&mut self.desk().is_vault_away, is_away);
         let may = matches!(engine.mode(), Mode::Asynchronous { .. })
             && self.settings.spool_bytes_max.is_some();
-        if standing.lag < AWAY_AFTER {
+        if was_away && !is_away {
+            (self.around.say)("the vault takes WAL again");
+        }
+        if !is_away {
             return;
         }
-        let why = standing.vault_trouble.unwrap_or_else(|| "it is slow".to_owned());
-        if !may {
-            self.find(format!("the vault does not take WAL: {why}"));
-            return;
+        if !was_away {
+            let why = standing.vault_trouble.unwrap_or_else(|| "it is slow".to_owned());
+            let and = if may { "; it waits in the spool" } else { "; the server keeps it" };
+            (self.around.say)(&format!("the vault does not take WAL: {why}{and}"));
         }
-        self.find(format!("the vault does not take WAL, which waits in the spool: {why}"));
-        if let Err(error) = engine.sync_spool() {
-            self.find(chain(&error));
+        if may && let Err(error) = engine.sync_spool() {
+            self.find(&chain(&error));
         }
     }
 
@@ -88,7 +93,8 @@ impl Shared<'_> {
         }
     }
 
-    /// Looks again and again whether the session was superseded, and opens another when it is old.
+    /// Looks again and again whether the session was superseded, and opens another when it is old or
+    /// goes by an old trust list.
     pub(crate) fn keep_fence(&self) {
         while !self.stop.wait(FENCE_CHECK_INTERVAL) {
             let Some(engine) = self.engine() else { continue };
@@ -102,7 +108,8 @@ impl Shared<'_> {
                 // Nothing is known while the vault is away.
                 Err(_) => continue,
             }
-            if writer.session.is_old() {
+            let trust = writer.session.log().trust().newest().number;
+            if writer.session.is_old() || trust > writer.trust.newest().number {
                 self.rotate(&engine);
             }
         }
@@ -125,14 +132,15 @@ impl Shared<'_> {
         let cluster = bound.and_then(|life| incarnation::bound_cluster(&life.bound_to));
         drop(log);
         let Some(cluster) = cluster else { return };
-        match self.open_writer(cluster, engine.ground().size) {
+        let (identifier, version) = cluster;
+        match self.open_writer(Life::OfServer(identifier, version), engine.ground().size) {
             Ok(writer) => {
                 engine.replace_writer(Arc::new(writer));
                 self.remember(engine);
             }
             Err(trouble @ (Trouble::Superseded(_) | Trouble::Input(_))) => self.fail(trouble),
             Err(Trouble::Passing(why) | Trouble::Lasting(why)) => {
-                self.find(format!("the session is old, and no other can be opened: {why}"));
+                self.find(&format!("the session is old, and no other can be opened: {why}"));
             }
         }
     }
@@ -160,7 +168,7 @@ impl Shared<'_> {
                 not_before = self.now() + BACKUP_RETRY;
                 self.want_backup(wanted.reason, wanted.is_full);
                 if !self.stop.is_stopped() {
-                    self.find(format!("no backup was made: {}", chain(&error)));
+                    self.find(&format!("no backup was made: {}", chain(&error)));
                 }
             }
         }
@@ -225,7 +233,7 @@ impl Shared<'_> {
         if let Ok(done) = &done {
             (self.around.say)(&format!("backup {} is in the vault", done.id));
             for page in &done.record.bad_pages {
-                self.find(format!(
+                self.find(&format!(
                     "damaged page: {} block {}: {}",
                     page.path, page.block, page.what
                 ));

@@ -7,13 +7,19 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use soter_vault::ids::BackupId;
 
 use super::status::Status;
+use crate::backup::record::BackupRecord;
 
-/// The longest line; a status with all its findings is far shorter.
-pub(crate) const LINE_BYTES_MAX: u64 = 1 << 20;
+/// The longest request: a path.
+pub(crate) const REQUEST_BYTES_MAX: u64 = 64 << 10;
+
+/// The longest answer: a backup's record names every database with its extensions.
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
 /// How long a push may take; `archive_command` is repeated by the server.
 const PUSH_TIMEOUT: Duration = Duration::from_secs(120);
@@ -77,6 +83,15 @@ pub struct PushDone {
     pub findings: Vec<String>,
 }
 
+/// What came of a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupDone {
+    /// Its id.
+    pub id: BackupId,
+    /// Its record.
+    pub record: BackupRecord,
+}
+
 /// Asks the agent behind a socket. `None` when no agent answers there.
 ///
 /// # Errors
@@ -92,7 +107,7 @@ pub fn ask(socket: &Path, request: &Request) -> io::Result<Option<Answer>> {
     stream.set_read_timeout(timeout)?;
     stream.set_write_timeout(Some(STATUS_TIMEOUT))?;
     write_line(&stream, request)?;
-    read_line(&stream).map(Some)
+    read_line(&stream, ANSWER_BYTES_MAX).map(Some)
 }
 
 /// The status of the agent behind a socket. `None` when no agent answers there.
@@ -128,9 +143,12 @@ pub(crate) fn write_line<T: Serialize>(mut stream: &UnixStream, value: &T) -> io
     stream.write_all(&line)
 }
 
-pub(crate) fn read_line<T: serde::de::DeserializeOwned>(stream: &UnixStream) -> io::Result<T> {
+pub(crate) fn read_line<T: DeserializeOwned>(
+    stream: &UnixStream,
+    length_max: u64,
+) -> io::Result<T> {
     let mut line = Vec::new();
-    BufReader::new(stream.take(LINE_BYTES_MAX)).read_until(b'\n', &mut line)?;
+    BufReader::new(stream.take(length_max)).read_until(b'\n', &mut line)?;
     if line.is_empty() {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }

@@ -127,7 +127,7 @@ impl Shared<'_> {
             findings: pushed.findings.iter().map(ToString::to_string).collect(),
         };
         for finding in &done.findings {
-            self.find(finding.clone());
+            self.find(finding);
         }
         Ok(serde_json::to_value(done).unwrap_or_default())
     }

@@ -53,7 +53,9 @@ pub fn run(settings: &Settings, around: &Surroundings<'_>, stop: &Stop) -> Endin
             scope.spawn(move || shared.keep_canaries(every));
         }
         scope.spawn(|| doors.serve(&shared));
-        Supervisor::new(&shared, scope).run()
+        let ending = Supervisor::new(&shared, scope).run();
+        doors.close();
+        ending
     })
 }
 

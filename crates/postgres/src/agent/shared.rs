@@ -1,6 +1,5 @@
 //! What the threads of an agent share: where it stands, and what was found.
 
-use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,6 +10,7 @@ use soter_world::{Clock, Stop};
 
 use super::canary::Canaries;
 use super::engine::Engine;
+use super::findings::{Findings, Noted};
 use super::flow::Mode;
 use super::machine::{Phase, State, Trouble};
 use super::memory::{Gap, Memory};
@@ -21,9 +21,6 @@ use super::status::{
 };
 use crate::lsn::{Lsn, Timeline};
 use crate::wal::name::SegmentName;
-
-/// How many findings are remembered.
-const FINDINGS_MAX: usize = 100;
 
 /// How often a thread that waits for something else looks whether the agent ends.
 pub(crate) const LOOK: Duration = Duration::from_millis(200);
@@ -55,9 +52,10 @@ pub(crate) struct Desk {
     pub(crate) records_end: Option<Lsn>,
     pub(crate) server: Option<ServerStatus>,
     /// Findings of the last look at the server.
-    pub(crate) server_findings: Vec<String>,
-    findings: VecDeque<String>,
-    known: BTreeSet<String>,
+    pub(crate) server_findings: Vec<Noted>,
+    findings: Findings,
+    /// Whether people were told that the vault does not take WAL.
+    pub(crate) is_vault_away: bool,
     pub(crate) canaries: Canaries,
     pub(crate) backup: BackupStatus,
     /// Why a backup shall be made at once, and whether a full one.
@@ -92,8 +90,8 @@ impl<'a> Shared<'a> {
             records_end: None,
             server: None,
             server_findings: Vec::new(),
-            findings: VecDeque::new(),
-            known: BTreeSet::new(),
+            findings: Findings::default(),
+            is_vault_away: false,
             canaries: Canaries::default(),
             backup: BackupStatus::default(),
             wanted_backup: None,
@@ -160,19 +158,11 @@ impl<'a> Shared<'a> {
     }
 
     /// Something that a person should see: said once, and in the status from now on.
-    pub(crate) fn find(&self, finding: String) {
-        let mut desk = self.desk();
-        if !desk.known.insert(finding.clone()) {
-            return;
+    pub(crate) fn find(&self, finding: &str) {
+        let now = self.around.world.clock.now();
+        if self.desk().findings.note(finding, now) {
+            (self.around.say)(finding);
         }
-        if desk.findings.len() == FINDINGS_MAX
-            && let Some(oldest) = desk.findings.pop_front()
-        {
-            desk.known.remove(&oldest);
-        }
-        desk.findings.push_back(finding.clone());
-        drop(desk);
-        (self.around.say)(&finding);
     }
 
     /// Something ends the agent.
@@ -217,7 +207,7 @@ impl<'a> Shared<'a> {
 
     /// Notes a gap and remembers it.
     pub(crate) fn note_gap(&self, gap: Gap) {
-        self.find(format!(
+        self.find(&format!(
             "WAL of timeline {} from {} to {} was never received: {}",
             gap.timeline, gap.from, gap.to, gap.reason
         ));
@@ -230,7 +220,7 @@ impl<'a> Shared<'a> {
         let memory = self.desk().memory.clone();
         let directory = &self.settings.state_directory;
         if let Err(error) = memory.save(&*self.around.world.disk, directory) {
-            self.find(format!("cannot remember anything in {}: {error}", directory.display()));
+            self.find(&format!("cannot remember anything in {}: {error}", directory.display()));
         }
     }
 
@@ -291,7 +281,7 @@ impl<'a> Shared<'a> {
         let canary =
             self.settings.canary_every.map(|every| desk.canaries.status(every, durable, now));
         let mut findings = desk.server_findings.clone();
-        findings.extend(desk.findings.iter().cloned());
+        findings.extend(desk.findings.all());
         if let Some(engine) = &desk.engine {
             findings.extend(engine.standing().findings);
         }

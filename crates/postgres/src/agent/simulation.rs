@@ -111,7 +111,7 @@ impl Simulation {
         let size = self.scene.size;
         let directory = PathBuf::from("/var/lib/soter/orders/spool");
         let spool = Arc::new(Spool::open(Arc::new(disk.clone()), directory, size).unwrap());
-        let recovered = spool.recover().unwrap();
+        let recovered = spool.recover(self.scene.archive.incarnation).unwrap();
         let clock = &*self.scene.clock;
         let wal = writer.wal(clock);
         let end = wal.contiguous_end(TIMELINE.0, FIRST.start(size).0);

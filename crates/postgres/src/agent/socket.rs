@@ -5,22 +5,24 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use rustix::net::sockopt::socket_peercred;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::engine::chain;
-use super::protocol::{Answer, FailureKind, Request, read_line, write_line};
+use super::protocol::{
+    Answer, BackupDone, FailureKind, REQUEST_BYTES_MAX, Request, read_line, write_line,
+};
 use super::push::PushError;
 use super::shared::{Shared, WantedBackup};
 use crate::backup::BackupError;
 use crate::error::ErrorKind;
 
-/// How often the door is looked at for a stop.
-const ACCEPT_POLL: Duration = Duration::from_millis(20);
+/// How long to wait when nobody can be let in, for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How many may ask at once: each is a thread. The server's archiver is one.
 const ASKING_MAX: usize = 16;
@@ -35,6 +37,7 @@ const SOCKET_MODE: u32 = 0o660;
 pub(crate) struct Doors {
     listener: UnixListener,
     path: PathBuf,
+    is_closing: AtomicBool,
 }
 
 impl Doors {
@@ -46,16 +49,27 @@ impl Doors {
         }
         let listener = UnixListener::bind(path)?;
         fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE))?;
-        listener.set_nonblocking(true)?;
-        Ok(Self { listener, path: path.to_owned() })
+        let is_closing = AtomicBool::new(false);
+        Ok(Self { listener, path: path.to_owned(), is_closing })
     }
 
-    /// Answers until the agent ends.
+    /// Lets nobody in any more.
+    pub(crate) fn close(&self) {
+        self.is_closing.store(true, Ordering::Relaxed);
+        // Whoever waits at the door sees somebody come, and looks.
+        drop(UnixStream::connect(&self.path));
+    }
+
+    /// Answers until it is closed.
     pub(crate) fn serve(&self, shared: &Shared<'_>) {
         let asking = AtomicUsize::new(0);
         thread::scope(|scope| {
-            while !shared.stop.is_stopped() {
-                match self.listener.accept() {
+            loop {
+                let accepted = self.listener.accept();
+                if self.is_closing.load(Ordering::Relaxed) {
+                    return;
+                }
+                match accepted {
                     Ok((stream, _)) if asking.fetch_add(1, Ordering::Relaxed) < ASKING_MAX => {
                         let asking = &asking;
                         scope.spawn(move || {
@@ -68,7 +82,7 @@ impl Doors {
                         asking.fetch_sub(1, Ordering::Relaxed);
                     }
                     Err(_) => {
-                        let _stopped = shared.stop.wait(ACCEPT_POLL);
+                        let _stopped = shared.stop.wait(ACCEPT_PAUSE);
                     }
                 }
             }
@@ -84,7 +98,6 @@ impl Drop for Doors {
 }
 
 fn answer(shared: &Shared<'_>, stream: &UnixStream) -> io::Result<()> {
-    stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(REQUEST_TIMEOUT))?;
     stream.set_write_timeout(Some(REQUEST_TIMEOUT))?;
     let peer = socket_peercred(stream)?.uid.as_raw();
@@ -92,7 +105,7 @@ fn answer(shared: &Shared<'_>, stream: &UnixStream) -> io::Result<()> {
         let what = format!("user {peer} may not ask this agent");
         return write_line(stream, &Answer::Failed { kind: FailureKind::Input, what });
     }
-    let request: Request = match read_line(stream) {
+    let request: Request = match read_line(stream, REQUEST_BYTES_MAX) {
         Ok(request) => request,
         Err(error) => {
             let what = format!("the request cannot be understood: {error}");
@@ -132,7 +145,8 @@ impl Shared<'_> {
         };
         let wanted = WantedBackup { reason: "it was asked for".to_owned(), is_full };
         let done = self.back_up(&engine, &wanted).map_err(|error| backup_failure(&error))?;
-        Ok(json!({ "id": done.id.to_string(), "record": done.record }))
+        serde_json::to_value(BackupDone { id: done.id, record: done.record })
+            .map_err(|error| (FailureKind::Failed, error.to_string()))
     }
 }
 

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use soter_vault::ids::IncarnationId;
 use soter_world::disk::{Disk, DiskFile, FileKind};
 use soter_world::durable;
 use thiserror::Error;
@@ -44,10 +45,15 @@ pub(crate) struct Recovered {
     pub(crate) end: Lsn,
 }
 
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Mark {
-    timeline: Timeline,
-    synced: Lsn,
+/// What the spool was told last to be safe in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mark {
+    /// The life of the cluster whose WAL it is.
+    pub(crate) incarnation: IncarnationId,
+    pub(crate) timeline: Timeline,
+    pub(crate) segment_size: SegmentSize,
+    /// Everything before this is here, unless it is in the vault.
+    pub(crate) synced: Lsn,
 }
 
 /// A segment's file, written by one thread and read by any.
@@ -64,6 +70,12 @@ pub(crate) enum SpoolError {
     /// The disk is full, or broken.
     #[error("the spool {}", path.display())]
     Disk { path: PathBuf, source: io::Error },
+    /// The spool has acknowledged WAL of another life of the cluster. It is not thrown away.
+    #[error(
+        "the spool {} has WAL of another life of the cluster ({found}): move it away to go on",
+        path.display()
+    )]
+    OtherLife { path: PathBuf, found: IncarnationId },
     /// The server sends other WAL than it did before for the same place.
     #[error("the server sends other WAL at {at} than it did before")]
     Differs { at: Lsn },
@@ -81,13 +93,21 @@ impl Spool {
     }
 
     /// Finds out what a former process left that can be believed, and removes the rest.
-    pub(crate) fn recover(&self) -> Result<Option<Recovered>, SpoolError> {
+    pub(crate) fn recover(
+        &self,
+        incarnation: IncarnationId,
+    ) -> Result<Option<Recovered>, SpoolError> {
         let files = self.files()?;
-        let mark = self.read_mark()?;
+        let mark = Self::read_mark(&*self.disk, &self.directory)?;
         let recovered = match mark {
             Some(mark) => self.covered(mark, &files)?,
             None => None,
         };
+        if let (Some(Mark { incarnation: found, .. }), Some(_)) = (mark, recovered)
+            && found != incarnation
+        {
+            return Err(SpoolError::OtherLife { path: self.directory.clone(), found });
+        }
         for (name, _) in files {
             let start = name.segment.start(self.size);
             let is_covered = recovered.is_some_and(|kept| {
@@ -106,7 +126,7 @@ impl Spool {
         mark: Mark,
         files: &[(SegmentName, u64)],
     ) -> Result<Option<Recovered>, SpoolError> {
-        let Mark { timeline, synced: end } = mark;
+        let Mark { timeline, synced: end, .. } = mark;
         let holds = |segment, bytes| {
             let name = SegmentName { timeline, segment };
             files.iter().any(|(known, length)| *known == name && *length >= bytes)
@@ -140,20 +160,14 @@ impl Spool {
         Ok(SpoolFile { segment: name.segment, file: Arc::from(file), length })
     }
 
-    /// Makes durable what these files hold, and then that everything up to `synced` is here.
-    pub(crate) fn sync(
-        &self,
-        files: &[Arc<dyn DiskFile>],
-        timeline: Timeline,
-        synced: Lsn,
-    ) -> Result<(), SpoolError> {
+    /// Makes durable what these files hold, and then the mark that says so.
+    pub(crate) fn sync(&self, files: &[Arc<dyn DiskFile>], mark: Mark) -> Result<(), SpoolError> {
         for file in files {
             file.sync().map_err(at(&self.directory))?;
         }
         self.disk.sync_dir(&self.directory).map_err(at(&self.directory))?;
         let path = self.directory.join(MARK);
-        let mark = serde_json::to_vec(&Mark { timeline, synced })
-            .expect("a number and a position are JSON");
+        let mark = serde_json::to_vec(&mark).expect("numbers and a position are JSON");
         durable::write_durable(&*self.disk, &path, &mark).map_err(at(&path))
     }
 
@@ -182,9 +196,10 @@ impl Spool {
         Ok(files)
     }
 
-    fn read_mark(&self) -> Result<Option<Mark>, SpoolError> {
-        let path = self.directory.join(MARK);
-        match durable::read(&*self.disk, &path, MARK_BYTES_MAX) {
+    /// The mark in a spool's directory.
+    pub(crate) fn read_mark(disk: &dyn Disk, directory: &Path) -> Result<Option<Mark>, SpoolError> {
+        let path = directory.join(MARK);
+        match durable::read(disk, &path, MARK_BYTES_MAX) {
             Ok(bytes) => {
                 let mark = serde_json::from_slice(&bytes);
                 mark.map(Some).map_err(|error| at(&path)(io::Error::other(error)))
@@ -266,6 +281,13 @@ mod tests {
         Spool::open(Arc::new(disk.clone()), PathBuf::from("/state/spool"), size()).unwrap()
     }
 
+    const LIFE: IncarnationId = IncarnationId([7; 8]);
+
+    fn mark(synced: u64) -> Mark {
+        let (timeline, synced) = (Timeline(1), Lsn(synced));
+        Mark { incarnation: LIFE, timeline, segment_size: size(), synced }
+    }
+
     fn name(segment: u64) -> SegmentName {
         SegmentName { timeline: Timeline(1), segment: SegmentNumber(segment) }
     }
@@ -286,16 +308,14 @@ mod tests {
             let disk = SimDisk::new(seed);
             let before = spool(&disk);
             let [a, mut b] = [filled(&before, 3, MIB), filled(&before, 4, 100)];
-            before
-                .sync(&[Arc::clone(&a.file), Arc::clone(&b.file)], Timeline(1), Lsn(4 * MIB + 100))
-                .unwrap();
+            before.sync(&[Arc::clone(&a.file), Arc::clone(&b.file)], mark(4 * MIB + 100)).unwrap();
             b.write(size(), 100, &wal(4 * MIB + 100, 500)).unwrap();
             filled(&before, 5, 10);
             disk.reboot();
             let after = spool(&disk);
             let (start, end) = (Lsn(3 * MIB), Lsn(4 * MIB + 100));
             let expected = Recovered { timeline: Timeline(1), start, end };
-            assert_eq!(after.recover().unwrap(), Some(expected), "seed {seed}");
+            assert_eq!(after.recover(LIFE).unwrap(), Some(expected), "seed {seed}");
             let mut found = vec![0; 100];
             let file = after.file(name(4), 100).unwrap();
             file.file.read_exact_at(0, &mut found).unwrap();
@@ -310,7 +330,7 @@ mod tests {
         filled(&spool(&disk), 3, MIB);
         disk.restart();
         let after = spool(&disk);
-        assert_eq!(after.recover().unwrap(), None);
+        assert_eq!(after.recover(LIFE).unwrap(), None);
         assert_eq!(after.files().unwrap(), []);
     }
 
@@ -320,13 +340,24 @@ mod tests {
         let before = spool(&disk);
         let files = [filled(&before, 2, MIB), filled(&before, 3, MIB), filled(&before, 4, MIB)];
         let files = files.map(|file| file.file);
-        before.sync(&files, Timeline(1), Lsn(5 * MIB)).unwrap();
+        before.sync(&files, mark(5 * MIB)).unwrap();
         before.remove(name(3)).unwrap();
         let (start, end) = (Lsn(4 * MIB), Lsn(5 * MIB));
         let expected = Recovered { timeline: Timeline(1), start, end };
-        assert_eq!(before.recover().unwrap(), Some(expected));
+        assert_eq!(before.recover(LIFE).unwrap(), Some(expected));
         before.remove(name(4)).unwrap();
-        assert_eq!(before.recover().unwrap(), None);
+        assert_eq!(before.recover(LIFE).unwrap(), None);
+    }
+
+    #[test]
+    fn wal_of_another_life_is_neither_used_nor_thrown_away() {
+        let disk = SimDisk::new(1);
+        let before = spool(&disk);
+        let file = filled(&before, 3, 100);
+        before.sync(&[file.file], mark(3 * MIB + 100)).unwrap();
+        let error = before.recover(IncarnationId([8; 8])).unwrap_err();
+        assert!(matches!(error, SpoolError::OtherLife { found: LIFE, .. }), "{error}");
+        assert!(before.recover(LIFE).unwrap().is_some());
     }
 
     #[test]
@@ -350,12 +381,12 @@ mod tests {
             let disk = SimDisk::new(seed);
             let spool = spool(&disk);
             let mut file = filled(&spool, 3, 100);
-            spool.sync(&[Arc::clone(&file.file)], Timeline(1), Lsn(3 * MIB + 100)).unwrap();
+            spool.sync(&[Arc::clone(&file.file)], mark(3 * MIB + 100)).unwrap();
             file.write(size(), 100, &wal(3 * MIB + 100, 100)).unwrap();
             (disk, spool, file)
         };
         let again = |spool: &Spool, file: &SpoolFile| {
-            spool.sync(&[Arc::clone(&file.file)], Timeline(1), Lsn(3 * MIB + 200))
+            spool.sync(&[Arc::clone(&file.file)], mark(3 * MIB + 200))
         };
         let (disk, spool_once, file) = prepare(0);
         let first = disk.operations();
@@ -366,7 +397,7 @@ mod tests {
                 disk.crash_at(operation);
                 let said = again(&before, &file);
                 disk.reboot();
-                let end = spool(&disk).recover().unwrap().unwrap().end;
+                let end = spool(&disk).recover(LIFE).unwrap().unwrap().end;
                 assert!(end == Lsn(3 * MIB + 200) || end == Lsn(3 * MIB + 100) && said.is_err());
                 let mut found = vec![0; (end.0 - 3 * MIB) as usize];
                 let length = found.len() as u64;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use soter_vault::ids::IncarnationId;
 use soter_vault::log::{Catalogue, Duty};
 
+use super::findings::Noted;
 use super::machine::PhaseName;
 use super::memory::Gap;
 use crate::cluster::MajorVersion;
@@ -40,7 +41,7 @@ pub struct Status {
     /// WAL that was never received.
     pub gaps: Vec<Gap>,
     /// What a person should look at.
-    pub findings: Vec<String>,
+    pub findings: Vec<Noted>,
 }
 
 /// The server.

@@ -8,14 +8,15 @@ use std::sync::Arc;
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Duration;
 
-use super::engine::{Engine, Ground, Writer};
+use super::engine::{Engine, Ground, Writer, chain};
 use super::facts::FactsKeeper;
 use super::lanes::LANES_MAX;
 use super::machine::{Ending, Event, Phase, State, Trouble};
-use super::resume::{Fork, Held};
+use super::resume::{Beginning, Fork, Held};
 use super::shared::{PatientClock, Shared};
 use super::spool::{Recovered, Spool};
-use crate::lsn::{Lsn, Timeline};
+use super::writer::Life;
+use crate::lsn::{Lsn, SegmentSize, Timeline};
 use crate::replication::ReplicationClient;
 use probe::{Probed, SlotWatch};
 
@@ -46,6 +47,8 @@ pub(crate) struct Supervisor<'scope, 'env> {
     /// What we held is behind a gap: begin where the server's WAL begins.
     begins_anew: bool,
     drain_until: Option<Duration>,
+    /// Whether the spool was looked into for WAL that the server may never send again.
+    has_salvaged: bool,
 }
 
 /// An engine with its threads.
@@ -77,6 +80,7 @@ impl<'scope, 'env> Supervisor<'scope, 'env> {
             follow: None,
             begins_anew: false,
             drain_until: None,
+            has_salvaged: false,
         }
     }
 
@@ -112,7 +116,13 @@ impl<'scope, 'env> Supervisor<'scope, 'env> {
             return vec![Event::StopRequested];
         }
         let event = match &state.phase {
-            Phase::Probe => self.probe(),
+            Phase::Probe => {
+                let event = self.probe();
+                if matches!(event, Event::Failed(Trouble::Passing(_))) {
+                    self.salvage();
+                }
+                event
+            }
             Phase::Prepare => self.prepare(),
             Phase::Stream { timeline, from } => {
                 let (flowed, event) = self.stream(*timeline, *from);
@@ -138,7 +148,7 @@ impl<'scope, 'env> Supervisor<'scope, 'env> {
         if let Some(crew) = &self.crew
             && !crew.engine.drain(until.saturating_sub(now))
         {
-            self.shared.find(format!(
+            self.shared.find(&format!(
                 "stopped with {} bytes that are not in the vault yet; the server keeps them",
                 crew.engine.standing().lag_bytes
             ));
@@ -185,9 +195,8 @@ impl<'scope, 'env> Supervisor<'scope, 'env> {
     }
 
     /// What an engine needs.
-    fn ground(&mut self) -> Result<Ground, Trouble> {
+    fn ground(&mut self, size: SegmentSize) -> Result<Ground, Trouble> {
         let world = &self.shared.around.world;
-        let size = self.probed()?.facts.wal_segment_size;
         let clock = Arc::clone(&world.clock);
         let clock = Arc::new(PatientClock { clock, abandon: self.shared.abandon.clone() });
         let spool = self.spool(size)?;
@@ -197,14 +206,16 @@ impl<'scope, 'env> Supervisor<'scope, 'env> {
     }
 
     /// The spool, and once in the process's life what a former one left in it.
-    fn spool(&mut self, size: crate::lsn::SegmentSize) -> Result<Arc<Spool>, Trouble> {
+    fn spool(&mut self, size: SegmentSize) -> Result<Arc<Spool>, Trouble> {
         if let Some(spool) = &self.spool {
             return Ok(Arc::clone(spool));
         }
         let disk = Arc::clone(&self.shared.around.world.disk);
+        let missing = || Trouble::Passing("there is no session".to_owned());
+        let incarnation = self.writer.as_ref().ok_or_else(missing)?.archive.incarnation;
         let open = || {
             let spool = Spool::open(disk, self.shared.settings.spool_directory(), size)?;
-            let recovered = spool.recover()?;
+            let recovered = spool.recover(incarnation)?;
             Ok((spool, recovered))
         };
         let (spool, recovered) = open().map_err(spool_trouble)?;
@@ -212,6 +223,55 @@ impl<'scope, 'env> Supervisor<'scope, 'env> {
         self.recovered = recovered;
         self.spool = Some(Arc::clone(&spool));
         Ok(spool)
+    }
+
+    /// A server that does not come back must not keep acknowledged WAL from the vault that is in the
+    /// spool alone.
+    fn salvage(&mut self) {
+        if self.has_salvaged || self.crew.is_some() {
+            return;
+        }
+        match self.salvage_spool() {
+            Ok(()) => self.has_salvaged = true,
+            // The vault is away, too: tried again with the next look at the server.
+            Err(Trouble::Passing(_)) => {}
+            Err(Trouble::Input(why) | Trouble::Superseded(why) | Trouble::Lasting(why)) => {
+                self.has_salvaged = true;
+                self.shared.find(&format!("WAL stays in the spool: {why}"));
+            }
+        }
+    }
+
+    fn salvage_spool(&mut self) -> Result<(), Trouble> {
+        let disk = &*self.shared.around.world.disk;
+        let directory = self.shared.settings.spool_directory();
+        let Some(mark) = Spool::read_mark(disk, &directory).map_err(spool_trouble)? else {
+            return Ok(());
+        };
+        let size = mark.segment_size;
+        if self.writer.is_none() {
+            let writer = self.shared.open_writer(Life::Marked(mark.incarnation), size)?;
+            self.writer = Some(Arc::new(writer));
+        }
+        let ground = self.ground(size)?;
+        let (Some(recovered), Some(writer)) = (self.recovered, self.writer.clone()) else {
+            return Ok(());
+        };
+        let Recovered { timeline, start, end } = recovered;
+        let wal = writer.wal(&*self.shared.around.world.clock);
+        let stored = wal.contiguous_end(timeline.0, start.0);
+        let stored = stored.map_err(|error| Trouble::Passing(chain(&error)))?;
+        let unsealed = Lsn(stored.sealed).start_of_segment(size);
+        if end <= unsealed {
+            return Ok(());
+        }
+        (self.shared.around.say)("storing WAL that is in the spool alone");
+        let beginning = Beginning { start: start.max(unsealed), received: end };
+        let mode = self.shared.settings.mode;
+        let engine = Engine::new(ground, timeline, writer, mode, beginning);
+        self.open_crew(engine.map_err(spool_trouble)?);
+        self.recovered = None;
+        Ok(())
     }
 
     fn probed(&self) -> Result<&Probed, Trouble> {
@@ -258,7 +318,7 @@ impl<'scope, 'env> Supervisor<'scope, 'env> {
     }
 
     fn record_fork(&mut self, fork: &Fork) -> Event {
-        self.shared.find(fork.to_string());
+        self.shared.find(&fork.to_string());
         if let Some((next, switch)) = fork.way_on() {
             if let Err(trouble) = self.settle_engine() {
                 return Event::Failed(trouble);
@@ -272,9 +332,10 @@ impl<'scope, 'env> Supervisor<'scope, 'env> {
 
 /// The spool's disk may get space again, but what the server sends twice must be the same.
 fn spool_trouble(error: super::spool::SpoolError) -> Trouble {
-    let said = super::engine::chain(&error);
+    let said = chain(&error);
     match error {
         super::spool::SpoolError::Disk { .. } => Trouble::Passing(said),
+        super::spool::SpoolError::OtherLife { .. } => Trouble::Input(said),
         super::spool::SpoolError::Differs { .. } => Trouble::Input(format!(
             "{said}: two servers write one history, or the server lost WAL; if this cluster is to \
              have a history of its own: soter adopt"

@@ -1,8 +1,8 @@
 //! The agent's side of the vault: a session, and what is stored beside the stream.
 
-use soter_vault::ids::SessionId;
+use soter_vault::ids::{IncarnationId, SessionId};
 use soter_vault::keys::ErrorKind as VaultErrorKind;
-use soter_vault::log::{Duty, Log, LogError, Opening, Session};
+use soter_vault::log::{Catalogue, Duty, Incarnation, Log, LogError, Opening, Session};
 use soter_vault::wal::{
     Archive, Sealer, SegmentSize as VaultSegmentSize, WalBytes, WalError, WalFacts,
 };
@@ -12,16 +12,21 @@ use super::machine::Trouble;
 use super::settings::Keyring;
 use super::shared::Shared;
 use crate::cluster::{MajorVersion, SystemIdentifier};
-use crate::incarnation;
+use crate::incarnation::{self, Marker, MarkerError};
 use crate::lsn::SegmentSize;
+
+/// Which life of the cluster a session is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// That of this server, whose data directory must have its marker.
+    OfServer(SystemIdentifier, MajorVersion),
+    /// This one, which must be the log's newest: it was written down when its WAL was received.
+    Marked(IncarnationId),
+}
 
 impl Shared<'_> {
     /// Opens a session in the vault, and so supersedes the one before.
-    pub(crate) fn open_writer(
-        &self,
-        cluster: (SystemIdentifier, MajorVersion),
-        size: SegmentSize,
-    ) -> Result<Writer, Trouble> {
+    pub(crate) fn open_writer(&self, life: Life, size: SegmentSize) -> Result<Writer, Trouble> {
         let settings = self.settings;
         let (trust_number, head) = {
             let desk = self.desk();
@@ -30,12 +35,7 @@ impl Shared<'_> {
         let Keyring { vault, trust, keys } = (self.around.open)(trust_number)?;
         let log = Log::open(&vault, keys.store, trust, head).map_err(|e| log_trouble(&e))?;
         let trust = log.trust().clone();
-        let world = &self.around.world;
-        let data = &settings.data_directory;
-        let random = &*world.random;
-        let life = incarnation::establish(&*world.disk, data, log.catalogue(), cluster, random);
-        let life =
-            life.map_err(|error| Trouble::Input(format!("{}; {}", chain(&error), error.hint())))?;
+        let life = self.life(life, log.catalogue())?;
         let incarnation = life.id;
         let opening = Opening {
             duty: Duty::Wal,
@@ -58,6 +58,36 @@ impl Shared<'_> {
         Ok(Writer { session, trust, archive: Archive { store, incarnation, segment_size } })
     }
 
+    fn life(&self, life: Life, catalogue: &Catalogue) -> Result<Incarnation, Trouble> {
+        let world = &self.around.world;
+        match life {
+            Life::OfServer(identifier, version) => {
+                let (disk, data) = (&*world.disk, &self.settings.data_directory);
+                let cluster = (identifier, version);
+                incarnation::establish(disk, data, catalogue, cluster, &*world.random)
+                    .map_err(|error| marker_trouble(&error))
+            }
+            Life::Marked(id) => match incarnation::current(catalogue) {
+                Some(current) if current.id == id => Ok(current),
+                _ => Err(Trouble::Input(format!("the store is at another life than {id}"))),
+            },
+        }
+    }
+
+    /// Whether the data directory still continues the history that is being written.
+    pub(crate) fn check_marker(
+        &self,
+        writer: &Writer,
+        system_identifier: SystemIdentifier,
+    ) -> Result<(), Trouble> {
+        let Archive { store, incarnation, .. } = writer.archive;
+        let expected = Marker { store, incarnation, system_identifier };
+        let found = Marker::read(&*self.around.world.disk, &self.settings.data_directory);
+        found
+            .and_then(|found| Marker::check(found, &expected))
+            .map_err(|error| marker_trouble(&error))
+    }
+
     /// Stores a timeline's history file.
     pub(crate) fn push_history(
         &self,
@@ -74,7 +104,7 @@ impl Shared<'_> {
         match writer.wal(&*world.clock).push(&sealer, &file, &mut source) {
             Ok(pushed) => {
                 for finding in &pushed.findings {
-                    self.find(finding.to_string());
+                    self.find(&finding.to_string());
                 }
                 Ok(())
             }
@@ -85,6 +115,10 @@ impl Shared<'_> {
             Err(error) => Err(Trouble::Passing(chain(&error))),
         }
     }
+}
+
+fn marker_trouble(error: &MarkerError) -> Trouble {
+    Trouble::Input(format!("{}; {}", chain(error), error.hint()))
 }
 
 /// The session that this one has superseded.

@@ -79,7 +79,7 @@ impl Engine {
         }
         self.progress.notify_all();
         if let Err(error) = self.ground.spool.remove(self.segment_name(segment)) {
-            self.find(format!("a spooled segment stays: {}", chain(&error)));
+            self.find(&format!("a spooled segment stays: {}", chain(&error)));
         }
     }
 
@@ -171,7 +171,7 @@ impl<'a> SegmentWriter<'a> {
         let (keys, random) = (self.writer.session.keys(), &*self.engine.ground.random);
         if let Err(error) = wal.write_index(keys, random, self.engine.timeline.0, folder) {
             // Reading works without it; the next agent or a person writes it.
-            self.engine.find(format!("the index of a folder was not written: {}", chain(&error)));
+            self.engine.find(&format!("the index of a folder was not written: {}", chain(&error)));
         }
     }
 }

@@ -7,7 +7,7 @@ use soter_vault::wal::WalError;
 use super::super::engine::{Engine, Writer, chain};
 use super::super::machine::{Event, Trouble};
 use super::super::resume::{Beginning, Decision, Found, Held, Offered, decide};
-use super::super::writer::predecessor;
+use super::super::writer::{Life, predecessor};
 use super::probe::{replication_trouble, sql_trouble};
 use super::{Supervisor, spool_trouble};
 use crate::control::ControlFile;
@@ -71,12 +71,14 @@ impl Supervisor<'_, '_> {
             self.writer = Some(crew.engine.writer());
         }
         self.check_data_directory()?;
+        let facts = &self.probed()?.facts;
         if let Some(writer) = &self.writer {
+            // The directory may have been replaced by a restored one while the server was away.
+            self.shared.check_marker(writer, facts.system_identifier)?;
             return Ok(Arc::clone(writer));
         }
-        let facts = &self.probed()?.facts;
-        let cluster = (facts.system_identifier, facts.version);
-        let writer = Arc::new(self.shared.open_writer(cluster, facts.wal_segment_size)?);
+        let life = Life::OfServer(facts.system_identifier, facts.version);
+        let writer = Arc::new(self.shared.open_writer(life, facts.wal_segment_size)?);
         self.writer = Some(Arc::clone(&writer));
         Ok(writer)
     }
@@ -117,7 +119,7 @@ impl Supervisor<'_, '_> {
             }
             Some((state, _)) => {
                 let what = if state == SlotState::Lost { "was lost" } else { "keeps no WAL" };
-                self.shared.find(format!("slot {name} {what}; it is made anew"));
+                self.shared.find(&format!("slot {name} {what}; it is made anew"));
                 self.client()?.drop_slot(&name).map_err(|error| replication_trouble(&error))?;
             }
             None => {}
@@ -263,7 +265,8 @@ impl Supervisor<'_, '_> {
         }
         self.settle_engine()?;
         self.history(writer, timeline)?;
-        let ground = self.ground()?;
+        let size = self.probed()?.facts.wal_segment_size;
+        let ground = self.ground(size)?;
         let beginning = beginning.unwrap_or(Beginning { start: from, received: from });
         let mode = self.shared.settings.mode;
         let writer = Arc::clone(writer);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use postgres::Client;
 
 use super::super::engine::chain;
+use super::super::findings::Noted;
 use super::super::flow::Mode;
 use super::super::machine::{Event, Trouble};
 use super::super::status::ServerStatus;
@@ -122,7 +123,8 @@ impl Supervisor<'_, '_> {
         };
         let found = checks(facts, &ReplicationProbe::NotTried, &desired);
         let shown = found.iter().filter(|finding| finding.severity != Severity::Notice);
-        let shown: Vec<String> = shown.map(in_words).collect();
+        let at = self.shared.around.world.clock.now();
+        let shown = shown.map(|finding| Noted { what: in_words(finding), at }).collect();
         self.shared.desk().server_findings = shown;
         let prevents = |finding: &&Finding| PREVENTING.contains(&finding.code);
         match found.iter().filter(|f| f.severity == Severity::Error).find(prevents) {

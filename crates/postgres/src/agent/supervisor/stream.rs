@@ -235,7 +235,7 @@ impl Reading<'_, '_> {
         let (last_commit, records_end, problem) = intake.facts();
         if let Some(problem) = problem {
             let problem = super::super::engine::chain(&problem);
-            self.shared.find(format!("WAL is kept that cannot be decoded: {problem}"));
+            self.shared.find(&format!("WAL is kept that cannot be decoded: {problem}"));
         }
         {
             let mut desk = self.shared.desk();
@@ -280,7 +280,7 @@ impl Reading<'_, '_> {
         match self.engine.mode() {
             Mode::Asynchronous { .. } if waited >= STOPPING_SPOOL => {
                 if let Err(error) = self.engine.sync_spool() {
-                    self.shared.find(super::super::engine::chain(&error));
+                    self.shared.find(&super::super::engine::chain(&error));
                 }
             }
             _ => {}
