@@ -71,18 +71,15 @@ fn look_into_vault(context: &Context, args: &StatusArgs) -> Result<VaultView, Fa
         let segment_size = segment_size(catalogue)?;
         Some(Archive { store, incarnation, segment_size })
     });
-    let wal = match archive {
-        None => None,
-        Some(archive) => {
-            let (store, clock) = (&*vault.objects, &*vault.clock);
-            let wal = WalVault { store, clock, trust: open.trust(), archive };
-            let ranges = wal.ranges().map_err(|error| Failure::of(Ending::Failed, &error))?;
-            ranges.into_iter().max_by_key(|range| range.timeline).map(|range| {
-                let begin = range.gaps.last().map_or(range.from, |(_, to)| *to);
-                (Timeline(range.timeline), Lsn(begin), Lsn(range.to))
-            })
-        }
+    let Some(archive) = archive else {
+        return Ok(VaultView::of(catalogue, incarnation, None));
     };
+    let (store, clock) = (&*vault.objects, &*vault.clock);
+    let wal = WalVault { store, clock, trust: open.trust(), archive };
+    let ranges = wal.ranges().map_err(|error| Failure::of(Ending::Failed, &error))?;
+    let newest = ranges.into_iter().max_by_key(|range| range.timeline);
+    let end_from = |from: Lsn| newest.as_ref()?.contiguous_end(from.0).map(Lsn);
+    let wal = newest.as_ref().map(|range| (Timeline(range.timeline), &end_from as _));
     Ok(VaultView::of(catalogue, incarnation, wal))
 }
 

@@ -92,6 +92,8 @@ struct Board {
     arrivals: Arrivals,
     lanes_idle: usize,
     is_lane_timed: bool,
+    /// How many wait for progress. Waking nobody costs a system call for each part.
+    waiters: usize,
     counts: Counts,
     findings: Findings,
     vault_trouble: Option<String>,
@@ -157,6 +159,7 @@ impl Engine {
             arrivals: Arrivals::default(),
             lanes_idle: 0,
             is_lane_timed: false,
+            waiters: 0,
             counts: Counts::default(),
             findings: Findings::default(),
             vault_trouble: None,
@@ -225,9 +228,22 @@ impl Engine {
 
     /// Waits for anything to become durable, a moment at most.
     pub(crate) fn wait_for_progress(&self, timeout: Duration) {
-        let board = self.board();
-        // Whether it came or not, the caller looks again.
-        drop(self.progress.wait_timeout(board, timeout));
+        let mut is_first_look = true;
+        drop(self.wait_while(timeout, |_| std::mem::take(&mut is_first_look)));
+    }
+
+    /// Waits while a condition holds, until something makes progress or the time is over.
+    fn wait_while(
+        &self,
+        timeout: Duration,
+        holds: impl FnMut(&mut Board) -> bool,
+    ) -> MutexGuard<'_, Board> {
+        let mut board = self.board();
+        board.waiters += 1;
+        let waited = self.progress.wait_timeout_while(board, timeout, holds);
+        let (mut board, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        board.waiters -= 1;
+        board
     }
 
     /// The file of a segment, to write what comes; what was received of it is there already.
@@ -319,26 +335,20 @@ impl Engine {
     /// Waits until all that was received is durable in the vault, or the time is over.
     pub(crate) fn drain(&self, timeout: Duration) -> bool {
         self.hurry();
-        let board = self.board();
         let is_open = |board: &mut Board| !board.flow.is_drained() && board.fatal.is_none();
-        let waited = self.progress.wait_timeout_while(board, timeout, is_open);
-        waited.unwrap_or_else(PoisonError::into_inner).0.flow.is_drained()
+        self.wait_while(timeout, is_open).flow.is_drained()
     }
 
     /// Waits until everything before `position` is durable in the vault, or the time is over.
     pub(crate) fn wait_durable(&self, position: Lsn, timeout: Duration) -> bool {
-        let board = self.board();
         let is_open = |board: &mut Board| board.flow.durable_end() < position && !board.is_closed;
-        let waited = self.progress.wait_timeout_while(board, timeout, is_open);
-        waited.unwrap_or_else(PoisonError::into_inner).0.flow.durable_end() >= position
+        self.wait_while(timeout, is_open).flow.durable_end() >= position
     }
 
     /// Waits until a segment is sealed, if it is on its way; returns whether it is not any more.
     pub(crate) fn wait_sealed(&self, segment: SegmentNumber, timeout: Duration) -> bool {
-        let board = self.board();
         let is_open = |board: &mut Board| board.flow.is_unsealed(segment) && !board.is_closed;
-        let waited = self.progress.wait_timeout_while(board, timeout, is_open);
-        !waited.unwrap_or_else(PoisonError::into_inner).0.flow.is_unsealed(segment)
+        !self.wait_while(timeout, is_open).flow.is_unsealed(segment)
     }
 
     /// The beginning of the first segment that is not sealed.

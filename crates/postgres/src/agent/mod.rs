@@ -33,6 +33,7 @@ mod shared;
 mod socket;
 mod spool;
 mod status;
+mod stored;
 mod supervisor;
 mod writer;
 
@@ -46,8 +47,8 @@ pub use push::{PushError, push_file};
 pub use run::run;
 pub use settings::{Keyring, Settings, Surroundings, World, socket_in};
 pub use status::{
-    BackupStatus, CanaryStatus, LastBackup, QueueStatus, Recoverable, ServerStatus, Status,
-    VaultView, WalStatus,
+    BackupStatus, CanaryStatus, EndFrom, LastBackup, QueueStatus, Recoverable, ServerStatus,
+    Status, VaultView, WalStatus,
 };
 
 #[cfg(test)]

@@ -307,10 +307,12 @@ impl<'a> Shared<'a> {
         let durable = engine.standing().durable;
         // What lies before a gap that we know of cannot be replayed up to now.
         let begin = self.desk().memory.gaps.last().map_or(Lsn(0), |gap| gap.to);
+        let end_from = |from: Lsn| (from >= begin && from <= durable).then_some(durable);
         let writer = engine.writer();
         let log = writer.session.log();
-        let wal = Some((engine.timeline(), begin, durable));
-        Some(VaultView::of(log.catalogue(), Some(writer.archive.incarnation), wal))
+        let incarnation = Some(writer.archive.incarnation);
+        let timeline = engine.timeline();
+        Some(VaultView::of(log.catalogue(), incarnation, Some((timeline, &end_from))))
     }
 
     fn wal_status(&self) -> Option<WalStatus> {

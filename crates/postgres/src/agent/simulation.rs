@@ -12,7 +12,7 @@ use std::time::Duration;
 use soter_vault::frame::Compression;
 use soter_vault::log::LogError;
 use soter_vault::objects::Faults;
-use soter_vault::wal::{SealedFile, SealedPart};
+use soter_vault::wal::{SealedFile, SealedPart, WalError};
 use soter_world::Clock;
 use soter_world::sim::{SeededRandom, SimDisk, seeds};
 
@@ -23,6 +23,7 @@ use super::intake::Intake;
 use super::resume::Found;
 use super::scene::{Scene, wal_bytes};
 use super::spool::Spool;
+use super::stored::{self, Stored};
 use crate::cluster::{MajorVersion, SystemIdentifier};
 use crate::lsn::{Lsn, SegmentNumber, Timeline};
 use crate::wal::header::WalIdentity;
@@ -114,21 +115,18 @@ impl Simulation {
         let recovered = spool.recover(self.scene.archive.incarnation).unwrap();
         let clock = &*self.scene.clock;
         let wal = writer.wal(clock);
-        let end = wal.contiguous_end(TIMELINE.0, FIRST.start(size).0);
-        let end = match end {
-            Ok(end) => end,
-            Err(_) => wal.contiguous_end(TIMELINE.0, FIRST.start(size).0).map_err(|error| {
-                LogError::Store(match error {
-                    soter_vault::wal::WalError::Store(error) => error,
-                    other => panic!("{other}"),
-                })
-            })?,
-        };
+        let kept_from = self.server.acknowledged.start_of_segment(size);
+        let stored = stored::newest(&wal, size, kept_from, None).map_err(|error| match error {
+            WalError::Store(error) => LogError::Store(error),
+            other => panic!("{other}"),
+        })?;
+        let first = Stored { timeline: TIMELINE, unsealed: kept_from, end: kept_from };
+        let stored = stored.unwrap_or(first);
         let found = Found {
-            unsealed: Lsn(end.sealed),
-            stored: Lsn(end.hinted),
+            unsealed: stored.unsealed,
+            stored: stored.end,
             spooled: recovered.map(|recovered| (recovered.start, recovered.end)),
-            available: self.server.acknowledged.start_of_segment(size),
+            available: kept_from,
         };
         let beginning = found.beginning();
         let ground = Ground {

@@ -144,13 +144,16 @@ pub struct Recoverable {
     pub to: Lsn,
 }
 
+/// Up to where WAL goes on without a gap from a position on; `None` when nothing is there.
+pub type EndFrom<'a> = &'a dyn Fn(Lsn) -> Option<Lsn>;
+
 impl VaultView {
-    /// What the log amounts to, and WAL of one life of the cluster without a gap: where it begins
-    /// and where it ends.
+    /// What the log amounts to. `wal` is a timeline of one life of the cluster, and up to where its
+    /// WAL goes on without a gap from a position on.
     pub fn of(
         catalogue: &Catalogue,
         incarnation: Option<IncarnationId>,
-        wal: Option<(Timeline, Lsn, Lsn)>,
+        wal: Option<(Timeline, EndFrom<'_>)>,
     ) -> Self {
         let backups: Vec<_> = catalogue.live().collect();
         let newest = backups.last();
@@ -158,11 +161,15 @@ impl VaultView {
             .iter()
             .filter_map(|backup| backup.wal)
             .filter(|needed| Some(needed.incarnation) == incarnation);
-        let recoverable = wal.and_then(|(timeline, begin, to)| {
-            let usable = of_this_life.filter(|needed| {
-                needed.timeline == timeline.0 && begin.0 <= needed.from && needed.to <= to.0
+        let recoverable = wal.and_then(|(timeline, end_from)| {
+            let reached = of_this_life.filter_map(|needed| {
+                let to = end_from(Lsn(needed.from))?;
+                let is_usable = needed.timeline == timeline.0 && needed.to <= to.0;
+                is_usable.then_some((Lsn(needed.to), to))
             });
-            let from = usable.map(|needed| Lsn(needed.to)).min()?;
+            let reached: Vec<_> = reached.collect();
+            let to = reached.iter().map(|(_, to)| *to).max()?;
+            let from = reached.iter().filter(|(_, end)| *end == to).map(|(from, _)| *from).min()?;
             Some(Recoverable { timeline, from, to })
         });
         let holder = catalogue.newest_session(Duty::Wal);

@@ -196,8 +196,13 @@ impl Lab {
         fs::rename(from, to).unwrap();
     }
 
-    /// All WAL of a timeline that an operator can read, as far as it has no gap.
+    /// All WAL of a timeline that an operator can read, from its beginning as far as it has no gap.
     pub(super) fn stored_wal(&self, timeline: Timeline) -> StoredWal {
+        self.stored_wal_from(timeline, None)
+    }
+
+    /// The same from a position on.
+    pub(super) fn stored_wal_from(&self, timeline: Timeline, from: Option<Lsn>) -> StoredWal {
         let key = OperatorKey::load(&OsDisk, Path::new(&self.path("keys/operator-1.key"))).unwrap();
         let objects = open_url(&self.url(), Arc::new(OsDisk)).unwrap();
         let trust = load_trust(&*objects, &key.pins, 0).unwrap().trust;
@@ -218,7 +223,7 @@ impl Lab {
         let wal = WalVault { store: objects, clock, trust: &trust, archive };
         let ranges = wal.ranges().unwrap();
         let range = ranges.iter().find(|range| range.timeline == timeline.0).unwrap();
-        let begin = range.gaps.last().map_or(range.from, |(_, to)| *to);
+        let begin = from.map_or(range.from, |from| from.0);
         let mut bytes = Vec::new();
         for number in archive.segment_at(begin).. {
             let segment = Segment { timeline: timeline.0, number };

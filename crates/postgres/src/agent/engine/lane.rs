@@ -44,9 +44,12 @@ impl Engine {
         board.counts.parts += 1;
         board.counts.part_bytes += u64::from(range.to - range.from);
         let may_acknowledge = board.flow.part_stored(range);
+        let is_awaited = board.waiters > 0;
         drop(board);
         if may_acknowledge {
             self.acknowledge();
+        }
+        if is_awaited {
             self.progress.notify_all();
         }
     }
@@ -131,12 +134,16 @@ impl<'a> PartWriter<'a> {
     /// Reads and seals a part.
     pub(crate) fn seal(&mut self, work: &PartWork) -> std::io::Result<SealedPart> {
         let PartRange { segment, from, to } = work.range;
-        self.bytes.resize((to - from) as usize, 0);
-        work.file.read_exact_at(u64::from(from), &mut self.bytes)?;
+        let length = (to - from) as usize;
+        if self.bytes.len() < length {
+            self.bytes.resize(length, 0);
+        }
+        let bytes = &mut self.bytes[..length];
+        work.file.read_exact_at(u64::from(from), bytes)?;
         let segment = self.engine.vault_segment(segment);
         let session = self.writer.session.id();
         let part = self.writer.archive.live_part(segment, (from, to), session);
-        Ok(self.sealer.seal(part, &self.bytes))
+        Ok(self.sealer.seal(part, bytes))
     }
 
     /// Puts a sealed part.

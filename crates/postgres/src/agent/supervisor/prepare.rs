@@ -7,6 +7,7 @@ use soter_vault::wal::WalError;
 use super::super::engine::{Engine, Writer, chain};
 use super::super::machine::{Event, Trouble};
 use super::super::resume::{Beginning, Decision, Found, Held, Offered, decide};
+use super::super::stored::{self, Stored};
 use super::super::writer::{Life, predecessor};
 use super::probe::{replication_trouble, sql_trouble};
 use super::{Supervisor, spool_trouble};
@@ -19,17 +20,6 @@ use crate::wal::name::SegmentName;
 
 /// The control file is one sector, padded to a page.
 const CONTROL_FILE_BYTES_MAX: usize = 64 << 10;
-
-/// How many segments before the last sealed one may still be unsealed after a crash: more than are
-/// sealed at once.
-const UNSEALED_MAX: u64 = 16;
-
-/// Where the vault's WAL of a timeline ends.
-struct Stored {
-    timeline: Timeline,
-    unsealed: Lsn,
-    end: Lsn,
-}
 
 impl Supervisor<'_, '_> {
     pub(super) fn prepare(&mut self) -> Event {
@@ -193,7 +183,7 @@ impl Supervisor<'_, '_> {
             return Ok((Some(held), None));
         }
         self.spool(size)?;
-        let Some(stored) = self.stored(writer, size)? else {
+        let Some(stored) = self.stored(writer, size, kept_from)? else {
             return Ok((None, None));
         };
         let timeline = stored.timeline;
@@ -223,32 +213,29 @@ impl Supervisor<'_, '_> {
     }
 
     /// Where the vault's WAL ends; by what is remembered if nobody else has written since.
-    fn stored(&self, writer: &Writer, size: SegmentSize) -> Result<Option<Stored>, Trouble> {
+    fn stored(
+        &self,
+        writer: &Writer,
+        size: SegmentSize,
+        kept_from: Lsn,
+    ) -> Result<Option<Stored>, Trouble> {
         let wal = writer.wal(&*self.shared.around.world.clock);
         let failed = |error: WalError| Trouble::Passing(chain(&error));
-        let stand = self.shared.desk().memory.stand;
+        let (stand, gap) = {
+            let memory = &self.shared.desk().memory;
+            (memory.stand, memory.gaps.last().map(|gap| (gap.timeline, gap.to)))
+        };
         let predecessor = predecessor(&writer.session);
         let stand = stand.filter(|stand| {
             Some(stand.session) == predecessor && stand.incarnation == writer.archive.incarnation
         });
-        if let Some(stand) = stand {
-            let timeline = stand.timeline;
-            let end = wal.contiguous_end(timeline.0, stand.unsealed.0).map_err(failed)?;
-            let unsealed = Lsn(end.sealed).start_of_segment(size);
-            let end = stand.durable.max(Lsn(end.sealed));
-            return Ok(Some(Stored { timeline, unsealed, end }));
-        }
-        let ranges = wal.ranges().map_err(failed)?;
-        let Some(newest) = ranges.iter().max_by_key(|range| range.timeline) else {
-            return Ok(None);
+        let Some(stand) = stand else {
+            return stored::newest(&wal, size, kept_from, gap).map_err(failed);
         };
-        let last_gap = newest.gaps.last().map_or(newest.from, |(_, to)| *to);
-        let sealed = newest.sealed_to.unwrap_or(newest.from);
-        let near = sealed.saturating_sub(UNSEALED_MAX * size.bytes_u64());
-        let from = Lsn(last_gap.max(near).max(newest.from)).start_of_segment(size);
-        let end = wal.contiguous_end(newest.timeline, from.0).map_err(failed)?;
-        let unsealed = Lsn(end.sealed).start_of_segment(size);
-        Ok(Some(Stored { timeline: Timeline(newest.timeline), unsealed, end: Lsn(end.hinted) }))
+        let found = stored::at(&wal, size, stand.timeline, stand.unsealed).map_err(failed)?;
+        // Names prove nothing; what this agent has stored itself it knows.
+        let end = stand.durable.max(found.unsealed);
+        Ok(Some(Stored { end, ..found }))
     }
 
     /// Makes sure that there is an engine for this timeline.
