@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::lsn::{Lsn, Timeline};
+use crate::lsn::{Lsn, SegmentSize, Timeline};
 use crate::timeline::TimelineHistory;
 
 /// What is in the vault or synced in the spool of one timeline, the newest we have.
@@ -46,15 +46,18 @@ impl Found {
     /// Where to begin: at the first segment that is not sealed, so that nothing which another
     /// session stored is taken for durable. If the server has it no more, what is durable by parts
     /// is left as parts.
-    pub(crate) fn beginning(&self) -> Beginning {
+    pub(crate) fn beginning(&self, size: SegmentSize) -> Beginning {
         let Self { unsealed, stored, spooled, available } = *self;
+        let has_parts = |from: Lsn| from < available && available <= stored;
         match spooled {
-            Some((start, received)) if received > unsealed && start <= stored => {
+            // The spool's last segment goes on where it is cut, unless it is of no use any more.
+            Some((start, received))
+                if received > unsealed
+                    && !(has_parts(received.start_of_segment(size)) && received <= stored) =>
+            {
                 Beginning { start: start.max(unsealed), received }
             }
-            _ if unsealed < available && available <= stored => {
-                Beginning { start: available, received: available }
-            }
+            _ if has_parts(unsealed) => Beginning { start: available, received: available },
             _ => Beginning { start: unsealed, received: unsealed },
         }
     }
@@ -227,7 +230,7 @@ mod tests {
     #[test]
     fn it_begins_where_nothing_is_sealed_if_it_can() {
         let begins = |found: Found| {
-            let Beginning { start, received } = found.beginning();
+            let Beginning { start, received } = found.beginning(SegmentSize::new(1 << 20).unwrap());
             (start.0, received.0)
         };
         assert_eq!(begins(found(4 * MIB, 4 * MIB + 9, None, 2 * MIB)), (4 * MIB, 4 * MIB));
@@ -239,7 +242,11 @@ mod tests {
         assert_eq!(begins(spooled(3 * MIB, 7 * MIB + 9)), (4 * MIB, 7 * MIB + 9));
         assert_eq!(begins(spooled(5 * MIB, 7 * MIB + 9)), (5 * MIB, 7 * MIB + 9));
         assert_eq!(begins(spooled(2 * MIB, 3 * MIB)), (4 * MIB, 4 * MIB));
-        assert_eq!(begins(spooled(6 * MIB, 7 * MIB)), (4 * MIB, 4 * MIB));
+        // All that the spool has is durable by parts, and the server has gone on.
+        let found = found(4 * MIB, 9 * MIB, Some((4 * MIB, 5 * MIB + 9)), 7 * MIB);
+        assert_eq!(begins(found), (7 * MIB, 7 * MIB));
+        // What was acknowledged is stored, whatever is missing before it.
+        assert_eq!(begins(spooled(6 * MIB, 7 * MIB)), (6 * MIB, 7 * MIB));
     }
 
     #[test]

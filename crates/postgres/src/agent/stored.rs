@@ -2,11 +2,14 @@
 //!
 //! A crash leaves islands: parts behind a gap, which were never acknowledged. An island must not be
 //! taken for the place to go on from, or the gap stays for ever. So the vault is looked at from a
-//! place on that is surely before the first gap: some segments before the last sealed one, and
-//! before what the server keeps for us.
+//! place on that is surely before the first gap: some segments before the last sealed one, and not
+//! behind what the server or the spool keeps because it was not safe yet.
 
+use soter_vault::ids::SessionId;
+use soter_vault::log::Session;
 use soter_vault::wal::{WalError, WalVault};
 
+use super::memory::Stand;
 use crate::lsn::{Lsn, SegmentSize, Timeline};
 
 /// How many segments before the last sealed one may still be unsealed after a crash: more than are
@@ -21,28 +24,69 @@ pub(crate) struct Stored {
     pub(crate) unsealed: Lsn,
     /// The end of what has no gap, parts included, by their names.
     pub(crate) end: Lsn,
+    /// The end of what this agent has stored itself, if it remembers; names prove nothing.
+    pub(crate) known: Lsn,
 }
 
-/// The newest timeline's WAL. `kept_from` is where the server's slot begins; `gap` ends the last gap
-/// that is known and will not be filled.
-pub(crate) fn newest(
+/// Where WAL is besides the vault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Elsewhere {
+    /// Where the server's slot begins.
+    pub(crate) kept_from: Lsn,
+    /// Where the spool begins, if it has anything.
+    pub(crate) spooled_from: Option<Lsn>,
+    /// The end of the last gap that is known and will not be filled.
+    pub(crate) gap: Option<(Timeline, Lsn)>,
+}
+
+/// The newest timeline's WAL: by what this agent remembers if nobody else has written since, else by
+/// what is listed.
+pub(crate) fn find(
+    wal: &WalVault<'_>,
+    session: &Session,
+    size: SegmentSize,
+    elsewhere: Elsewhere,
+    stand: Option<Stand>,
+) -> Result<Option<Stored>, WalError> {
+    let predecessor = predecessor(session);
+    let is_ours = |stand: &Stand| {
+        Some(stand.session) == predecessor && stand.incarnation == wal.archive.incarnation
+    };
+    let Some(stand) = stand.filter(is_ours) else { return newest(wal, size, elsewhere) };
+    let found = at(wal, size, stand.timeline, stand.unsealed)?;
+    Ok(Some(Stored { known: stand.durable.max(found.unsealed), ..found }))
+}
+
+/// The session that this one has superseded.
+fn predecessor(session: &Session) -> Option<SessionId> {
+    let log = session.log();
+    let catalogue = log.catalogue();
+    let own = catalogue.session(session.id())?.sequence;
+    let superseded = catalogue.sessions().find(|other| other.superseded == Some(own));
+    superseded.map(|other| other.id)
+}
+
+fn newest(
     wal: &WalVault<'_>,
     size: SegmentSize,
-    kept_from: Lsn,
-    gap: Option<(Timeline, Lsn)>,
+    elsewhere: Elsewhere,
 ) -> Result<Option<Stored>, WalError> {
+    let Elsewhere { kept_from, spooled_from, gap } = elsewhere;
     let ranges = wal.ranges()?;
     let Some(newest) = ranges.iter().max_by_key(|range| range.timeline) else { return Ok(None) };
     let timeline = Timeline(newest.timeline);
+    let kept_from = kept_from.min(spooled_from.unwrap_or(kept_from)).0;
     let sealed = newest.sealed_to.unwrap_or(newest.from);
-    let near = sealed.min(kept_from.0).saturating_sub(UNSEALED_MAX * size.bytes_u64());
+    let near = sealed.min(kept_from).saturating_sub(UNSEALED_MAX * size.bytes_u64());
+    // What the vault has may begin with an island.
+    let begin = newest.from.min(kept_from);
     let gap_end = gap.filter(|(of, _)| *of == timeline).map_or(Lsn::INVALID, |(_, end)| end);
-    let from = Lsn(near.max(newest.from)).max(gap_end).start_of_segment(size);
+    let from = Lsn(near.max(begin)).max(gap_end).start_of_segment(size);
     at(wal, size, timeline, from).map(Some)
 }
 
 /// A timeline's WAL, looked at from a place on that is before the first gap.
-pub(crate) fn at(
+fn at(
     wal: &WalVault<'_>,
     size: SegmentSize,
     timeline: Timeline,
@@ -50,5 +94,6 @@ pub(crate) fn at(
 ) -> Result<Stored, WalError> {
     let end = wal.contiguous_end(timeline.0, from.0)?;
     let unsealed = Lsn(end.sealed).start_of_segment(size);
-    Ok(Stored { timeline, unsealed, end: Lsn(end.hinted) })
+    let end = Lsn(end.hinted);
+    Ok(Stored { timeline, unsealed, end, known: end })
 }

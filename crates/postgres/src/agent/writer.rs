@@ -1,6 +1,6 @@
 //! The agent's side of the vault: a session, and what is stored beside the stream.
 
-use soter_vault::ids::{IncarnationId, SessionId};
+use soter_vault::ids::IncarnationId;
 use soter_vault::keys::ErrorKind as VaultErrorKind;
 use soter_vault::log::{Catalogue, Duty, Incarnation, Log, LogError, Opening, Session};
 use soter_vault::wal::{
@@ -119,15 +119,6 @@ impl Shared<'_> {
 
 fn marker_trouble(error: &MarkerError) -> Trouble {
     Trouble::Input(format!("{}; {}", chain(error), error.hint()))
-}
-
-/// The session that this one has superseded.
-pub(crate) fn predecessor(session: &Session) -> Option<SessionId> {
-    let log = session.log();
-    let catalogue = log.catalogue();
-    let own = catalogue.session(session.id())?.sequence;
-    let superseded = catalogue.sessions().find(|other| other.superseded == Some(own));
-    superseded.map(|other| other.id)
 }
 
 /// What follows from an error of the log.

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use soter_vault::wal::WalError;
-
 use super::super::engine::{Engine, Writer, chain};
 use super::super::machine::{Event, Trouble};
 use super::super::resume::{Beginning, Decision, Found, Held, Offered, decide};
-use super::super::stored::{self, Stored};
-use super::super::writer::{Life, predecessor};
+use super::super::stored::{self, Elsewhere, Stored};
+use super::super::writer::Life;
 use super::probe::{replication_trouble, sql_trouble};
 use super::{Supervisor, spool_trouble};
 use crate::control::ControlFile;
@@ -194,9 +192,9 @@ impl Supervisor<'_, '_> {
             spooled: spooled.map(|recovered| (recovered.start, recovered.end)),
             available: self.available(timeline, stored.unsealed, kept_from, size),
         };
-        let beginning = found.beginning();
+        let beginning = found.beginning(size);
         let start = beginning.received.start_of_segment(size);
-        let end = stored.end.max(beginning.received);
+        let end = stored.known.max(beginning.received);
         Ok((Some(Held { timeline, start, end }), Some(beginning)))
     }
 
@@ -212,7 +210,7 @@ impl Supervisor<'_, '_> {
         segment.start(size)
     }
 
-    /// Where the vault's WAL ends; by what is remembered if nobody else has written since.
+    /// Where the vault's WAL ends.
     fn stored(
         &self,
         writer: &Writer,
@@ -220,22 +218,14 @@ impl Supervisor<'_, '_> {
         kept_from: Lsn,
     ) -> Result<Option<Stored>, Trouble> {
         let wal = writer.wal(&*self.shared.around.world.clock);
-        let failed = |error: WalError| Trouble::Passing(chain(&error));
         let (stand, gap) = {
             let memory = &self.shared.desk().memory;
             (memory.stand, memory.gaps.last().map(|gap| (gap.timeline, gap.to)))
         };
-        let predecessor = predecessor(&writer.session);
-        let stand = stand.filter(|stand| {
-            Some(stand.session) == predecessor && stand.incarnation == writer.archive.incarnation
-        });
-        let Some(stand) = stand else {
-            return stored::newest(&wal, size, kept_from, gap).map_err(failed);
-        };
-        let found = stored::at(&wal, size, stand.timeline, stand.unsealed).map_err(failed)?;
-        // Names prove nothing; what this agent has stored itself it knows.
-        let end = stand.durable.max(found.unsealed);
-        Ok(Some(Stored { end, ..found }))
+        let spooled_from = self.recovered.map(|recovered| recovered.start);
+        let elsewhere = Elsewhere { kept_from, spooled_from, gap };
+        stored::find(&wal, &writer.session, size, elsewhere, stand)
+            .map_err(|error| Trouble::Passing(chain(&error)))
     }
 
     /// Makes sure that there is an engine for this timeline.
