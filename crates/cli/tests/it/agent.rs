@@ -2,6 +2,7 @@
 
 mod clients;
 mod lab;
+mod lost;
 
 use std::time::Duration;
 
