@@ -157,11 +157,20 @@ fn wait_durable(
     let store = &*open.objects;
     let vault = WalVault { store, clock: &*context.clock, trust: open.trust(), archive };
     let until = context.clock.monotonic() + WAL_WAIT_MAX;
+    let mut is_told = false;
     loop {
-        let reached = vault.contiguous_end(wal.timeline, wal.from).ok().map(|end| end.hinted);
-        if reached.is_some_and(|reached| reached >= wal.to) {
-            return Ok(());
-        }
+        // Sealed segments prove that they are there; a part's name alone does not. The server has
+        // switched to another segment at the backup's end, so the last one is sealed soon.
+        let reached = match vault.contiguous_end(wal.timeline, wal.from) {
+            Ok(end) if end.sealed >= wal.to => return Ok(()),
+            Ok(end) => Some(end.sealed),
+            Err(error) => {
+                if !std::mem::replace(&mut is_told, true) {
+                    context.output.warn(&format!("the vault does not say where WAL ends: {error}"));
+                }
+                None
+            }
+        };
         if stop.wait(WAL_POLL) {
             return Err(BackupError::Stopped);
         }

@@ -50,6 +50,9 @@ pub struct WalEnd {
     pub last_commit: Option<Timestamp>,
     /// Up to this time it is known that no later commit is missing.
     pub known_until: Option<Timestamp>,
+    /// Set when the vault holds WAL behind `record_end` that cannot be read on from there: the end
+    /// of what is readable is then not the end of what there was.
+    pub unreadable_to: Option<Lsn>,
 }
 
 /// All that the decision depends on, of one incarnation of a cluster.
@@ -134,6 +137,14 @@ pub enum Refusal {
         /// The target.
         target: String,
     },
+    /// There is WAL behind the last record that can be read.
+    #[error("the WAL cannot be read on from {at}, although there is more of it, up to {to}")]
+    Unreadable {
+        /// End of the last record that can be read.
+        at: Lsn,
+        /// Up to where the vault holds WAL.
+        to: Lsn,
+    },
     /// WAL is missing on the way.
     #[error("WAL is missing on timeline {timeline} from {from}: the target {target} is behind it")]
     Gap {
@@ -176,6 +187,9 @@ impl Refusal {
                 "`soter backups` shows the recoverable range; the target may be outside it"
                     .to_owned()
             }
+            Self::Unreadable { at, .. } => format!(
+                "what is before it comes back with --to lsn:{at}; look for the WAL in another vault"
+            ),
             Self::Gap { from, .. } => {
                 format!("the nearest point before the gap is --to lsn:{from}")
             }
@@ -227,8 +241,14 @@ fn stop_at(have: &Recoverable, target: &Target) -> Result<StopAt, Refusal> {
         target: target_text(),
         last: Point { lsn: end.record_end, at: end.known_until.max(end.last_commit) },
     };
+    let whole = |end: &WalEnd| match end.unreadable_to {
+        // Nobody asked for less than everything, so less must not look like it.
+        Some(to) => Err(Refusal::Unreadable { at: end.record_end, to }),
+        None => Ok(StopAt::EndOfWal),
+    };
     match (target, &have.end) {
-        (Target::Latest, _) => Ok(StopAt::EndOfWal),
+        (Target::Latest, Some(end)) => whole(end),
+        (Target::Latest, None) => Ok(StopAt::EndOfWal),
         (Target::Immediate | Target::Backup(_), _) => Ok(StopAt::Consistent),
         (Target::Lsn(lsn), Some(end)) => match lsn.cmp(&end.record_end) {
             std::cmp::Ordering::Less => Ok(StopAt::Lsn(*lsn)),
@@ -239,7 +259,7 @@ fn stop_at(have: &Recoverable, target: &Target) -> Result<StopAt, Refusal> {
             if end.last_commit.is_some_and(|last| *time < last) {
                 Ok(StopAt::Time(*time))
             } else if end.known_until.max(end.last_commit).is_some_and(|until| *time <= until) {
-                Ok(StopAt::EndOfWal)
+                whole(end)
             } else {
                 Err(too_late(end))
             }

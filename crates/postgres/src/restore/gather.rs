@@ -129,6 +129,7 @@ impl StoreReader<'_> {
         let mut decoder = WalDecoder::new(identity, timeline, first);
         let mut located = None;
         let mut number = first;
+        let mut unreadable_to = None;
         while let Some(bytes) = self.segment(gathered, number)? {
             let outcome = decoder.feed(&bytes, &mut |record| {
                 if let (Target::Xid(xid), Meaning::Commit(end)) = (target, &record.meaning)
@@ -143,16 +144,25 @@ impl StoreReader<'_> {
                 }
             }
             let is_whole = bytes.len() as u64 == record.segment_size.bytes_u64();
-            if !matches!(outcome, Ok(Fed::More)) || !is_whole {
+            number = number.next();
+            if !is_whole {
                 break;
             }
-            number = number.next();
+            if !matches!(outcome, Ok(Fed::More)) {
+                // Where WAL ends, nothing follows.
+                let behind = self.segment(gathered, number)?;
+                let end =
+                    |bytes: Vec<u8>| Lsn(number.start(record.segment_size).0 + bytes.len() as u64);
+                unreadable_to = behind.map(end);
+                break;
+            }
         }
         let facts = decoder.facts();
         gathered.recoverable.end = facts.last_record.map(|place| WalEnd {
             record_end: place.end,
             last_commit: facts.time_max,
             known_until: facts.time_max,
+            unreadable_to,
         });
         gathered.recoverable.located = located;
         Ok(())

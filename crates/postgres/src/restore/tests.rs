@@ -19,7 +19,7 @@ use super::write::RestoreTarget;
 use crate::backup::run::{BackupSetup, FullPolicy, run};
 use crate::connection::ConnectionInfo;
 use crate::incarnation;
-use crate::testing::{TestCluster, output_of, wait_until};
+use crate::testing::{Shutdown, TestCluster, hand_over, output_of, wait_until};
 
 /// A cluster, and a vault for it in a directory.
 struct Lab {
@@ -61,6 +61,12 @@ impl Lab {
 
     /// Pushes what is in `pg_wal`, as `archive_command` would.
     fn push_wal(&self) {
+        self.push_wal_as(|_, bytes| bytes);
+    }
+
+    /// The same, with what another has made of a segment's bytes. What was recycled for later is
+    /// not WAL yet: its pages have other addresses than its name says.
+    fn push_wal_as(&self, change: impl Fn(&str, Vec<u8>) -> Vec<u8>) {
         let TestVault { vault, trust, store, .. } = &self.vault;
         let keys = self.vault.writer_keys().unwrap();
         let log = Log::open(vault, *store, trust.clone(), None).unwrap();
@@ -75,6 +81,11 @@ impl Lab {
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
             if let Some(file) = archive.file(&name) {
                 let bytes = std::fs::read(&path).unwrap();
+                let address = u64::from_le_bytes(bytes[8..16].try_into().unwrap());
+                if file.span.is_some_and(|(start, _)| start != address) {
+                    continue;
+                }
+                let bytes = change(&name, bytes);
                 let mut source = WalBytes { bytes: &bytes, facts: WalFacts::default() };
                 wal.push(&sealer, &file, &mut source).unwrap();
             }
@@ -118,7 +129,7 @@ fn count(cluster: &TestCluster) -> String {
 fn assert_sound(mut cluster: TestCluster) {
     let check = cluster.client("pg_amcheck").args(["--install-missing", "--heapallindexed", "-a"]);
     output_of("pg_amcheck", check).unwrap();
-    cluster.stop(crate::testing::Shutdown::Fast).unwrap();
+    cluster.stop(Shutdown::Fast).unwrap();
     let check = cluster.server_program("pg_checksums").arg("--check").arg("-D");
     output_of("pg_checksums", check.arg(cluster.data_directory())).unwrap();
 }
@@ -182,4 +193,62 @@ fn real_what_cannot_be_restored_is_refused_before_anything_is_written() {
     let data = lab.cluster.data_directory().to_owned();
     let outcome = lab.restore(&Target::Latest, &data);
     assert!(matches!(outcome, Err(RestoreError::NotEmpty { .. })), "{outcome:?}");
+}
+
+#[test]
+fn real_wal_that_breaks_off_in_the_middle_is_not_taken_for_all_of_it() {
+    let mut lab = Lab::new();
+    lab.cluster.psql("CREATE TABLE t AS SELECT generate_series(1, 10)").unwrap();
+    lab.back_up();
+    let broken = "SELECT pg_walfile_name(pg_switch_wal() + 1)";
+    let broken = lab.cluster.psql(broken).unwrap();
+    lab.cluster.psql("INSERT INTO t SELECT generate_series(11, 60000)").unwrap();
+    lab.cluster.kill().unwrap();
+    lab.push_wal_as(|name, mut bytes| {
+        if name == broken {
+            bytes[512 << 10] ^= 0xff;
+        }
+        bytes
+    });
+    let target = lab.directory.path().join("target");
+    let outcome = lab.restore(&Target::Latest, &target);
+    let Err(RestoreError::Refused(Refusal::Unreadable { at, to })) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert!(at < to && !target.exists());
+    let before = lab.recover("before", &Target::Lsn(at));
+    assert_eq!(count(&before), "10", "the insert did not commit before the break");
+}
+
+#[test]
+fn real_configuration_from_outside_the_data_directory_comes_back() {
+    let mut lab = Lab::new();
+    let etc = lab.directory.path().join("etc");
+    let elsewhere = lab.directory.path().join("rules");
+    for directory in [&etc, &elsewhere] {
+        std::fs::create_dir(directory).unwrap();
+    }
+    let data = lab.cluster.data_directory().to_owned();
+    let main = etc.join("postgresql.conf");
+    std::fs::copy(data.join("postgresql.conf"), &main).unwrap();
+    let hba = elsewhere.join("hba.conf");
+    std::fs::copy(data.join("pg_hba.conf"), &hba).unwrap();
+    hand_over(lab.directory.path(), lab.cluster.owner()).unwrap();
+    lab.cluster.stop(Shutdown::Fast).unwrap();
+    std::fs::remove_file(data.join("postgresql.conf")).unwrap();
+    let arguments =
+        [format!("-cconfig_file={}", main.display()), format!("-chba_file={}", hba.display())];
+    lab.cluster.start_with(&[&arguments[0], &arguments[1]]).unwrap();
+    lab.cluster.psql("CREATE TABLE t AS SELECT generate_series(1, 10)").unwrap();
+    lab.back_up();
+    lab.cluster.kill().unwrap();
+    lab.push_wal();
+
+    let restored = lab.recover("restored", &Target::Latest);
+    assert_eq!(count(&restored), "10");
+    let directory = restored.data_directory();
+    let conf = std::fs::read_to_string(directory.join("postgresql.conf")).unwrap();
+    assert!(conf.contains("max_connections = 30"), "{conf}");
+    let kept = directory.join("soter.configuration").join(hba.strip_prefix("/").unwrap());
+    assert_eq!(std::fs::read(kept).unwrap(), std::fs::read(&hba).unwrap());
 }

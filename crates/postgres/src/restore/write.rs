@@ -23,6 +23,9 @@ use crate::lsn::{SegmentNumber, SegmentSize};
 /// Says that a restore has not come to its end.
 const UNFINISHED: &str = "soter.restoring";
 
+/// Where configuration files go that did not lie beside the main one: for a person to look at.
+const KEPT_CONFIGURATION: &str = "soter.configuration";
+
 /// Longest configuration file that is rewritten.
 const CONFIGURATION_LENGTH_MAX: usize = 4 << 20;
 
@@ -240,8 +243,25 @@ impl TargetSink<'_> {
             return Some(self.target.directory.join(inside));
         }
         let outside = path.strip_prefix(CONFIGURATION_PREFIX).ok()?;
-        let inside = place_of(self.main.as_deref()?, &Path::new("/").join(outside))?;
+        let original = Path::new("/").join(outside);
+        let beside = self.main.as_deref().and_then(|main| place_of(main, &original));
+        let inside = beside.unwrap_or_else(|| Path::new(KEPT_CONFIGURATION).join(outside));
         Some(self.target.directory.join(inside))
+    }
+
+    /// Makes the directories above a file from outside the data directory.
+    fn parents(&self, place: &Path) -> io::Result<()> {
+        let disk = self.target.disk;
+        let inside = |path: &&Path| path.starts_with(self.target.directory);
+        let mut missing: Vec<&Path> = place.ancestors().skip(1).take_while(inside).collect();
+        missing.retain(
+            |path| !matches!(disk.metadata(path), Ok(found) if found.kind == FileKind::Directory),
+        );
+        for directory in missing.into_iter().rev() {
+            disk.create_dir(directory)?;
+            self.target.own(directory)?;
+        }
+        Ok(())
     }
 }
 
@@ -265,11 +285,8 @@ impl Sink for TargetSink<'_> {
     fn file(&self, entry: &FileEntry, size: u64) -> io::Result<Box<dyn SinkFile>> {
         let disk = self.target.disk;
         let Some(place) = self.place(entry) else { return Ok(Box::new(NoFile)) };
-        if let Some(parent) = place.parent()
-            && !matches!(disk.metadata(parent), Ok(found) if found.kind == FileKind::Directory)
-        {
-            disk.create_dir(parent)?;
-            self.target.own(parent)?;
+        if !entry.path.as_path().starts_with(DATA_PREFIX) {
+            self.parents(&place)?;
         }
         let file = disk.create(&place)?;
         disk.set_mode(&place, entry.attributes.mode)?;

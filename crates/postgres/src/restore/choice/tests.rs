@@ -32,6 +32,7 @@ fn cluster() -> Recoverable {
             record_end: Lsn(1000),
             last_commit: Some(time(60)),
             known_until: Some(time(62)),
+            unreadable_to: None,
         }),
         located: None,
     }
@@ -109,8 +110,12 @@ fn switched() -> Recoverable {
     let mut have = cluster();
     have.history = TimelineHistory::parse(Timeline(2), b"1\t0/2BC\tno recovery target\n").unwrap();
     have.wal = vec![range(1, 100, 1010), range(2, 700, 900)];
-    have.end =
-        Some(WalEnd { record_end: Lsn(890), last_commit: Some(time(50)), known_until: None });
+    have.end = Some(WalEnd {
+        record_end: Lsn(890),
+        last_commit: Some(time(50)),
+        known_until: None,
+        unreadable_to: None,
+    });
     have
 }
 
@@ -153,4 +158,18 @@ fn latest_without_the_wal_of_the_backup_itself_is_a_gap() {
     have.backups.retain(|backup| backup.id == id(2));
     let refusal = choose(&have, &Target::Latest, true).unwrap_err();
     assert!(matches!(refusal, Refusal::Gap { from: Lsn(520), .. }), "{refusal:?}");
+}
+
+#[test]
+fn the_end_of_what_can_be_read_is_not_taken_for_the_end() {
+    let mut have = cluster();
+    have.end.as_mut().unwrap().unreadable_to = Some(Lsn(1010));
+    let unreadable = Refusal::Unreadable { at: Lsn(1000), to: Lsn(1010) };
+    for target in [Target::Latest, Target::Time(time(61))] {
+        assert_eq!(choose(&have, &target, true).unwrap_err(), unreadable, "{target}");
+    }
+    assert!(unreadable.hint().contains("--to lsn:0/3E8"), "{}", unreadable.hint());
+    // Whoever asks for just that much gets it.
+    assert_eq!(chosen(&have, &Target::Lsn(Lsn(1000))), (2, StopAt::EndOfWal, 1000));
+    assert_eq!(chosen(&have, &Target::Time(time(40))), (2, StopAt::Time(time(40)), 1000));
 }
