@@ -23,10 +23,11 @@ use soter_vault::ids::{BackupId, SessionId, StoreId};
 use soter_vault::log::PackSet;
 use soter_vault::map::{
     Attributes, BackupJob, Base, FileEntry, FileOwner, FilePath, LoadedMap, MapAccess, NoProgress,
-    PackNumbers, PackTarget, RestoreOptions, Sharing, Sink, SinkFile, Source, SourceFile,
-    SourceKind, SourceReader, WriteOptions, WrittenMap, restore, verify_contents, write_backup,
+    PackTarget, RestoreOptions, Sharing, Sink, SinkFile, Source, SourceFile, SourceKind,
+    SourceReader, WriteOptions, WrittenMap, restore, verify_contents, write_backup,
 };
 use soter_vault::objects::{DirectoryStore, ObjectStore};
+use soter_vault::pack::PackNumbers;
 use soter_world::disk::DiskFile;
 use soter_world::{Clock, Disk, OsDisk, Stop, SystemClock, SystemRandom};
 

@@ -27,5 +27,5 @@ pub use event::{
     Level, LogHead, LogPlace, Open, Retire, Sweep, Unhold, WalRange, Witness,
 };
 pub use finding::{Finding, Floor, Hole, NamedPack, Problem, Severity, Void};
-pub use packs::{PACK_NUMBER_LIMIT, PackRows, PackSet, TableError};
+pub use packs::{PackRows, PackSet, TableError};
 pub use session::{BackupDraft, FENCE_CHECK_INTERVAL, Opening, SESSION_AGE_MAX, Session, TakeOver};

@@ -35,7 +35,7 @@ pub use fetch::PackLookup;
 pub use leaf::{Block, Leaf, PAGE_FRAMES_MAX, PageRef, PlacedPage, UNKNOWN_ID};
 pub use path::{FilePath, PATH_LENGTH_MAX, PathError};
 pub use progress::{NoProgress, Progress, Step};
-pub use put::{PackNumbers, PackTarget};
+pub use put::PackTarget;
 pub use read::{Files, LoadedMap, MapAccess};
 pub use restore::{RestoreOptions, Restored, Sink, SinkFile, restore, verify_contents};
 pub use root::{LateFileError, MapRoot, ROOT_LENGTH_MAX, Totals};

@@ -5,6 +5,8 @@
 //! a crashed one left. The trailer tells where the directory is and carries the hash of everything
 //! before it.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use crate::crypto::{Place, Purpose, SymmetricKey};
 use crate::frame::{Compression, FrameError, FrameRange, FrameReader, FrameType, FrameWriter};
 use crate::header::{HEADER_LENGTH, Header, HeaderError, ObjectClass};
@@ -35,6 +37,29 @@ pub struct PackId {
     pub session: SessionId,
     /// Its number within the session and class.
     pub number: u32,
+}
+
+/// No pack has this number or a higher one: names have six hex digits.
+pub const PACK_NUMBER_LIMIT: u32 = 1 << 24;
+
+/// The next pack numbers of a session. There is one of these for each session, so that no two packs
+/// of it ever have the same name. A number is given out once; a pack that is given up leaves a gap.
+#[derive(Debug, Default)]
+pub struct PackNumbers {
+    data: AtomicU32,
+    map: AtomicU32,
+}
+
+impl PackNumbers {
+    /// The next number of this class. `None` after 16 million packs, which is 256 TiB in one day.
+    pub fn next(&self, class: PackClass) -> Option<u32> {
+        let next = match class {
+            PackClass::Data => &self.data,
+            PackClass::Map => &self.map,
+        };
+        let more = |number: u32| (number < PACK_NUMBER_LIMIT).then(|| number + 1);
+        next.try_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()
+    }
 }
 
 /// A pack's row in the signed table of the backup that first names it.
@@ -335,6 +360,15 @@ mod tests {
             .open(&key, u64::from(range.offset), &sealed.bytes[at..], &mut raw)
             .unwrap();
         assert_eq!(raw, [7; 5000]);
+    }
+
+    #[test]
+    fn numbers_end_before_they_come_round() {
+        let numbers =
+            PackNumbers { data: AtomicU32::new(PACK_NUMBER_LIMIT - 1), ..Default::default() };
+        let given = [0, 1, 2].map(|_| numbers.next(PackClass::Data));
+        assert_eq!(given, [Some(PACK_NUMBER_LIMIT - 1), None, None]);
+        assert_eq!(numbers.next(PackClass::Map), Some(0));
     }
 
     #[test]

@@ -20,8 +20,8 @@ use soter_vault::log::{
     BackupDraft, BackupRow, Catalogue, Duty, Incarnation, Log, Opening, Session, TakeOver, WalRange,
 };
 use soter_vault::map::{
-    Adopted, BackupJob, Base, LoadedMap, MapAccess, PackNumbers, PackTarget, Progress, Sharing,
-    WriteOptions, WrittenMap, write_backup,
+    Adopted, BackupJob, Base, LoadedMap, MapAccess, PackTarget, Progress, Sharing, WriteOptions,
+    WrittenMap, write_backup,
 };
 use soter_vault::names::PackClass;
 use soter_vault::pack::{PackId, PackRow};
@@ -365,7 +365,6 @@ impl Copying<'_> {
         let swept = session.log().catalogue().swept().clone();
         let objects = &*setup.vault.objects;
         let adopted = Adopted::load(objects, keys.store, &keys.metadata, &dead, &swept)?;
-        let numbers = PackNumbers::default();
         let target = PackTarget {
             objects,
             clock: &*setup.vault.clock,
@@ -375,7 +374,7 @@ impl Copying<'_> {
             session_key: session.key().clone(),
             metadata: keys.metadata.clone(),
             content_ids: keys.content_ids.clone(),
-            numbers: &numbers,
+            numbers: session.pack_numbers(),
         };
         let lookup = |class, id| previous.and_then(|p| p.rows.get(&(class, id)).copied());
         let base_map = match previous {

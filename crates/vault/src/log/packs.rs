@@ -7,10 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::ids::{Digest, Salt, SessionId};
 use crate::names::PackClass;
-use crate::pack::{PackId, PackRow};
-
-/// Numbers of packs are below this: their names have six hex digits.
-pub const PACK_NUMBER_LIMIT: u32 = 1 << 24;
+use crate::pack::{PACK_NUMBER_LIMIT, PackId, PackRow};
 
 const CLASSES: [PackClass; 2] = [PackClass::Data, PackClass::Map];
 

@@ -88,7 +88,8 @@ impl Bench {
 
     /// Stores a small object as a pack.
     pub(crate) fn store_pack(&self, session: &Session, class: PackClass) -> (PackId, PackRow) {
-        let id = PackId { session: session.id(), number: session.next_pack_number(class) };
+        let id =
+            PackId { session: session.id(), number: session.pack_numbers().next(class).unwrap() };
         let place = PackPlace { class, store: self.keys.writer.store, id };
         let bytes = place.name().into_bytes();
         assert_eq!(self.vault.objects.create(&place.name(), &bytes).unwrap(), Created::New);

@@ -5,7 +5,6 @@
 //! anything. What a session that died has left is *adopted* by the next one, which may use it.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,8 +16,8 @@ use crate::log::catalogue::Catalogue;
 use crate::log::entry::{Author, Body, Draft};
 use crate::log::error::LogError;
 use crate::log::event::{Backup, Duty, Event, Incarnation, LogHead, Open, WalRange};
-use crate::log::packs::{PACK_NUMBER_LIMIT, PackRows, PackSet};
-use crate::names::PackClass;
+use crate::log::packs::{PackRows, PackSet};
+use crate::pack::PackNumbers;
 use crate::vault::Vault;
 
 /// How long a session is used. It is what a thief who is in the agent's memory can decrypt.
@@ -82,8 +81,7 @@ pub struct Session {
     vault: Vault,
     log: Mutex<Log>,
     opened: Duration,
-    next_data: AtomicU32,
-    next_map: AtomicU32,
+    numbers: PackNumbers,
 }
 
 impl std::fmt::Debug for Session {
@@ -144,8 +142,7 @@ impl Session {
             opened: vault.clock.monotonic(),
             vault,
             log: Mutex::new(log),
-            next_data: AtomicU32::new(0),
-            next_map: AtomicU32::new(0),
+            numbers: PackNumbers::default(),
         })
     }
 
@@ -179,19 +176,9 @@ impl Session {
         self.vault.clock.monotonic().saturating_sub(self.opened) >= SESSION_AGE_MAX
     }
 
-    /// The number of the session's next pack of this class. A number is given out once, so a pack
-    /// that is given up leaves a gap.
-    ///
-    /// # Panics
-    /// After 16 million packs, which is 256 TiB in one day.
-    pub fn next_pack_number(&self, class: PackClass) -> u32 {
-        let next = match class {
-            PackClass::Data => &self.next_data,
-            PackClass::Map => &self.next_map,
-        };
-        let number = next.fetch_add(1, Ordering::Relaxed);
-        assert!(number < PACK_NUMBER_LIMIT, "a session has at most 16 million packs of a class");
-        number
+    /// Gives out the numbers of its packs.
+    pub fn pack_numbers(&self) -> &PackNumbers {
+        &self.numbers
     }
 
     /// Looks whether the session was superseded.

@@ -7,7 +7,7 @@ use crate::crypto::TAG_LENGTH;
 use crate::frame::{FRAME_HEADER_LENGTH, FrameRange, RAW_LENGTH_MAX};
 use crate::header::HEADER_LENGTH;
 use crate::ids::{ContentId, SessionId};
-use crate::pack::{OBJECT_LENGTH_MAX, PackId};
+use crate::pack::{OBJECT_LENGTH_MAX, PACK_NUMBER_LIMIT, PackId};
 
 /// Bytes that no writer of this version makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -200,7 +200,7 @@ pub(super) fn packs<const N: usize>(bytes: &mut Bytes<'_>) -> Result<[Vec<PackId
         for _ in 0..bytes.count(usize::MAX)? {
             let session = sessions[bytes.index(sessions.len())?];
             let number = bytes.number_u32()?;
-            if number > PACK_NUMBER_MAX {
+            if number >= PACK_NUMBER_LIMIT {
                 return Err(Malformed("a pack's number is too large"));
             }
             packs.push(PackId { session, number });
@@ -220,9 +220,6 @@ pub(super) fn frame_range(offset: u64, length: u64) -> Result<FrameRange, Malfor
         _ => Err(Malformed("a frame lies outside its pack")),
     }
 }
-
-/// Pack numbers have six hex digits.
-pub(super) const PACK_NUMBER_MAX: u32 = 0xff_ffff;
 
 const FRAME_LENGTH_MIN: usize = FRAME_HEADER_LENGTH + TAG_LENGTH;
 const FRAME_LENGTH_MAX: usize = FRAME_LENGTH_MIN + RAW_LENGTH_MAX;

@@ -6,7 +6,6 @@
 //! waits.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use soter_world::{Clock, Random};
@@ -14,7 +13,6 @@ use soter_world::{Clock, Random};
 use crate::crypto::{ContentIdKey, SymmetricKey};
 use crate::frame::{FrameType, FrameWriter, RAW_LENGTH_MAX};
 use crate::ids::{ContentId, Salt, SessionId, StoreId};
-use crate::map::bytes::PACK_NUMBER_MAX;
 use crate::map::entry::{FrameRef, LeafRef};
 use crate::map::error::MapError;
 use crate::map::leaf::hashes_to_bytes;
@@ -22,8 +20,8 @@ use crate::map::progress::{Progress, Step};
 use crate::names::{PackClass, REPAIRS_MAX, repair_of};
 use crate::objects::{ObjectStore, Once, create_once};
 use crate::pack::{
-    METADATA_COMPRESSION, PACK_LENGTH_TARGET, PackId, PackKeys, PackPlace, PackRow, PackWriter,
-    SealedPack,
+    METADATA_COMPRESSION, PACK_LENGTH_TARGET, PackId, PackKeys, PackNumbers, PackPlace, PackRow,
+    PackWriter, SealedPack,
 };
 
 /// Pack buffers of each worker.
@@ -58,33 +56,14 @@ pub struct PackTarget<'t> {
     pub numbers: &'t PackNumbers,
 }
 
-/// The next pack numbers of a session. They last as long as the session does, so that two backups of
-/// one session never use a number twice.
-#[derive(Debug, Default)]
-pub struct PackNumbers {
-    data: AtomicU32,
-    map: AtomicU32,
-}
-
-impl PackNumbers {
-    fn next(&self, class: PackClass) -> Result<u32, MapError> {
-        let next = match class {
-            PackClass::Data => &self.data,
-            PackClass::Map => &self.map,
-        };
-        let number = next.fetch_add(1, Ordering::Relaxed);
-        if number > PACK_NUMBER_MAX {
-            // Stay behind the limit instead of coming round to numbers that were used.
-            next.store(PACK_NUMBER_MAX + 1, Ordering::Relaxed);
-            return Err(MapError::TooLarge("its session has no pack numbers left"));
-        }
-        Ok(number)
-    }
-}
-
 impl PackTarget<'_> {
+    fn next_number(&self, class: PackClass) -> Result<u32, MapError> {
+        let number = self.numbers.next(class);
+        number.ok_or(MapError::TooLarge("its session has no pack numbers left"))
+    }
+
     fn open(&self, class: PackClass, buffer: Vec<u8>) -> Result<PackWriter, MapError> {
-        let id = PackId { session: self.session, number: self.numbers.next(class)? };
+        let id = PackId { session: self.session, number: self.next_number(class)? };
         let content = match class {
             PackClass::Data => self.session_key.clone(),
             PackClass::Map => self.metadata.clone(),

@@ -18,7 +18,7 @@ use crate::log::{PackRows, PackSet};
 use crate::map::*;
 use crate::names::PackClass;
 use crate::objects::{MemoryStore, ObjectStore};
-use crate::pack::PackId;
+use crate::pack::{PackId, PackNumbers};
 
 /// The bytes of a file: zeros, and blocks made from seeds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

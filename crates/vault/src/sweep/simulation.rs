@@ -256,7 +256,7 @@ impl Actor {
     }
 
     fn store_pack(&self, session: &Session) -> Result<(PackId, PackRow), LogError> {
-        let number = session.next_pack_number(PackClass::Data);
+        let number = session.pack_numbers().next(PackClass::Data).unwrap();
         let id = PackId { session: session.id(), number };
         let (vault, name) = (session.vault(), place(&self.bench, id).name());
         let bytes = name.clone().into_bytes();
