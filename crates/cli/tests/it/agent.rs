@@ -1,18 +1,18 @@
 //! The agent, as the process that users run, on real servers.
 
 mod clients;
-mod lab;
 mod lost;
 
 use std::time::Duration;
 
 use clients::Clients;
-use lab::Lab;
 use soter_postgres::agent::Status;
 use soter_postgres::lsn::Timeline;
 use soter_postgres::testing::{Shutdown, TestCluster, wait_until};
 use soter_world::sim::{SeededRandom, seeds};
 use soter_world::{Clock, SystemClock};
+
+use crate::lab::{self, Lab};
 
 const FIRST: Timeline = Timeline::FIRST;
 

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod agent;
 #[cfg(test)]
+mod lab;
+#[cfg(test)]
 mod licences;
 #[cfg(test)]
 mod main_job;

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use postgres::{Client, NoTls};
 use soter_postgres::testing::wait_until;
 
-use super::lab::Lab;
+use crate::lab::Lab;
 
 /// Clients at work. They connect again when the server is gone.
 pub(super) struct Clients {

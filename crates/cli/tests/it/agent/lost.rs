@@ -9,7 +9,7 @@ use soter_postgres::testing::{Shutdown, TestCluster, output_of, wait_until};
 
 use super::clients::Clients;
 use super::lab;
-use super::lab::Lab;
+use crate::lab::Lab;
 
 /// Restores, starts, waits until the replay is where the restore says it ends, promotes.
 fn recover(lab: &Lab, name: &str, to: &[&str]) -> TestCluster {

@@ -20,31 +20,32 @@ use soter_vault::wal::{Archive, Segment, SegmentSize as VaultSegmentSize, WalRea
 use soter_world::exec::{Child, Command, Finished, Output, Signal, Status as ExitStatus};
 use soter_world::{OsDisk, SystemClock, SystemRandom};
 
-const TIMEOUT: Duration = Duration::from_secs(120);
+/// Longer than a backup waits for its WAL, so that its own words are seen.
+const TIMEOUT: Duration = Duration::from_secs(180);
 
 /// Everything about one store.
-pub(super) struct Lab {
-    pub(super) cluster: TestCluster,
-    pub(super) root: PathBuf,
+pub(crate) struct Lab {
+    pub(crate) cluster: TestCluster,
+    pub(crate) root: PathBuf,
     binary: PathBuf,
     root_key: String,
 }
 
 /// A running agent. It is killed when this goes away.
-pub(super) struct Agent {
+pub(crate) struct Agent {
     child: Child,
     log: PathBuf,
 }
 
 /// A timeline's WAL as an operator reads it from the vault.
-pub(super) struct StoredWal {
-    pub(super) start: Lsn,
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct StoredWal {
+    pub(crate) start: Lsn,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Lab {
     /// A vault and a plan for a cluster with segments of 1 MiB; its store has these lines more.
-    pub(super) fn around(cluster: TestCluster, store_lines: &str) -> Self {
+    pub(crate) fn around(cluster: TestCluster, store_lines: &str) -> Self {
         let root = cluster.directory().join("soter");
         fs::create_dir(&root).unwrap();
         let binary = root.join("soter");
@@ -65,7 +66,7 @@ impl Lab {
     }
 
     /// Writes a plan. The agent keeps its state in `state`, with a spool.
-    pub(super) fn write_plan(&self, name: &str, store_lines: &str) {
+    pub(crate) fn write_plan(&self, name: &str, store_lines: &str) {
         let (url, keys, root_key) = (self.url(), self.path("keys"), &self.root_key);
         let plan = format!(
             "vaults:\n  main: {{ url: \"{url}\", keys: {{ root: \"{root_key}\", agent: \"{keys}/agent.key\" }} }}\n\
@@ -80,7 +81,7 @@ impl Lab {
     }
 
     /// The lines of a store's `wal` section with a spool in this lab.
-    pub(super) fn wal_lines(root: &Path, mode: &str) -> String {
+    pub(crate) fn wal_lines(root: &Path, mode: &str) -> String {
         let spool = root.join("soter/state");
         format!(
             "    wal: {{ mode: {mode}, part_interval: 50 ms, spool: {{ directory: {}, limit: 64 MiB }} }}\n",
@@ -88,11 +89,11 @@ impl Lab {
         )
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("file://{}/vault", self.root.display())
     }
 
-    pub(super) fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.root.join(name).display().to_string()
     }
 
@@ -103,19 +104,19 @@ impl Lab {
     }
 
     /// Runs the binary as the server's user.
-    pub(super) fn soter(&self, arguments: &[&str]) -> Finished {
+    pub(crate) fn soter(&self, arguments: &[&str]) -> Finished {
         self.command("soter.yaml", arguments).run(TIMEOUT).unwrap()
     }
 
     /// The same, which must succeed.
-    pub(super) fn ok(&self, arguments: &[&str]) -> String {
+    pub(crate) fn ok(&self, arguments: &[&str]) -> String {
         let done = self.soter(arguments);
         assert_eq!(done.status, ExitStatus::Exited(0), "{arguments:?}: {}", text(&done.stderr));
         text(&done.stdout)
     }
 
     /// The same, which must end with this code and say this.
-    pub(super) fn fails(&self, arguments: &[&str], code: i32, says: &str) {
+    pub(crate) fn fails(&self, arguments: &[&str], code: i32, says: &str) {
         let done = self.soter(arguments);
         let said = text(&done.stderr);
         assert_eq!(done.status, ExitStatus::Exited(code), "{arguments:?}: {said}");
@@ -123,12 +124,12 @@ impl Lab {
     }
 
     /// Starts an agent.
-    pub(super) fn agent(&self) -> Agent {
+    pub(crate) fn agent(&self) -> Agent {
         self.agent_of("soter.yaml")
     }
 
     /// Starts an agent with another plan.
-    pub(super) fn agent_of(&self, plan: &str) -> Agent {
+    pub(crate) fn agent_of(&self, plan: &str) -> Agent {
         let log = self.root.join("agent.log");
         let open = || fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
         let command = self.command(plan, &["agent", "orders"]);
@@ -137,7 +138,7 @@ impl Lab {
     }
 
     /// Starts an agent and waits until it streams.
-    pub(super) fn streaming_agent(&self) -> Agent {
+    pub(crate) fn streaming_agent(&self) -> Agent {
         let agent = self.agent();
         self.wait(&agent, "it streams", |status| {
             status.wal.is_some() && status.doing.contains("streaming")
@@ -150,12 +151,12 @@ impl Lab {
     }
 
     /// What the agent says of itself, if it runs.
-    pub(super) fn status(&self) -> Option<Status> {
+    pub(crate) fn status(&self) -> Option<Status> {
         ask_status(&self.socket()).ok().flatten()
     }
 
     /// Waits until the agent says something; it must not end meanwhile.
-    pub(super) fn wait(
+    pub(crate) fn wait(
         &self,
         agent: &Agent,
         what: &str,
@@ -172,7 +173,7 @@ impl Lab {
     }
 
     /// Waits until everything the server has written by now is durable in the vault.
-    pub(super) fn wait_durable(&self, agent: &Agent) -> Lsn {
+    pub(crate) fn wait_durable(&self, agent: &Agent) -> Lsn {
         let query = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() \
                      ELSE pg_current_wal_flush_lsn() END";
         let end: Lsn = self.cluster.psql(query).unwrap().parse().unwrap();
@@ -183,13 +184,13 @@ impl Lab {
     }
 
     /// How many objects the vault has besides those of backups.
-    pub(super) fn wal_objects(&self) -> usize {
+    pub(crate) fn wal_objects(&self) -> usize {
         let count = |class: &str| files_named(&self.root.join("vault").join(class), |_| true);
         count("wal") + count("live")
     }
 
     /// Moves the vault away or back.
-    pub(super) fn vault_away(&self, away: bool) {
+    pub(crate) fn vault_away(&self, away: bool) {
         let (here, there) = (self.root.join("vault"), self.root.join("vault-away"));
         let (from, to) = if away { (&here, &there) } else { (&there, &here) };
         #[expect(clippy::disallowed_methods, reason = "this is the fault")]
@@ -197,12 +198,12 @@ impl Lab {
     }
 
     /// All WAL of a timeline that an operator can read, from its beginning as far as it has no gap.
-    pub(super) fn stored_wal(&self, timeline: Timeline) -> StoredWal {
+    pub(crate) fn stored_wal(&self, timeline: Timeline) -> StoredWal {
         self.stored_wal_from(timeline, None)
     }
 
     /// The same from a position on.
-    pub(super) fn stored_wal_from(&self, timeline: Timeline, from: Option<Lsn>) -> StoredWal {
+    pub(crate) fn stored_wal_from(&self, timeline: Timeline, from: Option<Lsn>) -> StoredWal {
         let key = OperatorKey::load(&OsDisk, Path::new(&self.path("keys/operator-1.key"))).unwrap();
         let objects = open_url(&self.url(), Arc::new(OsDisk)).unwrap();
         let trust = load_trust(&*objects, &key.pins, 0).unwrap().trust;
@@ -240,12 +241,12 @@ impl Lab {
 }
 
 impl StoredWal {
-    pub(super) fn end(&self) -> Lsn {
+    pub(crate) fn end(&self) -> Lsn {
         Lsn(self.start.0 + self.bytes.len() as u64)
     }
 
     /// The transactions whose commits are in it; all of it must be readable.
-    pub(super) fn commits(&self, timeline: Timeline) -> std::collections::BTreeSet<u32> {
+    pub(crate) fn commits(&self, timeline: Timeline) -> std::collections::BTreeSet<u32> {
         let identity = SegmentHeader::parse(&self.bytes).unwrap().identity;
         let size = SegmentSize::new(1 << 20).unwrap();
         let mut decoder = WalDecoder::new(identity, timeline, SegmentNumber(self.start.0 >> 20));
@@ -263,18 +264,18 @@ impl StoredWal {
 
 impl Agent {
     /// What it has said.
-    pub(super) fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// Asks it to end, and waits; its exit code.
-    pub(super) fn stop(mut self) -> i32 {
+    pub(crate) fn stop(mut self) -> i32 {
         self.child.signal(Signal::Terminate);
         self.ended()
     }
 
     /// Waits for its end; its exit code.
-    pub(super) fn ended(&mut self) -> i32 {
+    pub(crate) fn ended(&mut self) -> i32 {
         let log = self.log.clone();
         let finished = self.child.wait_timeout(TIMEOUT).unwrap_or_else(|| {
             panic!("the agent does not end: {}", fs::read_to_string(log).unwrap_or_default())
@@ -286,7 +287,7 @@ impl Agent {
     }
 
     /// Kills it at once.
-    pub(super) fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill();
         self.child.wait_timeout(TIMEOUT).unwrap();
     }
@@ -300,24 +301,24 @@ impl Drop for Agent {
     }
 }
 
-pub(super) fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// Replaces what is in a file, in place.
-pub(super) fn overwrite(path: &Path, bytes: &[u8]) {
+pub(crate) fn overwrite(path: &Path, bytes: &[u8]) {
     let mut file = fs::OpenOptions::new().write(true).open(path).unwrap();
     std::io::Write::write_all(&mut file, bytes).unwrap();
 }
 
 /// Runs a program that must succeed.
-pub(super) fn run(command: Command) {
+pub(crate) fn run(command: Command) {
     let done = command.run(TIMEOUT).unwrap();
     assert_eq!(done.status, ExitStatus::Exited(0), "{}", text(&done.stderr));
 }
 
 /// How many files below a directory have such names.
-pub(super) fn files_named(directory: &Path, fits: impl Fn(&str) -> bool + Copy) -> usize {
+pub(crate) fn files_named(directory: &Path, fits: impl Fn(&str) -> bool + Copy) -> usize {
     let Ok(entries) = fs::read_dir(directory) else { return 0 };
     let count = |entry: fs::DirEntry| match entry.path() {
         path if path.is_dir() => files_named(&path, fits),
