@@ -85,7 +85,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Vault(command) => vault::run(&context, &command),
         Command::Wal(command) => wal::run(&context, &command),
         Command::Version => version::run(&context.output),
-    }
+    }?;
+    context.output.finish()
 }
 
 /// Whether this is `soter … wal fetch …`, whose exit codes PostgreSQL interprets.

@@ -8,6 +8,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use soter_world::Clock;
 
+use crate::failure::{Ending, Failure};
+
 /// A line of progress at most this often, where there is no terminal.
 const PLAIN_LINE_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -16,12 +18,14 @@ pub(crate) struct Output {
     json: bool,
     quiet: bool,
     terminal: bool,
+    unwritten: Mutex<Option<io::Error>>,
 }
 
 impl Output {
     /// For this process.
     pub(crate) fn new(json: bool, quiet: bool) -> Self {
-        Self { json, quiet, terminal: io::stderr().is_terminal() }
+        let terminal = io::stderr().is_terminal();
+        Self { json, quiet, terminal, unwritten: Mutex::new(None) }
     }
 
     /// The command's result: as JSON if asked for, else as text. A closed pipe is no error.
@@ -31,8 +35,23 @@ impl Output {
         } else {
             text(value)
         };
-        // Whoever closed the pipe does not want to read the rest.
-        drop(writeln!(io::stdout(), "{}", shown.trim_end()));
+        let written = writeln!(io::stdout(), "{}", shown.trim_end());
+        if let (Err(error), Ok(mut unwritten)) = (written, self.unwritten.lock()) {
+            unwritten.get_or_insert(error);
+        }
+    }
+
+    /// Ends the output. A result that did not reach its file, as on a full disk, is no result;
+    /// whoever closed a pipe does not want to read the rest.
+    pub(crate) fn finish(&self) -> Result<(), Failure> {
+        let flushed = io::stdout().flush();
+        let unwritten = self.unwritten.lock().ok().and_then(|mut unwritten| unwritten.take());
+        match unwritten.map_or(flushed, Err) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Failure::of(Ending::Failed, &error).during("write the result"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A sentence about what happens.

@@ -9,5 +9,6 @@ mod lab;
 mod licences;
 #[cfg(test)]
 mod main_job;
+mod output;
 #[cfg(test)]
 mod tidy;

@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use soter_world::sim::cases;
 use soter_world::{Clock, Stop, SystemClock};
 
 use super::frame::{Frame, FrameBuffer};
@@ -319,7 +320,7 @@ fn frames(bytes: &[u8], cuts: &[usize]) -> Result<Vec<(u8, Vec<u8>)>, ProtocolEr
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(cases(64)))]
 
     #[test]
     fn frames_do_not_depend_on_how_bytes_arrive(

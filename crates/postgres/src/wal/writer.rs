@@ -1,8 +1,6 @@
 //! A small writer of WAL, for tests: it puts records into pages as a server does, so that records of
 //! any size and damage of any kind can be had without one.
 
-use proptest::prelude::ProptestConfig;
-
 use super::header::{LONG_BYTES, SHORT_BYTES, WAL_PAGE_BYTES, WalIdentity};
 use super::record::{FIXED_BYTES, ResourceManager};
 use crate::cluster::{MajorVersion, SystemIdentifier};
@@ -190,11 +188,4 @@ pub(super) fn commit_data(micros: i64, subtransactions: u32, removed: &[Relation
     data.extend(u32::try_from(removed.len()).unwrap().to_le_bytes());
     removed.iter().for_each(|file| data.extend(file_bytes(*file)));
     data
-}
-
-/// How often a property is tried; `PROPTEST_CASES` says otherwise.
-pub(super) fn cases() -> ProptestConfig {
-    #[expect(clippy::disallowed_methods, reason = "tests have no other way to be told")]
-    let cases = std::env::var("PROPTEST_CASES");
-    ProptestConfig::with_cases(cases.ok().and_then(|text| text.parse().ok()).unwrap_or(64))
 }

@@ -411,6 +411,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use proptest::prelude::*;
+    use soter_world::sim::cases;
 
     use super::*;
 
@@ -433,7 +434,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig::with_cases(cases(64)))]
 
         #[test]
         fn a_set_of_packs_is_a_set(left in any_model(), right in any_model()) {

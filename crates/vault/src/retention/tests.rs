@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 use soter_world::Clock;
+use soter_world::sim::cases;
 
 use super::*;
 use crate::log::sample::{Bench, draft};
@@ -157,7 +158,7 @@ fn what_is_not_kept_is_retired_once() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig::with_cases(cases(12)))]
 
     /// Whatever a policy wants, the log accepts the retirement of what it does not keep.
     #[test]

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use proptest::test_runner::Config as ProptestConfig;
 use soter_world::sim::{SeededRandom, SimClock};
 
 use super::archive::{Pushed, WalVault};
@@ -143,13 +142,6 @@ impl Scene {
     pub(crate) fn names(&self) -> Vec<String> {
         self.memory.list("", None, 1000).unwrap().into_iter().map(|info| info.name).collect()
     }
-}
-
-/// How many cases a property is tried with; `SOTER_SEEDS` asks for another number.
-#[expect(clippy::disallowed_methods, reason = "whoever runs a test says how long")]
-pub(crate) fn cases(usual: u32) -> ProptestConfig {
-    let asked = std::env::var("SOTER_SEEDS").ok().and_then(|count| count.parse().ok());
-    ProptestConfig::with_cases(asked.unwrap_or(usual))
 }
 
 /// What a segment of this number holds.

@@ -15,4 +15,4 @@ mod tree;
 pub use clock::SimClock;
 pub use disk::SimDisk;
 pub use random::SeededRandom;
-pub use seeds::{SEEDS_LOG_VARIABLE, SEEDS_VARIABLE, seeds};
+pub use seeds::{CASES_VARIABLE, SEEDS_LOG_VARIABLE, SEEDS_VARIABLE, cases, seeds};

@@ -14,6 +14,9 @@ pub const SEEDS_VARIABLE: &str = "SOTER_SEEDS";
 /// how a soak run knows which tests take seeds.
 pub const SEEDS_LOG_VARIABLE: &str = "SOTER_SEEDS_LOG";
 
+/// The variable that asks for another number of inputs for each property.
+pub const CASES_VARIABLE: &str = "PROPTEST_CASES";
+
 /// The seeds a random test tries: `0..count`, unless [`SEEDS_VARIABLE`] says otherwise.
 pub fn seeds(count: u64) -> Range<u64> {
     let seeds = variable(SEEDS_VARIABLE)
@@ -25,6 +28,12 @@ pub fn seeds(count: u64) -> Range<u64> {
         log.and_then(|mut log| log.write_all(line.as_bytes())).expect("SOTER_SEEDS_LOG is a file");
     }
     seeds
+}
+
+/// How many inputs a property is tried with: `usual`, unless [`CASES_VARIABLE`] says otherwise. This
+/// is how `make fuzz` lengthens every property, also those that try fewer than most.
+pub fn cases(usual: u32) -> u32 {
+    variable(CASES_VARIABLE).map_or(usual, |text| text.parse().expect("PROPTEST_CASES is a number"))
 }
 
 #[expect(clippy::disallowed_methods, reason = "tests have no other way to be told")]

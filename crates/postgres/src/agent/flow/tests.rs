@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
+use soter_world::sim::cases;
 
 use super::*;
 
@@ -265,7 +266,7 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(cases(256)))]
 
     #[test]
     fn it_never_says_more_than_is_durable_and_leaves_nothing_out(

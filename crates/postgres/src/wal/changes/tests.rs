@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use proptest::prelude::*;
+use soter_world::sim::cases;
 
 use super::*;
 use crate::lsn::Timeline;
@@ -12,7 +13,7 @@ use crate::wal::decoder::WalDecoder;
 use crate::wal::header::SegmentHeader;
 use crate::wal::workload;
 use crate::wal::writer::{
-    Block, FIRST_SEGMENT, HEAP, IDENTITY, Writer, body, cases, commit_data, file, file_bytes,
+    Block, FIRST_SEGMENT, HEAP, IDENTITY, Writer, body, commit_data, file, file_bytes,
 };
 
 fn map_of(writer: &Writer) -> ChangeMap {
@@ -168,7 +169,7 @@ fn maps_are_joined_only_without_a_gap() {
 }
 
 proptest! {
-    #![proptest_config(cases())]
+    #![proptest_config(ProptestConfig::with_cases(cases(64)))]
 
     /// Against a plain set of blocks, in one map and joined from two.
     #[test]

@@ -5,6 +5,7 @@
 use std::fmt::Write;
 
 use proptest::prelude::*;
+use soter_world::sim::cases;
 
 use super::*;
 use crate::cluster::MajorVersion;
@@ -16,9 +17,7 @@ use crate::wal::changes::{ChangeMap, RelationChanges};
 use crate::wal::header::{SegmentHeader, SegmentHeaderError};
 use crate::wal::record::{PageImage, RecordLayoutError, TransactionId};
 use crate::wal::workload;
-use crate::wal::writer::{
-    Block, FIRST_SEGMENT, HEAP, IDENTITY, Writer, body, cases, commit_data, file,
-};
+use crate::wal::writer::{Block, FIRST_SEGMENT, HEAP, IDENTITY, Writer, body, commit_data, file};
 
 mod oracle;
 
@@ -281,7 +280,7 @@ fn write_all(operations: &[Operation]) -> Writer {
 }
 
 proptest! {
-    #![proptest_config(cases())]
+    #![proptest_config(ProptestConfig::with_cases(cases(64)))]
 
     #[test]
     fn the_result_does_not_depend_on_how_the_bytes_are_cut(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use soter_world::sim::SeededRandom;
+use soter_world::sim::{SeededRandom, cases};
 
 use super::*;
 use crate::keys::sample::SampleVault;
@@ -230,7 +230,7 @@ fn only_the_root_publishes() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig::with_cases(cases(32)))]
 
     /// Whatever lies there beside the true lists, they count.
     #[test]

@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use soter_world::sim::cases;
 
 use super::*;
 use crate::ids::IncarnationId;
@@ -114,7 +115,7 @@ fn fresh_salt() -> Salt {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(cases(128)))]
 
     #[test]
     fn an_entry_is_read_back_as_it_was_written(draft in any_draft()) {

@@ -1,6 +1,7 @@
 //! The rules, each with an entry that breaks it. Entries are written past the checks of a writer.
 
 use proptest::prelude::*;
+use soter_world::sim::cases;
 
 use super::*;
 use crate::crypto::SymmetricKey;
@@ -622,7 +623,7 @@ impl Step {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(cases(64)))]
 
     #[test]
     fn whatever_is_signed_the_state_holds_together(

@@ -3,12 +3,12 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use soter_world::Disk;
-use soter_world::sim::SimDisk;
+use soter_world::sim::{SimDisk, cases};
 
 use super::*;
 use crate::keys::ErrorKind;
 use crate::objects::{DirectoryStore, Faults, Faulty};
-use crate::wal::sample::{Scene, cases, content};
+use crate::wal::sample::{Scene, content};
 use crate::wal::{SealError, WalBytes, WalFacts};
 
 fn history(scene: &Scene) -> ArchiveFile {
@@ -225,7 +225,7 @@ fn a_short_segment_is_refused() {
 }
 
 proptest! {
-    #![proptest_config(cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(cases(40)))]
     #[test]
     fn a_push_survives_a_store_that_misbehaves(seed: u64) {
         let scene = Scene::new(1);

@@ -3,13 +3,13 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use soter_world::Disk;
-use soter_world::sim::{SeededRandom, SimDisk};
+use soter_world::sim::{SeededRandom, SimDisk, cases};
 
 use super::*;
 use crate::keys::ErrorKind;
 use crate::names::repair_of;
 use crate::objects::{DirectoryStore, ObjectStore};
-use crate::wal::sample::{SEGMENT, SESSIONS, Scene, cases, content, session_key};
+use crate::wal::sample::{SEGMENT, SESSIONS, Scene, content, session_key};
 use crate::wal::{Divergence, Island};
 
 const PLACE: (u32, u64) = (1, 3);
@@ -178,7 +178,7 @@ fn scatter(scene: &Scene, seed: u64) -> Vec<Part> {
 }
 
 proptest! {
-    #![proptest_config(cases(60))]
+    #![proptest_config(ProptestConfig::with_cases(cases(60)))]
     #[test]
     fn what_is_read_is_what_the_whole_parts_agree_on(seed: u64) {
         let scene = Scene::new(1);

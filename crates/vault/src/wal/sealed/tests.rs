@@ -1,12 +1,11 @@
 use proptest::prelude::*;
-use soter_world::sim::SeededRandom;
+use soter_world::sim::{SeededRandom, cases};
 
 use super::*;
 use crate::ids::{IncarnationId, StoreId};
 use crate::keys::sample::Sample;
 use crate::wal::CommitTimes;
 use crate::wal::place::{Archive, Segment, SegmentSize};
-use crate::wal::sample::cases;
 
 fn archive(sample: &Sample) -> Archive {
     let segment_size = SegmentSize::new(1 << 20).unwrap();
@@ -46,7 +45,7 @@ fn history(sample: &Sample) -> ArchiveFile {
 }
 
 proptest! {
-    #![proptest_config(cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(cases(24)))]
     #[test]
     fn a_file_comes_back(
         length in prop_oneof![

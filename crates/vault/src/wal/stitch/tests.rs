@@ -1,8 +1,7 @@
 use proptest::prelude::*;
-use soter_world::sim::SeededRandom;
+use soter_world::sim::{SeededRandom, cases};
 
 use super::*;
-use crate::wal::sample::cases;
 
 fn size() -> SegmentSize {
     SegmentSize::new(1 << 20).unwrap()
@@ -121,7 +120,7 @@ fn sessions(seed: u64) -> Vec<Part> {
 }
 
 proptest! {
-    #![proptest_config(cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(cases(256)))]
     #[test]
     fn stitching_agrees_with_its_definition(seed: u64) {
         let parts = sessions(seed);
