@@ -11,6 +11,7 @@ pub mod incarnation;
 mod little_endian;
 pub mod lsn;
 pub mod page;
+pub mod postmaster;
 pub mod relation;
 pub mod replication;
 pub mod restore;

@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use soter_world::disk::Owner;
-use soter_world::exec::{self, Child, Command, ExecError, Input, Output, Signal};
-use soter_world::random;
-use soter_world::{Clock, SystemClock, SystemRandom};
+use soter_world::exec::{self, Command, ExecError, Input, Signal};
+use soter_world::{Clock, OsDisk, Stop, SystemClock, SystemRandom, random};
 use thiserror::Error;
 
 use crate::cluster::MajorVersion;
+use crate::postmaster::{Launch, Postmaster, PostmasterError, Programs};
+
+pub use crate::postmaster::Shutdown;
 
 /// The variable that names a directory of PostgreSQL's programs, to test with another version.
 pub const BINARIES_VARIABLE: &str = "SOTER_PG_BIN";
@@ -48,76 +50,37 @@ pub enum TestingError {
     File { path: PathBuf, source: io::Error },
     #[error("gave up waiting until {what}")]
     Wait { what: String },
-    #[error("the server did not start; its log ends: {log}")]
-    NotStarted { log: String },
+    #[error(transparent)]
+    Server(#[from] PostmasterError),
     #[error("the server is not running")]
     NotRunning,
 }
 
-/// The programs of one installation.
-#[derive(Debug, Clone)]
-pub struct Binaries {
-    directory: PathBuf,
-    version: MajorVersion,
-}
-
-impl Binaries {
-    /// Those that [`BINARIES_VARIABLE`] names, else the newest under `/usr/lib/postgresql`.
-    pub fn find() -> Result<Self, TestingError> {
-        #[expect(clippy::disallowed_methods, reason = "tests have no other way to be told")]
-        let named = std::env::var(BINARIES_VARIABLE);
-        if let Ok(directory) = named {
-            return Self::at(Path::new(&directory));
+/// The programs that [`BINARIES_VARIABLE`] names, else the newest under `/usr/lib/postgresql`.
+pub fn find_programs() -> Result<Programs, TestingError> {
+    #[expect(clippy::disallowed_methods, reason = "tests have no other way to be told")]
+    let named = std::env::var(BINARIES_VARIABLE);
+    let looked_in = PathBuf::from(named.as_deref().unwrap_or("/usr/lib/postgresql"));
+    let directory = match named {
+        Ok(_) => Some(looked_in.clone()),
+        Err(_) => {
+            let newest_first = MajorVersion::ALL.into_iter().rev();
+            let mut directories = newest_first.map(|v| looked_in.join(v.to_string()).join("bin"));
+            directories.find(|directory| directory.join("postgres").exists())
         }
-        let looked_in = PathBuf::from("/usr/lib/postgresql");
-        let newest_first = MajorVersion::ALL.into_iter().rev();
-        let mut directories = newest_first.map(|v| looked_in.join(v.to_string()).join("bin"));
-        let found = directories.find(|directory| directory.join("postgres").exists());
-        Self::at(&found.ok_or(TestingError::NotInstalled { looked_in })?)
-    }
-
-    /// Those in this directory.
-    pub fn at(directory: &Path) -> Result<Self, TestingError> {
-        let program = Command::new(directory.join("postgres")).arg("--version");
-        let output = program.run(TIMEOUT)?.checked()?.stdout;
-        // "postgres (PostgreSQL) 15.20 (Debian 15.20-0+deb12u1)"
-        let version = String::from_utf8_lossy(&output)
-            .split([' ', '.'])
-            .find_map(|word| word.parse::<u16>().ok())
-            .and_then(|number| MajorVersion::try_from(number).ok());
-        let looked_in = directory.to_owned();
-        let version = version.ok_or(TestingError::NotInstalled { looked_in })?;
-        Ok(Self { directory: directory.to_owned(), version })
-    }
-
-    /// Their version.
-    pub fn version(&self) -> MajorVersion {
-        self.version
-    }
-
-    /// One of the programs.
-    pub fn command(&self, program: &str) -> Command {
-        Command::new(self.directory.join(program))
-    }
-}
-
-/// How to stop a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shutdown {
-    /// Ends sessions and writes a checkpoint.
-    Fast,
-    /// Ends at once; the next start recovers.
-    Immediate,
+    };
+    let programs = directory.map(|directory| Programs::at(&directory)).transpose()?;
+    programs.flatten().ok_or(TestingError::NotInstalled { looked_in })
 }
 
 /// A cluster with its server, stopped or running.
 #[derive(Debug)]
 pub struct TestCluster {
-    binaries: Binaries,
+    programs: Programs,
     owner: Owner,
     root: PathBuf,
     data: PathBuf,
-    postmaster: Option<Child>,
+    postmaster: Option<Postmaster>,
 }
 
 impl TestCluster {
@@ -166,7 +129,7 @@ impl TestCluster {
     }
 
     fn in_new_directory(data: Option<PathBuf>) -> Result<Self, TestingError> {
-        let binaries = Binaries::find()?;
+        let programs = find_programs()?;
         let owner = server_owner()?;
         let unique = hex::encode(random::bytes::<6>(&SystemRandom));
         let root = std::env::temp_dir().join(format!("soter-pg-{unique}"));
@@ -174,7 +137,7 @@ impl TestCluster {
         std::os::unix::fs::chown(&root, Some(owner.user), Some(owner.group))
             .map_err(file_error(&root))?;
         let data = data.unwrap_or_else(|| root.join("data"));
-        Ok(Self { binaries, owner, root, data, postmaster: None })
+        Ok(Self { programs, owner, root, data, postmaster: None })
     }
 
     /// Appends lines to `postgresql.conf`; the next start uses them.
@@ -190,55 +153,47 @@ impl TestCluster {
         self.start_with(&[])
     }
 
-    /// Starts the server with more arguments, such as `-c listen_addresses=127.0.0.1`.
-    pub fn start_with(&mut self, arguments: &[&str]) -> Result<(), TestingError> {
-        let log = self.log_file();
-        let open = || OpenOptions::new().create(true).append(true).open(&log);
-        let (stdout, stderr) = open().and_then(|o| Ok((o, open()?))).map_err(file_error(&log))?;
-        let socket = format!("unix_socket_directories={}", self.root.display());
-        let child = self
-            .server_program("postgres")
-            .arg("-D")
-            .arg(&self.data)
-            .args(["-c", "listen_addresses=", "-c", &socket, "-c", &format!("port={PORT}")])
-            .args(arguments)
-            .stdout(Output::File(stdout))
-            .stderr(Output::File(stderr))
-            .spawn()?;
-        wait_until("the server accepts connections", || {
-            child.try_wait().is_some() || self.status_of(child.id()).is_some_and(is_ready)
-        })?;
-        if child.try_wait().is_some() {
-            return Err(TestingError::NotStarted { log: last_lines(&self.log()) });
-        }
-        self.postmaster = Some(child);
+    /// Starts the server with settings, such as `("listen_addresses", "127.0.0.1")`.
+    pub fn start_with(&mut self, settings: &[(&str, &str)]) -> Result<(), TestingError> {
+        let (sockets, port) = (self.root.display().to_string(), PORT.to_string());
+        let ours =
+            [("listen_addresses", ""), ("unix_socket_directories", &*sockets), ("port", &*port)];
+        let all = ours.iter().chain(settings);
+        let settings: Vec<(String, String)> =
+            all.map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let launch = Launch {
+            programs: &self.programs,
+            data_directory: &self.data,
+            owner: self.owner,
+            log: &self.log_file(),
+            settings: &settings,
+        };
+        let postmaster = launch.start(&OsDisk)?;
+        postmaster.wait_accepting((&OsDisk, &SystemClock), TIMEOUT, &Stop::new())?;
+        self.postmaster = Some(postmaster);
         Ok(())
     }
 
     /// Stops the server and waits for its end.
     pub fn stop(&mut self, how: Shutdown) -> Result<(), TestingError> {
-        let mut postmaster = self.postmaster.take().ok_or(TestingError::NotRunning)?;
-        postmaster.signal(match how {
-            Shutdown::Fast => Signal::Interrupt,
-            Shutdown::Immediate => Signal::Quit,
-        });
-        let ended = postmaster.wait_timeout(TIMEOUT);
-        let what = || TestingError::Wait { what: "the server stops".into() };
-        ended.map(drop).ok_or_else(what)
+        let postmaster = self.postmaster.take().ok_or(TestingError::NotRunning)?;
+        postmaster.stop(how, TIMEOUT, &OsDisk)?;
+        Ok(())
     }
 
     /// Kills the server and all its processes at once, as a crash of the machine would.
     pub fn kill(&mut self) -> Result<(), TestingError> {
         let postmaster = self.postmaster.take().ok_or(TestingError::NotRunning)?;
         // Standing still it can neither restart children nor clean up after them.
-        postmaster.signal(Signal::Stop);
+        postmaster.child().signal(Signal::Stop);
         let children = children_of(postmaster.id());
         for &child in &children {
             // One that has just ended by itself is as dead as it should be.
             exec::signal_process(child, Signal::Kill).ok();
         }
-        postmaster.kill();
-        drop(postmaster.wait());
+        postmaster.child().kill();
+        // It is waited for as it goes.
+        drop(postmaster);
         wait_until("the server's processes are gone", || {
             children
                 .iter()
@@ -248,12 +203,12 @@ impl TestCluster {
 
     /// Whether the server runs: it was started and has not ended, by itself or otherwise.
     pub fn is_running(&self) -> bool {
-        self.postmaster.as_ref().is_some_and(|child| child.try_wait().is_none())
+        self.postmaster.as_ref().is_some_and(|postmaster| postmaster.ended().is_none())
     }
 
     /// The process number of the postmaster.
     pub fn postmaster_id(&self) -> Option<u32> {
-        self.postmaster.as_ref().map(Child::id)
+        self.postmaster.as_ref().map(Postmaster::id)
     }
 
     /// Runs SQL in the database `postgres`; rows come as lines, fields separated by `|`.
@@ -276,13 +231,13 @@ impl TestCluster {
     /// A client program that finds this server, logs in as superuser and uses `postgres`.
     pub fn client(&self, program: &str) -> Command {
         let port = PORT.to_string();
-        let command = self.binaries.command(program).env("PGHOST", &self.root).env("PGPORT", port);
+        let command = self.programs.command(program).env("PGHOST", &self.root).env("PGPORT", port);
         command.env("PGUSER", "postgres").env("PGDATABASE", "postgres")
     }
 
     /// A program that works on the data directory, run as the user who owns it.
     pub fn server_program(&self, program: &str) -> Command {
-        self.binaries.command(program).current_dir(&self.root).run_as(self.owner)
+        self.programs.command(program).current_dir(&self.root).run_as(self.owner)
     }
 
     /// How libpq and its like find this server.
@@ -291,8 +246,8 @@ impl TestCluster {
     }
 
     /// Where the programs are.
-    pub fn binaries(&self) -> &Binaries {
-        &self.binaries
+    pub fn binaries(&self) -> &Programs {
+        &self.programs
     }
 
     /// The user that runs the server.
@@ -321,14 +276,6 @@ impl TestCluster {
 
     fn log_file(&self) -> PathBuf {
         self.root.join("log")
-    }
-
-    /// The last line of the lock file, if it is that of this process: a crashed server leaves its
-    /// file with its last words in it.
-    fn status_of(&self, process: u32) -> Option<String> {
-        let text = fs::read_to_string(self.data.join("postmaster.pid")).ok()?;
-        let is_its = text.lines().next()?.trim().parse() == Ok(process);
-        is_its.then(|| text.lines().nth(7).unwrap_or_default().trim().to_owned())
     }
 }
 
@@ -366,10 +313,6 @@ pub fn output_of(program: &str, command: Command) -> Result<String, TestingError
     }
 }
 
-fn is_ready(status: String) -> bool {
-    status == "ready" || status == "standby"
-}
-
 fn server_owner() -> Result<Owner, TestingError> {
     let current = exec::current_owner();
     if current.user != 0 {
@@ -405,11 +348,6 @@ fn parent_and_state(process: u32) -> Option<(u32, char)> {
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     let state = fields.next()?.chars().next()?;
     Some((fields.next()?.parse().ok()?, state))
-}
-
-fn last_lines(log: &str) -> String {
-    let lines: Vec<&str> = log.lines().collect();
-    lines[lines.len().saturating_sub(8)..].join(" | ")
 }
 
 fn file_error(path: &Path) -> impl FnOnce(io::Error) -> TestingError {

@@ -2,14 +2,15 @@
 //!
 //! Every child leads its own process group, so a Ctrl-C at the terminal reaches only us and we decide
 //! what becomes of it. Every child is waited for by a thread of its own, so none stays a zombie, and
-//! dropping a [`Child`] that still runs kills its group. A child outlives us only when we are
-//! killed ourselves.
+//! dropping a [`Child`] that still runs kills its group. A child outlives us only when it was
+//! released, or when we are killed ourselves.
 //!
 //! Nothing goes through a shell: arguments are passed as they are.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -289,6 +290,17 @@ impl Command {
         };
         command.stdin(stdin).stdout(self.stdout).stderr(self.stderr);
         (command, self.program, input)
+    }
+}
+
+impl Output {
+    /// Into a file of its own, behind what is there; it is made, mode 0600, if it is not.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    pub fn append_to(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+        Ok(Self::File(file))
     }
 }
 

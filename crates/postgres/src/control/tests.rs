@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
+use crate::postmaster::PostmasterError;
 use crate::testing::{Shutdown, TestCluster, TestingError};
 
 const FIXTURES: [(MajorVersion, &[u8], &str); 5] = [
@@ -218,7 +219,7 @@ fn real_server_refuses_a_guarded_backup_without_its_label() {
     std::fs::remove_file(&label).unwrap();
     let mut without = TestCluster::over(&target).unwrap();
     let error = without.start().unwrap_err();
-    assert!(matches!(error, TestingError::NotStarted { .. }), "{error}");
+    assert!(matches!(error, TestingError::Server(PostmasterError::Ended { .. })), "{error}");
     let expected = "could not locate a valid checkpoint record";
     assert!(without.log().contains(expected), "{}", without.log());
     drop(without);

@@ -236,9 +236,8 @@ fn real_configuration_from_outside_the_data_directory_comes_back() {
     hand_over(lab.directory.path(), lab.cluster.owner()).unwrap();
     lab.cluster.stop(Shutdown::Fast).unwrap();
     std::fs::remove_file(data.join("postgresql.conf")).unwrap();
-    let arguments =
-        [format!("-cconfig_file={}", main.display()), format!("-chba_file={}", hba.display())];
-    lab.cluster.start_with(&[&arguments[0], &arguments[1]]).unwrap();
+    let (main_file, hba_file) = (main.display().to_string(), hba.display().to_string());
+    lab.cluster.start_with(&[("config_file", &main_file), ("hba_file", &hba_file)]).unwrap();
     lab.cluster.psql("CREATE TABLE t AS SELECT generate_series(1, 10)").unwrap();
     lab.back_up();
     lab.cluster.kill().unwrap();

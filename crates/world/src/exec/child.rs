@@ -26,6 +26,7 @@ pub struct Child {
     program: OsString,
     pid: Pid,
     shared: Arc<Shared>,
+    is_released: bool,
 }
 
 #[derive(Debug, Default)]
@@ -58,7 +59,7 @@ impl Child {
         let mut process = command.spawn()?;
         let pid = to_pid(process.id()).ok_or(io::ErrorKind::InvalidData)?;
         let shared = Arc::new(Shared::default());
-        let child = Self { program, pid, shared: Arc::clone(&shared) };
+        let child = Self { program, pid, shared: Arc::clone(&shared), is_released: false };
         let stdin = process.stdin.take();
         let stdout = process.stdout.take();
         let stderr = process.stderr.take();
@@ -134,6 +135,13 @@ impl Child {
         }
     }
 
+    /// Lets it go on without us: it lives on when this is dropped and when we end. Its process
+    /// number. While we live its end is still noticed, so that it does not stay a zombie.
+    pub fn release(mut self) -> u32 {
+        self.is_released = true;
+        self.id()
+    }
+
     fn collect(&self, state: MutexGuard<'_, State>, status: Status) -> Finished {
         let (mut state, _) = self
             .shared
@@ -151,7 +159,9 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        self.kill();
+        if !self.is_released {
+            self.kill();
+        }
     }
 }
 

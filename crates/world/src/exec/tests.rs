@@ -145,3 +145,21 @@ fn numbers_that_would_mean_a_group_are_refused() {
     assert!(signal_process(0, Signal::Terminate).is_err());
     assert!(signal_process(u32::MAX, Signal::Terminate).is_err());
 }
+
+#[test]
+fn a_released_child_goes_on_and_its_end_is_noticed() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    let input = tempfile::tempfile().unwrap();
+    let sleeping = Command::new("sleep").arg("600").stdin(Input::File(input));
+    let sleeping = sleeping.stdout(Output::append_to(&log).unwrap()).spawn().unwrap();
+    let process = sleeping.release();
+    assert!(is_running(process));
+    signal_process(process, Signal::Kill).unwrap();
+    while is_running(process) {
+        std::thread::yield_now();
+    }
+    shell("echo 1").stdout(Output::append_to(&log).unwrap()).run(LONG).unwrap();
+    shell("echo 2").stdout(Output::append_to(&log).unwrap()).run(LONG).unwrap();
+    assert_eq!(std::fs::read_to_string(&log).unwrap(), "1\n2\n");
+}

@@ -182,7 +182,7 @@ fn real_passwords_over_tcp() {
                  local all postgres trust\n";
     let hba = cluster.data_directory().join("pg_hba.conf");
     fs::File::create(hba).unwrap().write_all(rules.as_bytes()).unwrap();
-    cluster.start_with(&["-c", &format!("listen_addresses={address}")]).unwrap();
+    cluster.start_with(&[("listen_addresses", &address)]).unwrap();
     let password = hex::encode(random::bytes::<12>(&SystemRandom));
     for (user, encryption) in
         [("scram_user", "scram-sha-256"), ("md5_user", "md5"), ("clear_user", "scram-sha-256")]
