@@ -49,8 +49,9 @@ pub(super) fn run(context: &Context, args: &AgentArgs) -> Result<(), Failure> {
                 was_open.store(true, Ordering::Relaxed);
                 Ok(keyring)
             }
-            // A vault that was there once is away; a plan or a key that never fitted is a mistake.
-            Err(Trouble::Input(why)) if was_open.load(Ordering::Relaxed) => {
+            // A vault that was there once, be it for an agent before this one, is away: it may be
+            // mounted later than we are started. A plan or a key that never fitted is a mistake.
+            Err(Trouble::Input(why)) if trust_number > 0 || was_open.load(Ordering::Relaxed) => {
                 Err(Trouble::Passing(why))
             }
             Err(trouble) => Err(trouble),

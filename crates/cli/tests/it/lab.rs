@@ -35,6 +35,8 @@ pub(crate) struct Lab {
 pub(crate) struct Agent {
     child: Child,
     log: PathBuf,
+    /// Where its own lines begin: the agents of a lab write one log.
+    log_begin: u64,
 }
 
 /// A timeline's WAL as an operator reads it from the vault.
@@ -123,6 +125,11 @@ impl Lab {
         assert!(said.contains(says), "{arguments:?}: {said}");
     }
 
+    /// Starts the binary as the server's user, and does not wait for it.
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> Child {
+        self.command("soter.yaml", arguments).spawn().unwrap()
+    }
+
     /// Starts an agent.
     pub(crate) fn agent(&self) -> Agent {
         self.agent_of("soter.yaml")
@@ -132,9 +139,10 @@ impl Lab {
     pub(crate) fn agent_of(&self, plan: &str) -> Agent {
         let log = self.root.join("agent.log");
         let open = || fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
+        let log_begin = open().metadata().unwrap().len();
         let command = self.command(plan, &["agent", "orders"]);
         let command = command.stdout(Output::File(open())).stderr(Output::File(open()));
-        Agent { child: command.spawn().unwrap(), log }
+        Agent { child: command.spawn().unwrap(), log, log_begin }
     }
 
     /// Starts an agent and waits until it streams.
@@ -263,9 +271,23 @@ impl StoredWal {
 }
 
 impl Agent {
-    /// What it has said.
+    /// What it and those before it have said.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Waits until it has said something; it must not end meanwhile.
+    pub(crate) fn wait_for_line(&self, what: &str) {
+        let said = || {
+            let log = fs::read(&self.log).unwrap_or_default();
+            let own = usize::try_from(self.log_begin).unwrap();
+            text(log.get(own..).unwrap_or_default()).contains(what)
+        };
+        let waited = wait_until(what, || {
+            assert!(self.child.try_wait().is_none(), "the agent ended: {}", self.log());
+            said()
+        });
+        assert!(waited.is_ok(), "the agent does not say {what:?}: {}", self.log());
     }
 
     /// Asks it to end, and waits; its exit code.

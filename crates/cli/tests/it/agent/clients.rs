@@ -1,14 +1,25 @@
 //! Clients that note outside the database which of their commits were acknowledged.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use postgres::{Client, NoTls};
 use soter_postgres::testing::wait_until;
+use soter_world::{Clock, SystemClock};
 
 use crate::lab::Lab;
+
+/// How long a client waits before it connects again: not a burden to a server that starts.
+const AGAIN: Duration = Duration::from_millis(5);
+
+/// What a client wrote: its number, and the number of its try.
+pub(super) type Row = (i32, i64);
+
+/// Transactions that were acknowledged, with what they wrote.
+pub(super) type Acknowledged = BTreeMap<u32, Row>;
 
 /// Clients at work. They connect again when the server is gone.
 pub(super) struct Clients {
@@ -19,7 +30,7 @@ pub(super) struct Clients {
 struct Shared {
     connection: String,
     is_over: AtomicBool,
-    acknowledged: Mutex<BTreeSet<u32>>,
+    acknowledged: Mutex<Acknowledged>,
 }
 
 impl Clients {
@@ -49,7 +60,7 @@ impl Clients {
     }
 
     /// Ends them; the transactions that were acknowledged.
-    pub(super) fn stop(self) -> BTreeSet<u32> {
+    pub(super) fn stop(self) -> Acknowledged {
         self.shared.is_over.store(true, Ordering::Relaxed);
         for thread in self.threads {
             thread.join().unwrap();
@@ -61,12 +72,20 @@ impl Clients {
 impl Shared {
     fn work(&self, number: i32) {
         let mut client = None;
-        while !self.is_over.load(Ordering::Relaxed) {
-            client = client.or_else(|| Client::connect(&self.connection, NoTls).ok());
-            let Some(connected) = &mut client else { continue };
-            match commit(connected, number) {
+        for n in 0.. {
+            while client.is_none() && !self.is_over.load(Ordering::Relaxed) {
+                client = Client::connect(&self.connection, NoTls).ok();
+                if client.is_none() {
+                    SystemClock.sleep(AGAIN);
+                }
+            }
+            if self.is_over.load(Ordering::Relaxed) {
+                return;
+            }
+            let Some(connected) = &mut client else { return };
+            match commit(connected, (number, n)) {
                 Ok(transaction) => {
-                    self.acknowledged.lock().unwrap().insert(transaction);
+                    self.acknowledged.lock().unwrap().insert(transaction, (number, n));
                 }
                 Err(_) => client = None,
             }
@@ -76,9 +95,9 @@ impl Shared {
 
 /// One commit. It is acknowledged when this returns: a wait that was cut short ends the connection
 /// here, since no client cancels anything.
-fn commit(client: &mut Client, number: i32) -> Result<u32, postgres::Error> {
-    let insert = "INSERT INTO t VALUES ($1, 1) RETURNING pg_current_xact_id()::text";
-    let row = client.query_one(insert, &[&number])?;
+fn commit(client: &mut Client, (number, n): Row) -> Result<u32, postgres::Error> {
+    let insert = "INSERT INTO t VALUES ($1, $2) RETURNING pg_current_xact_id()::text";
+    let row = client.query_one(insert, &[&number, &n])?;
     let text: String = row.get(0);
     Ok(u32::try_from(text.parse::<u64>().unwrap()).unwrap())
 }
