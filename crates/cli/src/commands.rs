@@ -16,6 +16,7 @@ mod restore;
 mod status;
 mod store;
 mod vault;
+mod verify;
 mod version;
 mod wal;
 
@@ -61,9 +62,11 @@ enum Command {
     /// Manage a store.
     #[command(subcommand)]
     Store(store::StoreCommand),
-    /// Make a vault.
+    /// Make a vault, look after it, and say who may do what.
     #[command(subcommand)]
     Vault(vault::VaultCommand),
+    /// Verify backups and WAL in the vault.
+    Verify(verify::VerifyArgs),
     /// Take WAL from the server, or give it back.
     #[command(subcommand)]
     Wal(wal::WalCommand),
@@ -83,6 +86,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Status(args) => status::run(&context, &args),
         Command::Store(command) => store::run(&context, &command),
         Command::Vault(command) => vault::run(&context, &command),
+        Command::Verify(args) => verify::run(&context, &args),
         Command::Wal(command) => wal::run(&context, &command),
         Command::Version => version::run(&context.output),
     }?;

@@ -11,6 +11,7 @@ use soter_vault::keys::{
     AgentKey, ErrorKind, KeyError, KeyFile, KeyFileError, LoadedTrust, OperatorKey, Pins,
     PublicKey, ReaderKeys, StoreKeys, Trust, load_trust,
 };
+use soter_vault::log::LogError;
 use soter_vault::objects::{Metered, ObjectStore, open_url};
 use soter_world::{Clock, Disk, OsDisk, Random, Secret, SystemClock, SystemRandom, durable};
 
@@ -242,7 +243,7 @@ impl Context {
         Ok(Observer { vault, name, store: keys.store, metadata: keys.metadata, pins })
     }
 
-    fn vault_and_name(
+    pub(crate) fn vault_and_name(
         &self,
         access: &Access,
         store: Option<&str>,
@@ -300,7 +301,8 @@ pub(crate) fn postgres(store: &Store) -> &Postgres {
     postgres
 }
 
-fn store_id(vault: &OpenVault, name: &str) -> Result<StoreId, Failure> {
+/// The store of this name.
+pub(crate) fn store_id(vault: &OpenVault, name: &str) -> Result<StoreId, Failure> {
     let list = vault.trust().newest();
     list.store_named(name).map(|row| row.id).ok_or_else(|| {
         let names: Vec<&str> = list.stores.iter().map(|row| row.name.as_str()).collect();
@@ -318,6 +320,27 @@ pub(crate) fn key_failure(error: &KeyError) -> Failure {
         ErrorKind::Superseded => (Ending::Failed, "somebody else was first: try again"),
         ErrorKind::Damaged => (Ending::Failed, "ask another vault of the plan"),
         ErrorKind::Failed => return Failure::of(Ending::Failed, error),
+    };
+    Failure::of(ending, error).hint(hint)
+}
+
+/// A log that cannot be read or written, in words.
+pub(crate) fn log_failure(error: &LogError) -> Failure {
+    let (ending, hint) = match error {
+        LogError::Key(error) => return key_failure(error),
+        LogError::Broken { .. } => {
+            (Ending::Failed, "look with `soter vault verify`; --accept-break ENTRY accepts it")
+        }
+        LogError::Newer { .. } => (Ending::Input, "use the newest Soter"),
+        LogError::TailCut { .. } => (Ending::Failed, "ask another vault of the plan"),
+        LogError::Jammed { .. } => {
+            (Ending::Failed, "take the write credential away from whoever does this")
+        }
+        LogError::OldKeys { .. } => (Ending::Failed, "the trust list has changed: try again"),
+        LogError::NoBackup(_) => (Ending::No, "`soter backups` lists them"),
+        LogError::Stopped => (Ending::Failed, "nothing of it was recorded; run it again"),
+        LogError::Superseded { .. } => return Failure::of(Ending::Superseded, error),
+        _ => return Failure::of(Ending::Failed, error),
     };
     Failure::of(ending, error).hint(hint)
 }

@@ -3,6 +3,7 @@
 mod commands;
 mod context;
 mod failure;
+mod onlooker;
 mod output;
 
 use std::ffi::OsString;

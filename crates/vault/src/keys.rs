@@ -5,6 +5,7 @@
 //! and WAL file. An agent's identity opens only the store's metadata key. Encrypting to a public key
 //! proves nothing about the author, so nothing here is used before its signature was checked.
 
+mod any;
 mod create;
 mod edit;
 mod error;
@@ -18,6 +19,7 @@ mod sign;
 mod signed;
 mod trust;
 
+pub use any::AnyKey;
 pub use create::{OperatorCount, SignerDraft, VaultDraft, Writers, create_vault, probe};
 pub use edit::{AgentDraft, StoreDraft};
 pub use error::{ErrorKind, KeyError};

@@ -4,6 +4,9 @@
 //! that the vault kept what the agent stored, not that the agent stored the truth: only a restore
 //! does. What was found becomes an `attest` entry, so that the next one knows.
 
+mod archive;
+mod hurt;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Mutex;
@@ -13,8 +16,10 @@ use std::thread;
 use jiff::Timestamp;
 use soter_world::Stop;
 
+pub use archive::{CheckedWal, WalFault, WalRequest, check_parts, unreachable, verify_wal};
+pub use hurt::{Hurt, hurt_by};
+
 use crate::ids::{BackupId, Digest};
-use crate::keys::Trust;
 use crate::log::{
     Attest, Author, BackupRow, Catalogue, DAMAGED_NAMES_MAX, Draft, Event, Level, Log, LogError,
     PackSet, WalRange,
@@ -22,7 +27,7 @@ use crate::log::{
 use crate::names::{self, PackClass, REPAIRS_MAX, repair_of};
 use crate::objects::{ObjectError, ObjectErrorKind, ObjectStore};
 use crate::pack::{PackId, PackPlace, PackRow};
-use crate::wal::{self, Archive, ArchiveFile, Segment, SegmentSize};
+use crate::wal::{self, Archive, ArchiveFile, Segment, SegmentSize, Span, WalError, WalVault};
 
 /// How many names a list call asks for: what S3 gives at once.
 const LIST_PAGE: usize = 1000;
@@ -61,6 +66,9 @@ pub struct Checked {
     pub objects_count: u64,
     /// Their length, as far as they are there.
     pub objects_bytes: u64,
+    /// WAL of it that only streamed parts hold, by their names: nobody has sealed it yet, and
+    /// without a key to the contents it cannot be read.
+    pub unsealed: Vec<Span>,
     /// What is wrong.
     pub faults: Vec<Fault>,
 }
@@ -103,28 +111,44 @@ pub enum Damage {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (needed by backup {}): ", self.object, self.backup)?;
-        match &self.damage {
-            Damage::Missing => f.write_str("it is missing"),
-            Damage::Length { expected_bytes, found_bytes } => {
+        write!(f, "{} (needed by backup {}): {}", self.object, self.backup, self.damage)
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("it is missing"),
+            Self::Length { expected_bytes, found_bytes } => {
                 write!(f, "it has {found_bytes} bytes instead of {expected_bytes}")
             }
-            Damage::Hash => f.write_str("its bytes are not those that were stored"),
-            Damage::Wal(fault) => fault.fmt(f),
-            Damage::Undescribed => f.write_str("no readable log entry describes it"),
-            Damage::Repaired { by } => write!(f, "it is damaged, {by} is good"),
+            Self::Hash => f.write_str("its bytes are not those that were stored"),
+            Self::Wal(fault) => fault.fmt(f),
+            Self::Undescribed => f.write_str("no readable log entry describes it"),
+            Self::Repaired { by } => write!(f, "it is damaged, {by} is good"),
         }
     }
 }
 
 impl Checked {
+    /// How closely all of it was looked at: streamed parts are known by their names alone.
+    pub fn level(&self) -> Level {
+        match self.depth {
+            Depth::Hashed if self.unsealed.is_empty() => Level::Hashed,
+            Depth::Hashed | Depth::Present => Level::Present,
+        }
+    }
+
     /// Whether the backup can be restored as far as was looked.
     pub fn passed(&self) -> bool {
         self.faults.iter().all(|fault| matches!(fault.damage, Damage::Repaired { .. }))
     }
 }
 
-/// Looks at backups. `progress` is told how many bytes of objects were just dealt with.
+/// Is told how many bytes of objects were just dealt with, and how many there are in all.
+pub type Told<'a> = &'a (dyn Fn(u64, u64) + Sync);
+
+/// Looks at backups.
 ///
 /// # Errors
 /// The store's, and [`LogError::Stopped`]. Damage is what is found, not an error.
@@ -132,7 +156,7 @@ pub fn verify(
     log: &Log,
     request: &Request,
     stop: &Stop,
-    progress: &(dyn Fn(u64) + Sync),
+    progress: Told<'_>,
 ) -> Result<Vec<Checked>, LogError> {
     let catalogue = log.catalogue();
     let wanted = |backup: &&BackupRow| {
@@ -141,9 +165,7 @@ pub fn verify(
     let backups: Vec<&BackupRow> = catalogue.live().filter(wanted).collect();
     let work = Work::of(catalogue, request, &backups);
     let sizes = list_sizes(&*log.vault().objects, &work)?;
-    let examiner =
-        Examiner { objects: &*log.vault().objects, trust: log.trust(), sizes: &sizes, progress };
-    let outcomes = examiner.run(&work, request.lanes, stop)?;
+    let outcomes = Examiner { log, sizes: &sizes, progress }.run(&work, request.lanes, stop)?;
     let checked = |backup| collect(catalogue, request.depth, backup, &outcomes);
     Ok(backups.into_iter().map(checked).collect())
 }
@@ -157,10 +179,7 @@ pub fn attest(log: &mut Log, author: &Author, checked: &[Checked]) -> Result<(),
         let damaged = found.faults.iter().map(|fault| fault.object.clone());
         let attest = Attest {
             backup: found.backup,
-            level: match found.depth {
-                Depth::Present => Level::Present,
-                Depth::Hashed => Level::Hashed,
-            },
+            level: found.level(),
             passed: found.passed(),
             objects: found.objects_count,
             bytes: found.objects_bytes,
@@ -177,8 +196,18 @@ pub fn attest(log: &mut Log, author: &Author, checked: &[Checked]) -> Result<(),
 /// An object to look at.
 #[derive(Debug, Clone)]
 enum Job {
-    Pack { name: String, row: Option<PackRow>, depth: Depth },
-    Wal { file: ArchiveFile, depth: Depth },
+    Pack {
+        name: String,
+        row: Option<PackRow>,
+        depth: Depth,
+    },
+    /// A whole segment, or a small file beside them.
+    Wal {
+        archive: Archive,
+        segment: Option<Segment>,
+        file: ArchiveFile,
+        depth: Depth,
+    },
 }
 
 /// Everything that the backups need, each object once.
@@ -192,6 +221,8 @@ struct Work {
 struct Outcome {
     bytes: u64,
     damage: Option<Damage>,
+    /// Of a segment that is not there: what the names of its parts promise.
+    parts: Vec<Span>,
 }
 
 impl Work {
@@ -219,10 +250,13 @@ impl Work {
             for (archive, segment) in segments_of(catalogue, &range) {
                 let folder = archive.folder_of(segment.number);
                 prefixes.insert(archive.folder_prefix(segment.timeline, folder));
-                segments.insert((archive.incarnation, segment), archive.segment_file(segment));
+                segments.insert((archive.incarnation, segment), archive);
             }
         }
-        let wal = segments.into_values().map(|file| Job::Wal { file, depth: request.depth });
+        let wal = segments.into_iter().map(|((_, segment), archive)| {
+            let file = archive.segment_file(segment);
+            Job::Wal { archive, segment: Some(segment), file, depth: request.depth }
+        });
         jobs.extend(wal);
         Self { jobs, prefixes }
     }
@@ -276,13 +310,16 @@ fn list_sizes(
 }
 
 struct Examiner<'a> {
-    objects: &'a dyn ObjectStore,
-    trust: &'a Trust,
+    log: &'a Log,
     sizes: &'a BTreeMap<String, u64>,
-    progress: &'a (dyn Fn(u64) + Sync),
+    progress: Told<'a>,
 }
 
 impl Examiner<'_> {
+    fn objects(&self) -> &dyn ObjectStore {
+        &*self.log.vault().objects
+    }
+
     /// What was found, by the object's own name. The first error of the store ends it.
     fn run(
         &self,
@@ -291,6 +328,7 @@ impl Examiner<'_> {
         stop: &Stop,
     ) -> Result<BTreeMap<String, Outcome>, LogError> {
         let (next, found) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
+        let total = work.jobs.iter().filter_map(|job| self.sizes.get(&job.name())).sum();
         let lane = || -> Result<(), LogError> {
             while let Some(job) = work.jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
                 if stop.is_stopped() {
@@ -299,7 +337,7 @@ impl Examiner<'_> {
                 let outcome = self.examine(job).inspect_err(|_| {
                     next.store(work.jobs.len(), Ordering::Relaxed);
                 })?;
-                (self.progress)(outcome.bytes);
+                (self.progress)(outcome.bytes, total);
                 let mut found = found.lock().expect("no lane panics while it holds the lock");
                 found.insert(job.name(), outcome);
             }
@@ -316,7 +354,7 @@ impl Examiner<'_> {
     fn examine(&self, job: &Job) -> Result<Outcome, LogError> {
         let first = job.name();
         let (bytes, damage) = self.look_at(job, &first)?;
-        let Some(damage) = damage else { return Ok(Outcome { bytes, damage: None }) };
+        let Some(damage) = damage else { return Ok(Outcome { bytes, ..Outcome::default() }) };
         if damage != Damage::Undescribed {
             for number in 1..=REPAIRS_MAX {
                 let repair = repair_of(&first, number);
@@ -325,19 +363,31 @@ impl Examiner<'_> {
                     (_, Some(_)) => {}
                     (bytes, None) => {
                         let damage = Some(Damage::Repaired { by: repair });
-                        return Ok(Outcome { bytes, damage });
+                        return Ok(Outcome { bytes, damage, parts: Vec::new() });
                     }
                 }
             }
         }
-        Ok(Outcome { bytes, damage: Some(damage) })
+        let parts = match job {
+            Job::Wal { archive, segment: Some(segment), .. } if damage == Damage::Missing => {
+                self.parts_of(*archive, *segment)?
+            }
+            _ => Vec::new(),
+        };
+        Ok(Outcome { bytes, damage: Some(damage), parts })
+    }
+
+    fn parts_of(&self, archive: Archive, segment: Segment) -> Result<Vec<Span>, LogError> {
+        let vault = self.log.vault();
+        let (store, clock, trust) = (self.objects(), &*vault.clock, self.log.trust());
+        WalVault { store, clock, trust, archive }.parts_of(segment).map_err(store_error)
     }
 
     fn look_at(&self, job: &Job, name: &str) -> Result<(u64, Option<Damage>), LogError> {
         // A list is a hint: what it does not show may be there.
         let size = match self.sizes.get(name) {
             Some(size) => Some(*size),
-            None => self.objects.head(name)?.map(|info| info.size),
+            None => self.objects().head(name)?.map(|info| info.size),
         };
         let Some(found_bytes) = size else { return Ok((0, Some(Damage::Missing))) };
         let damage = match job {
@@ -354,18 +404,27 @@ impl Examiner<'_> {
                 })
             }
             Job::Wal { file, .. } => self.read(name)?.map_or(Some(Damage::Missing), |bytes| {
-                wal::check(file, self.trust, &bytes).err().map(Damage::Wal)
+                wal::check(file, self.log.trust(), &bytes).err().map(Damage::Wal)
             }),
         };
         Ok((found_bytes, damage))
     }
 
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>, LogError> {
-        match self.objects.read(name) {
+        match self.objects().read(name) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == ObjectErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// Listing and looking at WAL fails with the store's errors alone; damage is found, not an error.
+fn store_error(error: WalError) -> LogError {
+    match error {
+        WalError::Store(error) => error.into(),
+        WalError::Key(error) => error.into(),
+        other => LogError::Wal(Box::new(other)),
     }
 }
 
@@ -386,24 +445,41 @@ fn collect(
 ) -> Checked {
     let store = catalogue.place().store;
     let packs = backup.packs.iter().map(|(class, id)| PackPlace { class, store, id }.name());
-    let wal = backup.wal.into_iter().flat_map(|range| segments_of(catalogue, &range));
-    let wal = wal.map(|(archive, segment)| archive.segment_file(segment).name());
     let mut checked = Checked {
         backup: backup.id,
         depth,
         objects_count: 0,
         objects_bytes: 0,
+        unsealed: Vec::new(),
         faults: Vec::new(),
     };
-    for object in packs.chain(wal) {
-        let Some(outcome) = outcomes.get(&object) else { continue };
-        checked.objects_count += 1;
-        checked.objects_bytes += outcome.bytes;
-        if let Some(damage) = outcome.damage.clone() {
-            checked.faults.push(Fault { object, backup: backup.id, damage });
+    for object in packs {
+        checked.add(object, outcomes, None);
+    }
+    if let Some(range) = backup.wal {
+        for (archive, segment) in segments_of(catalogue, &range) {
+            let from = archive.start_of(segment.number).max(range.from);
+            let to = archive.end_of(segment.number).min(range.to);
+            checked.add(archive.segment_file(segment).name(), outcomes, Some((from, to)));
         }
     }
     checked
+}
+
+impl Checked {
+    /// Counts an object in; of WAL, the backup needs these positions.
+    fn add(&mut self, object: String, outcomes: &BTreeMap<String, Outcome>, needed: Option<Span>) {
+        let Some(outcome) = outcomes.get(&object) else { return };
+        self.objects_count += 1;
+        self.objects_bytes += outcome.bytes;
+        let Some(damage) = outcome.damage.clone() else { return };
+        let covers =
+            |(from, to): Span| outcome.parts.iter().any(|part| part.0 <= from && to <= part.1);
+        match needed.filter(|needed| covers(*needed)) {
+            Some(span) => self.unsealed.push(span),
+            None => self.faults.push(Fault { object, backup: self.backup, damage }),
+        }
+    }
 }
 
 #[cfg(test)]

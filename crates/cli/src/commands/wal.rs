@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use soter_plan::{Store, StoreName};
-use soter_postgres::agent::{Answer, PushDone, Request, ask, push_file, socket_in};
+use soter_postgres::agent::{Answer, PushDone, Request, Trusting, ask, push_file, socket_in};
 use soter_postgres::cluster::SystemIdentifier;
 use soter_postgres::control::ControlFile;
 use soter_postgres::incarnation;
@@ -39,6 +39,9 @@ pub(super) struct PushArgs {
     /// The store, as the plan calls it.
     #[arg(long)]
     store: Option<String>,
+    /// Read what the vault has of it; if that is damaged, store the file again beside it.
+    #[arg(long)]
+    mend: bool,
 }
 
 pub(super) fn run(context: &Context, command: &WalCommand) -> Result<(), Failure> {
@@ -46,9 +49,14 @@ pub(super) fn run(context: &Context, command: &WalCommand) -> Result<(), Failure
     let plan = context.plan()?;
     let (name, store) = context.store(&plan, args.store.as_deref())?;
     let path = postgres(store).data_directory.join(&args.file);
-    let done = match push_by_agent(name, store, &path)? {
+    let by_agent = if args.mend { None } else { push_by_agent(name, store, &path)? };
+    let trusting = if args.mend { Trusting::WholeObjects } else { Trusting::Heads };
+    let done = match by_agent {
         Some(done) => done,
-        None => push_directly(context, &context.writer(&plan, name, store)?, store, &path)?,
+        None => {
+            let writer = context.writer(&plan, name, store)?;
+            push_directly(context, &writer, store, (&path, trusting))?
+        }
     };
     for finding in &done.findings {
         context.output.warn(finding);
@@ -81,7 +89,7 @@ fn push_directly(
     context: &Context,
     writer: &Writer,
     store: &Store,
-    path: &Path,
+    (path, trusting): (&Path, Trusting),
 ) -> Result<PushDone, Failure> {
     let Writer { vault: open, keys, pins } = writer;
     let data = &postgres(store).data_directory;
@@ -112,7 +120,7 @@ fn push_directly(
         WalVault { store: &*vault.objects, clock: &*vault.clock, trust: open.trust(), archive };
     let compression = Compression::Zstd(store.compression.level);
     let sealer = Sealer::new(keys, &*vault.random, compression, WORKERS);
-    let pushed = push_file(&wal, &sealer, &*context.disk, path).map_err(|error| {
+    let pushed = push_file(&wal, &sealer, &*context.disk, path, trusting).map_err(|error| {
         let ending = match error.kind() {
             soter_postgres::error::ErrorKind::Input => Ending::Input,
             _ => Ending::Failed,

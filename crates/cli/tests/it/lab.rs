@@ -67,6 +67,25 @@ impl Lab {
         lab
     }
 
+    /// A cluster that archives its WAL by command, without an agent.
+    pub(crate) fn archiving() -> Self {
+        let cluster = TestCluster::initdb(&["--wal-segsize=1"]).unwrap();
+        let root = cluster.directory().join("soter").display().to_string();
+        let push = format!("archive_command = '{root}/soter --plan {root}/soter.yaml wal push %p'");
+        cluster.configure(&["archive_mode = on", &push]).unwrap();
+        Self::around(cluster, "")
+    }
+
+    /// Waits until all WAL but that of the segment in use is archived.
+    pub(crate) fn wait_archived(&self) {
+        wait_until("the WAL is archived", || {
+            let last = "SELECT last_archived_wal >= pg_walfile_name(pg_current_wal_lsn() - 1048576)
+                        FROM pg_stat_archiver";
+            self.cluster.psql(last).unwrap() == "t"
+        })
+        .unwrap();
+    }
+
     /// Writes a plan. The agent keeps its state in `state`, with a spool.
     pub(crate) fn write_plan(&self, name: &str, store_lines: &str) {
         let (url, keys, root_key) = (self.url(), self.path("keys"), &self.root_key);

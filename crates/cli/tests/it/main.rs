@@ -12,3 +12,5 @@ mod main_job;
 mod output;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod vault;

@@ -7,18 +7,9 @@ use soter_postgres::testing::{TestCluster, wait_until};
 
 use crate::lab::Lab;
 
-/// A cluster that archives its WAL by command, without an agent.
-fn archiving_lab() -> Lab {
-    let cluster = TestCluster::initdb(&["--wal-segsize=1"]).unwrap();
-    let root = cluster.directory().join("soter").display().to_string();
-    let push = format!("archive_command = '{root}/soter --plan {root}/soter.yaml wal push %p'");
-    cluster.configure(&["archive_mode = on", &push]).unwrap();
-    Lab::around(cluster, "")
-}
-
 #[test]
 fn real_a_cluster_is_protected_lost_and_brought_back() {
-    let mut lab = archiving_lab();
+    let mut lab = Lab::archiving();
     let identity = lab.path("keys/operator-1.key");
     let url = lab.url();
     lab.fails(&["backups", "--vault", &url, "--identity", &identity], 1, "has no backup");
@@ -32,12 +23,7 @@ fn real_a_cluster_is_protected_lost_and_brought_back() {
     assert_eq!(increment["kind"], "increment");
     lab.cluster.psql("INSERT INTO t SELECT generate_series(20001, 30000)").unwrap();
     lab.cluster.psql("SELECT pg_switch_wal()").unwrap();
-    wait_until("the WAL is archived", || {
-        let last = "SELECT last_archived_wal >= pg_walfile_name(pg_current_wal_lsn() - 1048576)
-                    FROM pg_stat_archiver";
-        lab.cluster.psql(last).unwrap() == "t"
-    })
-    .unwrap();
+    lab.wait_archived();
     let listed = lab.ok(&["backups", "orders"]);
     assert_eq!(listed.lines().count(), 3, "{listed}");
     lab.cluster.kill().unwrap();

@@ -86,6 +86,15 @@ impl PushError {
     }
 }
 
+/// Whether what is there already is believed by its head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trusting {
+    /// Yes: its signature is right, and it has the length that was signed.
+    Heads,
+    /// No: it is read, and if it is damaged the file is stored beside it.
+    WholeObjects,
+}
+
 /// Stores a file of the archive in a vault.
 ///
 /// # Errors
@@ -95,6 +104,7 @@ pub fn push_file(
     sealer: &Sealer<'_>,
     disk: &dyn Disk,
     path: &Path,
+    trusting: Trusting,
 ) -> Result<Pushed, PushError> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
     let Some(file) = wal.archive.file(&name) else { return Err(PushError::Name { name }) };
@@ -104,7 +114,10 @@ pub fn push_file(
         return Err(PushError::Elsewhere { path: path.to_owned() });
     }
     let mut source = ArchiveSource::new(opened, &name).map_err(unreadable)?;
-    let pushed = wal.push(sealer, &file, &mut source);
+    let pushed = match trusting {
+        Trusting::Heads => wal.push(sealer, &file, &mut source),
+        Trusting::WholeObjects => wal.mend(sealer, &file, &mut source),
+    };
     pushed.map_err(|source| PushError::Vault { name, source })
 }
 
@@ -120,7 +133,7 @@ impl Shared<'_> {
         let sealer = Sealer::new(keys, random, self.settings.compression, WORKERS);
         let clock = Arc::clone(&world.clock);
         let clock = super::shared::PatientClock { clock, abandon: self.stop.clone() };
-        let pushed = push_file(&writer.wal(&clock), &sealer, &*world.disk, &path)?;
+        let pushed = push_file(&writer.wal(&clock), &sealer, &*world.disk, &path, Trusting::Heads)?;
         let done = PushDone {
             object: pushed.object,
             was_there: pushed.outcome == Outcome::AlreadyThere,

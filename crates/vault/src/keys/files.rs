@@ -240,7 +240,7 @@ impl KeyFile for CollectorKey {
     }
 }
 
-fn read_private(disk: &dyn Disk, path: &Path) -> Result<Secret<String>, KeyFileFault> {
+pub(super) fn read_private(disk: &dyn Disk, path: &Path) -> Result<Secret<String>, KeyFileFault> {
     let file = disk.open(path)?;
     let found = file.metadata()?;
     // Of the open file, not of the name: a link cannot be moved in between.

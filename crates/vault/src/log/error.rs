@@ -85,6 +85,9 @@ pub enum LogError {
     /// There is no such backup.
     #[error("there is no backup {0}")]
     NoBackup(crate::ids::BackupId),
+    /// The archive of WAL, where it was looked at together with the log.
+    #[error(transparent)]
+    Wal(Box<crate::wal::WalError>),
     /// It was asked to stop.
     #[error("stopped before it was done")]
     Stopped,
@@ -111,6 +114,7 @@ impl LogError {
                 | ObjectErrorKind::Failed => ErrorKind::Failed,
             },
             Self::Key(error) => error.kind(),
+            Self::Wal(error) => error.kind(),
             Self::Superseded { .. } => ErrorKind::Superseded,
             Self::Refused { why } => match why {
                 Void::Superseded { .. } => ErrorKind::Superseded,

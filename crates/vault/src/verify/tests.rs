@@ -9,7 +9,7 @@ fn request(depth: Depth) -> Request {
 }
 
 fn look(bench: &Bench, request: &Request) -> Vec<Checked> {
-    verify(&bench.log(), request, &Stop::new(), &|_| {}).unwrap()
+    verify(&bench.log(), request, &Stop::new(), &|_, _| {}).unwrap()
 }
 
 /// Two backups that share a pack, and the WAL of the second.
@@ -157,11 +157,60 @@ fn packs_swapped_between_sessions_and_segments_are_named() {
     assert_eq!(named, pairs.into_iter().flat_map(|(left, right)| [left, right]).collect());
 }
 
+fn put_whole_part(bench: &Bench, session: &Session, number: u64) {
+    let segment = Segment { timeline: 1, number };
+    let part = bench.archive().live_part(segment, (0, 1 << 20), session.id());
+    let name = names::Name::Live(part).to_string();
+    assert_eq!(bench.memory.create(&name, b"part").unwrap(), crate::objects::Created::New);
+}
+
+#[test]
+fn wal_that_only_parts_hold_is_there_and_not_hashed() {
+    let (bench, session, [_, second]) = store(47);
+    bench.memory.delete(&wal_name(&bench, 5)).unwrap();
+    put_whole_part(&bench, &session, 5);
+    for depth in [Depth::Present, Depth::Hashed] {
+        let checked = look(&bench, &request(depth)).pop().unwrap();
+        assert_eq!((checked.backup, checked.passed()), (second, true));
+        assert_eq!(checked.level(), Level::Present, "a part cannot be read here");
+        assert_eq!(checked.unsealed, [(5 << 20, 6 << 20)]);
+    }
+}
+
+#[test]
+fn gaps_and_damage_between_backups_are_found_and_say_where_recovery_ends() {
+    let (bench, session, _) = store(48);
+    (6..=9).for_each(|number| drop(bench.push_wal(number)));
+    bench.back_up_with_wal(&session, 8, 9);
+    // Before the oldest backup nothing is brought back, and nothing is missed.
+    drop(bench.push_wal(1));
+    let damaged = wal_name(&bench, 6);
+    let mut bytes = bench.memory.read(&damaged).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    bench.memory.overwrite(&damaged, &bytes);
+    bench.memory.delete(&wal_name(&bench, 7)).unwrap();
+    let log = bench.log();
+    let live = log.catalogue().live();
+    let except = live.filter_map(|backup| backup.wal).collect();
+    let request = WalRequest { depth: Depth::Hashed, except, lanes: 2 };
+    let checked = verify_wal(&log, &request, &Stop::new(), &|_, _| {}).unwrap();
+    let [found] = checked.as_slice() else { panic!("one timeline: {checked:?}") };
+    assert_eq!((found.range.from, found.range.to), (3 << 20, 10 << 20));
+    assert_eq!(found.range.gaps, [(7 << 20, 8 << 20)]);
+    assert_eq!(found.objects_count, 1, "the rest was looked at with the backups");
+    assert_eq!(found.faults[0].object, damaged, "timeline 1 has no history");
+    assert!(!found.passed());
+    let lost = wal(6, 7);
+    assert_eq!(unreachable(log.catalogue(), &lost), (6 << 20, Some(10 << 20)));
+    let at_the_end = wal(9, 9);
+    assert_eq!(unreachable(log.catalogue(), &at_the_end), (9 << 20, None));
+}
+
 #[test]
 fn it_can_be_stopped() {
     let (bench, _, _) = store(45);
     let stop = Stop::new();
     stop.stop();
-    let outcome = verify(&bench.log(), &request(Depth::Present), &stop, &|_| {});
+    let outcome = verify(&bench.log(), &request(Depth::Present), &stop, &|_, _| {});
     assert!(matches!(outcome, Err(LogError::Stopped)));
 }

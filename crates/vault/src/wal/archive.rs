@@ -106,6 +106,36 @@ impl WalVault<'_> {
         self.create(&sealed, search)
     }
 
+    /// The same for a file whose object may be damaged behind its head, which `push` does not look
+    /// at: objects under the name are read as a whole, and if none is good the file is stored beside
+    /// them.
+    ///
+    /// # Errors
+    /// As for [`WalVault::push`].
+    pub fn mend(
+        &self,
+        sealer: &Sealer<'_>,
+        file: &ArchiveFile,
+        source: &mut dyn WalSource,
+    ) -> Result<Pushed, WalError> {
+        let search = self.search_with(file, |object| {
+            Ok(self
+                .read(object)?
+                .map(|read| read.and_then(|bytes| check(file, self.trust, &bytes))))
+        })?;
+        if search.found.is_some() {
+            let content = sealer.content_of(source)?;
+            return settle(search, content);
+        }
+        let sealed = sealer.seal(file, source)?;
+        // Damaged frames, but a head that is signed: it still says which file it was.
+        let by_head = self.search(file)?;
+        if by_head.found.is_some() {
+            settle(by_head, sealed.content)?;
+        }
+        self.create(&sealed, search)
+    }
+
     /// Stores a file that is sealed already, for instance for several vaults.
     ///
     /// # Errors
@@ -205,9 +235,17 @@ impl WalVault<'_> {
     }
 
     fn search(&self, file: &ArchiveFile) -> Result<Search<Head>, WalError> {
+        self.search_with(file, |object| self.head_at(file, object))
+    }
+
+    fn search_with(
+        &self,
+        file: &ArchiveFile,
+        look: impl Fn(&str) -> Result<Option<Result<Head, Fault>>, WalError>,
+    ) -> Result<Search<Head>, WalError> {
         let mut findings = Vec::new();
         for object in names(&file.name()) {
-            match self.head_at(file, &object)? {
+            match look(&object)? {
                 None => return Ok(Search { found: None, findings, free: Some(object) }),
                 Some(Ok(head)) => {
                     return Ok(Search { found: Some((object, head)), findings, free: None });

@@ -119,6 +119,26 @@ impl WalVault<'_> {
             .collect())
     }
 
+    /// The sealed segments that lie in a range, at least with one byte.
+    pub(crate) fn sealed_in(&self, range: &Range) -> Result<Vec<Segment>, WalError> {
+        let of_timeline = |(timeline, number): (u32, Option<u64>)| {
+            let number = number.filter(|_| timeline == range.timeline)?;
+            let is_inside = range.from < self.archive.end_of(number)
+                && self.archive.start_of(number) < range.to;
+            is_inside.then_some(Segment { timeline, number })
+        };
+        let mut segments: Vec<_> =
+            self.sealed_segments()?.into_iter().filter_map(of_timeline).collect();
+        segments.sort_unstable();
+        segments.dedup();
+        Ok(segments)
+    }
+
+    /// What the names of a segment's parts promise, those that touch joined.
+    pub(crate) fn parts_of(&self, segment: Segment) -> Result<Vec<Span>, WalError> {
+        self.part_spans(segment.timeline, (segment.number, Some(segment.number + 1))).map(join)
+    }
+
     /// The whole segment that an object is by its name, or would be if it is a repair.
     pub(crate) fn segment_named(&self, object: &str) -> Option<Segment> {
         match Name::parse(split_repair(object).0) {

@@ -60,6 +60,28 @@ fn the_same_name_again_is_success_only_with_the_same_content() {
 }
 
 #[test]
+fn what_is_damaged_behind_its_head_is_mended_with_the_same_content_alone() {
+    let scene = Scene::new(2);
+    let file = scene.segment(1, 3);
+    scene.push(&file, &content(3)).unwrap();
+    let mend = |bytes: &[u8]| {
+        let mut source = WalBytes { bytes, facts: WalFacts::default() };
+        scene.vault().mend(&scene.sealer(), &file, &mut source)
+    };
+    assert_eq!(mend(&content(3)).unwrap().outcome, Outcome::AlreadyThere);
+    assert!(matches!(mend(&content(4)), Err(WalError::Conflict { .. })));
+    let mut bytes = scene.memory.read(&file.name()).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    scene.memory.overwrite(&file.name(), &bytes);
+    assert!(fetch(&scene, &file).is_err());
+    assert_eq!(scene.push(&file, &content(3)).unwrap().outcome, Outcome::AlreadyThere);
+    assert!(matches!(mend(&content(4)), Err(WalError::Conflict { .. })), "its head is whole");
+    let mended = mend(&content(3)).unwrap();
+    assert_eq!((mended.outcome, mended.object), (Outcome::New, repair_of(&file.name(), 1)));
+    assert_eq!(bytes_of(fetch(&scene, &file)), content(3));
+}
+
+#[test]
 fn a_file_sealed_once_goes_into_several_vaults() {
     let (scene, other) = (Scene::new(1), MemoryStoreIn::new());
     let file = history(&scene);
