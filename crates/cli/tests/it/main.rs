@@ -4,11 +4,14 @@
 #[cfg(test)]
 mod agent;
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod licences;
 #[cfg(test)]
 mod main_job;
+#[cfg(test)]
 mod output;
 #[cfg(test)]
 mod tidy;

@@ -15,6 +15,7 @@ use crate::error::ErrorKind;
 use crate::incarnation::MarkerError;
 use crate::lsn::Lsn;
 use crate::server;
+use crate::server::checks::Finding;
 
 /// Why a base backup was not made.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,9 @@ pub enum BackupError {
     /// The server refused something.
     #[error(transparent)]
     Server(#[from] server::Error),
+    /// The server is not set up for base backups.
+    #[error("{}: {}", .0.what, .0.why)]
+    Prevented(Box<Finding>),
     /// The directory is of another cluster than the server: correct the plan.
     #[error("the server is cluster {server}, the data directory is of cluster {directory}")]
     OtherCluster {
@@ -100,7 +104,8 @@ impl BackupError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Server(error) => error.kind(),
-            Self::OtherCluster { .. }
+            Self::Prevented(_)
+            | Self::OtherCluster { .. }
             | Self::HiddenPath { .. }
             | Self::Marker(_)
             | Self::Path(_)
@@ -121,8 +126,9 @@ impl BackupError {
     }
 
     /// Advice, where there is any.
-    pub fn hint(&self) -> Option<&'static str> {
-        Some(match self {
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Prevented(finding) => return Some(finding.remedy()),
             Self::Connect(_) => "is it running? `soter doctor` checks the connection",
             Self::OtherCluster { .. } => "correct connection or data_directory in the plan",
             Self::HiddenPath { .. } => "grant the role pg_read_all_settings, or use a superuser",
@@ -132,6 +138,7 @@ impl BackupError {
                 "run `soter agent`, or set archive_command to 'soter wal push %p'; then try again"
             }
             _ => return None,
-        })
+        };
+        Some(hint.to_owned())
     }
 }

@@ -37,6 +37,7 @@ use crate::connection::ConnectionInfo;
 use crate::control::{ControlFile, require_backup_label};
 use crate::incarnation;
 use crate::lsn::Lsn;
+use crate::server::checks::prevents_backup;
 use crate::server::{BackupSession, Checkpoint, DatabaseContent, FinishedBackup, ServerFacts};
 
 /// The control file is one sector, padded to a page.
@@ -107,6 +108,9 @@ pub fn run(
 ) -> Result<FinishedRun, BackupError> {
     let mut client = setup.connection.connect_sql().map_err(BackupError::connect)?;
     let facts = ServerFacts::read(&mut client)?;
+    if let Some(finding) = prevents_backup(&facts) {
+        return Err(BackupError::Prevented(Box::new(finding)));
+    }
     let control = read_control(setup.disk, setup.data_directory)?;
     check_same_cluster(&facts, &control.1)?;
     let log = Log::open(setup.vault, setup.keys.store, setup.trust.clone(), None)?;

@@ -151,6 +151,21 @@ pub struct Finding {
     pub commands: Vec<String>,
 }
 
+impl Finding {
+    /// What to do, with what to run.
+    pub fn remedy(&self) -> String {
+        match self.commands.as_slice() {
+            [] => self.hint.clone(),
+            commands => format!("{}: {}", self.hint, commands.join(" ")),
+        }
+    }
+
+    /// All of it in one line, for a log.
+    pub fn in_one_line(&self) -> String {
+        format!("{}: {}; {}", self.what, self.why, self.remedy())
+    }
+}
+
 /// All that the checks look at.
 struct Context<'a> {
     facts: &'a ServerFacts,
@@ -193,6 +208,22 @@ pub fn checks(facts: &ServerFacts, probe: &ReplicationProbe, desired: &Desired) 
     }
     found.sort_by_key(|finding| finding.severity);
     found
+}
+
+/// The first thing that makes a base backup impossible or worthless until a person has changed it.
+pub fn prevents_backup(facts: &ServerFacts) -> Option<Finding> {
+    // How WAL comes is not asked here.
+    let desired = Desired {
+        slot: SlotName::new("soter").expect("a name of small letters"),
+        application_name: String::new(),
+        protection: Protection::ArchiveCommand(String::new()),
+    };
+    let context = Context { facts, probe: &ReplicationProbe::NotTried, desired: &desired };
+    let mut found = Vec::new();
+    for check in [durability::wal_level, access::backup_functions] {
+        check(&context, &mut found);
+    }
+    found.into_iter().next()
 }
 
 /// What to say of a server whose facts cannot be read, because nobody knows what they mean.

@@ -26,6 +26,7 @@ const PREVENTING: &[Code] = &[
     Code::VersionUnsupported,
     Code::RoleCannotReplicate,
     Code::WalLevelMinimal,
+    Code::SlotsExhausted,
     Code::SlotNotPhysical,
     Code::RemoteApply,
 ];
@@ -124,11 +125,11 @@ impl Supervisor<'_, '_> {
         let found = checks(facts, &ReplicationProbe::NotTried, &desired);
         let shown = found.iter().filter(|finding| finding.severity != Severity::Notice);
         let at = self.shared.around.world.clock.now();
-        let shown = shown.map(|finding| Noted { what: in_words(finding), at }).collect();
+        let shown = shown.map(|finding| Noted { what: finding.in_one_line(), at }).collect();
         self.shared.desk().server_findings = shown;
         let prevents = |finding: &&Finding| PREVENTING.contains(&finding.code);
         match found.iter().filter(|f| f.severity == Severity::Error).find(prevents) {
-            Some(finding) => Err(Trouble::Input(in_words(finding))),
+            Some(finding) => Err(Trouble::Input(finding.in_one_line())),
             None => Ok(()),
         }
     }
@@ -154,14 +155,6 @@ fn last_heard(sql: &mut Client, process: u32) -> Option<String> {
     let process = i32::try_from(process).ok()?;
     let row = sql.query_opt(query, &[&process]).ok()??;
     row.try_get(0).ok()?
-}
-
-fn in_words(finding: &Finding) -> String {
-    let mut text = format!("{}: {}; {}", finding.what, finding.why, finding.hint);
-    if !finding.commands.is_empty() {
-        text = format!("{text}: {}", finding.commands.join(" "));
-    }
-    text
 }
 
 /// What follows from an error of an SQL connection.
