@@ -8,6 +8,8 @@ pub mod connection;
 pub mod control;
 pub mod error;
 pub mod incarnation;
+#[cfg(test)]
+mod killed;
 mod little_endian;
 pub mod lsn;
 pub mod page;

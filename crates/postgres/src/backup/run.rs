@@ -142,40 +142,9 @@ pub fn run(
         segment_bytes: facts.wal_segment_size.bytes(),
     };
     wait_durable(&wal)?;
-    let findings = copied.map.findings.drain(..).map(|damage| format!("in the base: {damage}"));
-    copied.remarks.extend(findings);
-    let record = BackupRecord {
-        kind: if previous.is_some() { BackupKind::Increment } else { BackupKind::Full },
-        base: previous.as_ref().map(|previous| previous.id),
-        full_at: previous.as_ref().map_or(started_at, |previous| previous.record.full_at),
-        rung: Rung::Hash,
-        rung_reason: "the map of changed blocks is not recorded yet".to_owned(),
-        incarnation: incarnation.id,
-        system_identifier: facts.system_identifier,
-        version: facts.version,
-        timeline: facts.timeline,
-        start,
-        stop: copied.finished.stop,
-        started_at,
-        stopped_at,
-        segment_size: facts.wal_segment_size,
-        from_standby: facts.in_recovery,
-        contents,
-        data_directory: setup.data_directory.display().to_string(),
-        counters: copied.counters(),
-        bad_pages: copied.bad_pages,
-        remarks: copied.remarks,
-        server: facts.clone(),
-    };
-    let draft = BackupDraft {
-        id,
-        rows: copied.map.rows,
-        referenced: copied.map.referenced,
-        wal: Some(wal),
-        content: record.to_bytes(),
-        map_root: copied.map.root.to_bytes(),
-    };
-    session.commit_backup(&draft)?;
+    let times = Times { start, started_at, stopped_at };
+    let record = copying.record(previous.as_ref(), &wal, times, contents, &mut copied);
+    copying.commit(id, wal, &record, copied.map)?;
     Ok(FinishedRun { id, record })
 }
 
@@ -229,7 +198,7 @@ fn server_time(client: &mut Client) -> Result<Timestamp, BackupError> {
 }
 
 /// The backup that the new one shares with.
-struct Previous {
+pub(crate) struct Previous {
     id: BackupId,
     record: BackupRecord,
     map_root: Vec<u8>,
@@ -239,7 +208,7 @@ struct Previous {
 
 impl Previous {
     /// The newest live backup of the same incarnation, unless a full backup is due.
-    fn find(
+    pub(crate) fn find(
         session: &Session,
         incarnation: &Incarnation,
         full: FullPolicy,
@@ -271,18 +240,34 @@ fn pack_rows(catalogue: &Catalogue, row: &BackupRow) -> BTreeMap<(PackClass, Pac
     rows.collect()
 }
 
-/// The part of a backup during which the server is in backup mode.
-struct Copying<'a> {
-    setup: &'a BackupSetup<'a>,
-    facts: &'a ServerFacts,
-    session: &'a Session,
-    progress: &'a dyn Progress,
-    stop: &'a Stop,
+/// The part of a backup between the session's beginning and its commit.
+pub(crate) struct Copying<'a> {
+    pub(crate) setup: &'a BackupSetup<'a>,
+    pub(crate) facts: &'a ServerFacts,
+    pub(crate) session: &'a Session,
+    pub(crate) progress: &'a dyn Progress,
+    pub(crate) stop: &'a Stop,
+}
+
+/// When a backup began and ended, by the server's clock, and where its replay begins.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    pub(crate) start: Lsn,
+    pub(crate) started_at: Timestamp,
+    pub(crate) stopped_at: Timestamp,
+}
+
+/// The files that were copied while the server worked.
+pub(crate) struct CopiedFiles {
+    map: WrittenMap,
+    plan: CopyPlan,
+    bad_pages: Vec<super::pages::BadPage>,
+    remarks: Vec<String>,
 }
 
 /// What was copied.
-struct Copied {
-    map: WrittenMap,
+pub(crate) struct Copied {
+    pub(crate) map: WrittenMap,
     finished: FinishedBackup,
     total_bytes: u64,
     bad_pages: Vec<super::pages::BadPage>,
@@ -310,6 +295,21 @@ impl Copying<'_> {
         control: &ControlFile,
         mut held: BackupSession,
     ) -> Result<Copied, BackupError> {
+        let files = self.copy_files(previous, control, held.start_position())?;
+        held.check()?;
+        let (mut control, _) = read_control(self.setup.disk, self.setup.data_directory)?;
+        require_backup_label(&mut control)?;
+        let finished = held.stop()?;
+        self.add_late_files(files, control, finished)
+    }
+
+    /// Everything but what is only known when the backup ends.
+    pub(crate) fn copy_files(
+        &self,
+        previous: Option<&Previous>,
+        control: &ControlFile,
+        backup_start: Lsn,
+    ) -> Result<CopiedFiles, BackupError> {
         let disk = self.setup.disk;
         let tree = walk(disk, &self.cluster_files()?)?;
         let remarks = tree.remarks.clone();
@@ -318,14 +318,24 @@ impl Copying<'_> {
             page_length: control.block_size_bytes as usize,
             pages_per_file: control.relation_segment_blocks,
             checksums: control.page_checksums(),
-            backup_start: held.start_position(),
+            backup_start,
         };
         let source = ClusterSource::new(disk, &plan.entries, page_facts);
-        let mut map = self.write(&plan, &source, previous)?;
-        held.check()?;
-        let (mut control, _) = read_control(disk, self.setup.data_directory)?;
-        require_backup_label(&mut control)?;
-        let finished = held.stop()?;
+        let map = self.write(&plan, &source, previous)?;
+        let bad_pages = source.into_bad_pages();
+        Ok(CopiedFiles { map, plan, bad_pages, remarks })
+    }
+
+    /// The control file, which must be unusable without a label, and what the server said at the
+    /// end.
+    pub(crate) fn add_late_files(
+        &self,
+        files: CopiedFiles,
+        control: Vec<u8>,
+        finished: FinishedBackup,
+    ) -> Result<Copied, BackupError> {
+        let CopiedFiles { mut map, plan, bad_pages, remarks } = files;
+        let disk = self.setup.disk;
         let like = disk
             .metadata(&self.setup.data_directory.join("PG_VERSION"))
             .map_err(|source| BackupError::File { path: "PG_VERSION".into(), source })?;
@@ -336,8 +346,65 @@ impl Copying<'_> {
             let places = finished.tablespace_map.clone();
             map.add_late_file(&plan.files, late_file(TABLESPACE_MAP_FILE, places, &like)?)?;
         }
-        let bad_pages = source.into_bad_pages();
         Ok(Copied { map, finished, total_bytes: plan.total_bytes, bad_pages, remarks })
+    }
+
+    /// What is told about the backup. It takes the lists out of what was copied.
+    pub(crate) fn record(
+        &self,
+        previous: Option<&Previous>,
+        wal: &WalRange,
+        times: Times,
+        contents: Vec<(String, DatabaseContent)>,
+        copied: &mut Copied,
+    ) -> BackupRecord {
+        let findings = copied.map.findings.drain(..).map(|damage| format!("in the base: {damage}"));
+        copied.remarks.extend(findings);
+        let facts = self.facts;
+        let Times { start, started_at, stopped_at } = times;
+        BackupRecord {
+            kind: if previous.is_some() { BackupKind::Increment } else { BackupKind::Full },
+            base: previous.map(|previous| previous.id),
+            full_at: previous.map_or(started_at, |previous| previous.record.full_at),
+            rung: Rung::Hash,
+            rung_reason: "the map of changed blocks is not recorded yet".to_owned(),
+            incarnation: wal.incarnation,
+            system_identifier: facts.system_identifier,
+            version: facts.version,
+            timeline: facts.timeline,
+            start,
+            stop: copied.finished.stop,
+            started_at,
+            stopped_at,
+            segment_size: facts.wal_segment_size,
+            from_standby: facts.in_recovery,
+            contents,
+            data_directory: self.setup.data_directory.display().to_string(),
+            counters: copied.counters(),
+            bad_pages: std::mem::take(&mut copied.bad_pages),
+            remarks: std::mem::take(&mut copied.remarks),
+            server: facts.clone(),
+        }
+    }
+
+    /// From here on it is a backup.
+    pub(crate) fn commit(
+        &self,
+        id: BackupId,
+        wal: WalRange,
+        record: &BackupRecord,
+        map: WrittenMap,
+    ) -> Result<(), BackupError> {
+        let draft = BackupDraft {
+            id,
+            rows: map.rows,
+            referenced: map.referenced,
+            wal: Some(wal),
+            content: record.to_bytes(),
+            map_root: map.root.to_bytes(),
+        };
+        self.session.commit_backup(&draft)?;
+        Ok(())
     }
 
     fn cluster_files(&self) -> Result<ClusterFiles, BackupError> {

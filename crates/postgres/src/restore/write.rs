@@ -1,7 +1,8 @@
 //! Writing a restored cluster: a new directory, never an existing one.
 //!
-//! `backup_label` is there before anything could start: the control file in a backup does not start
-//! without it. Until everything is durable a marker says that the restore is unfinished.
+//! Until everything is durable a marker says that the restore is unfinished, and the control file,
+//! without which no server starts, has another name. In a backup it does not start without
+//! `backup_label` either.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,11 @@ use crate::backup::tree::{CONFIGURATION_PREFIX, DATA_PREFIX};
 use crate::lsn::{SegmentNumber, SegmentSize};
 
 /// Says that a restore has not come to its end.
-const UNFINISHED: &str = "soter.restoring";
+pub(crate) const UNFINISHED: &str = "soter.restoring";
+
+/// The control file, and its name until all else is durable.
+const CONTROL: &str = "global/pg_control";
+const CONTROL_WAITING: &str = "global/soter.pg_control";
 
 /// Where configuration files go that did not lie beside the main one: for a person to look at.
 const KEPT_CONFIGURATION: &str = "soter.configuration";
@@ -61,12 +66,20 @@ impl RestoreTarget<'_> {
         let restored = self.contents(reader, gathered, choice, record, (progress, stop))?;
         self.wal(reader, gathered, choice, record)?;
         self.configuration(choice)?;
-        let sync = |source| RestoreError::File { path: self.directory.to_owned(), source };
-        self.disk.sync_filesystem(self.directory).map_err(sync)?;
-        let marker = self.directory.join(UNFINISHED);
-        self.disk.remove_file(&marker).map_err(sync)?;
-        self.disk.sync_dir(self.directory).map_err(sync)?;
+        let failed = |source| RestoreError::File { path: self.directory.to_owned(), source };
+        self.finish().map_err(failed)?;
         Ok(restored)
+    }
+
+    /// Makes everything durable, and only then something that a server would start.
+    fn finish(&self) -> io::Result<()> {
+        let (disk, directory) = (self.disk, self.directory);
+        disk.sync_filesystem(directory)?;
+        let control = directory.join(CONTROL);
+        disk.rename(&directory.join(CONTROL_WAITING), &control)?;
+        disk.sync_dir(durable::parent(&control))?;
+        disk.remove_file(&directory.join(UNFINISHED))?;
+        disk.sync_dir(directory)
     }
 
     fn prepare(&self) -> Result<(), RestoreError> {
@@ -85,7 +98,12 @@ impl RestoreTarget<'_> {
         }
         self.disk.set_mode(path, 0o700).map_err(failed)?;
         self.own(path).map_err(failed)?;
-        durable::write_durable(self.disk, &path.join(UNFINISHED), b"").map_err(failed)
+        // Under its own name from the beginning: whatever is left of a restore has it.
+        self.disk
+            .create(&path.join(UNFINISHED))
+            .and_then(|marker| marker.sync())
+            .map_err(failed)?;
+        self.disk.sync_dir(path).map_err(failed)
     }
 
     fn own(&self, path: &Path) -> io::Result<()> {
@@ -240,6 +258,8 @@ impl TargetSink<'_> {
     fn place(&self, entry: &FileEntry) -> Option<PathBuf> {
         let path = entry.path.as_path();
         if let Ok(inside) = path.strip_prefix(DATA_PREFIX) {
+            let inside =
+                if inside == Path::new(CONTROL) { CONTROL_WAITING.as_ref() } else { inside };
             return Some(self.target.directory.join(inside));
         }
         let outside = path.strip_prefix(CONFIGURATION_PREFIX).ok()?;

@@ -15,4 +15,4 @@ pub use assembly::RecordError;
 #[cfg(test)]
 mod workload;
 #[cfg(test)]
-mod writer;
+pub(crate) mod writer;

@@ -7,40 +7,45 @@ use crate::cluster::{MajorVersion, SystemIdentifier};
 use crate::lsn::{Lsn, SegmentNumber, SegmentSize, Timeline};
 use crate::relation::{BlockNumber, DatabaseId, Fork, RelationFile, RelationNumber, TablespaceId};
 
-pub(super) const IDENTITY: WalIdentity = WalIdentity {
+pub(crate) const IDENTITY: WalIdentity = WalIdentity {
     system_identifier: SystemIdentifier(7_711_287_236_059_140_427),
     version: MajorVersion::V15,
     segment_size: SegmentSize::DEFAULT,
 };
 
-pub(super) const FIRST_SEGMENT: SegmentNumber = SegmentNumber(3);
+pub(crate) const FIRST_SEGMENT: SegmentNumber = SegmentNumber(3);
 
-pub(super) const HEAP: ResourceManager = ResourceManager(10);
+pub(crate) const HEAP: ResourceManager = ResourceManager(10);
 
 #[derive(Debug, Clone)]
-pub(super) struct Writer {
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct Writer {
+    pub(crate) bytes: Vec<u8>,
     pub(super) timeline: Timeline,
     /// The start of the last record.
     pub(super) last_start: Lsn,
     /// Bytes that mean nothing, as ranges of `bytes`.
     pub(super) unused: Vec<std::ops::Range<usize>>,
     flags_next: u16,
+    size: SegmentSize,
 }
 
 impl Writer {
-    pub(super) fn new() -> Self {
-        let timeline = Timeline::FIRST;
-        let last_start = Lsn(0x28);
-        Self { bytes: Vec::new(), timeline, last_start, unused: Vec::new(), flags_next: 0 }
+    pub(crate) fn new() -> Self {
+        Self::with_segments_of(IDENTITY.segment_size)
     }
 
-    pub(super) fn position(&self) -> Lsn {
-        Lsn(FIRST_SEGMENT.start(IDENTITY.segment_size).0 + self.bytes.len() as u64)
+    pub(crate) fn with_segments_of(size: SegmentSize) -> Self {
+        let timeline = Timeline::FIRST;
+        let last_start = Lsn(0x28);
+        Self { bytes: Vec::new(), timeline, last_start, unused: Vec::new(), flags_next: 0, size }
+    }
+
+    pub(crate) fn position(&self) -> Lsn {
+        Lsn(FIRST_SEGMENT.start(self.size).0 + self.bytes.len() as u64)
     }
 
     /// Appends a record and returns where it begins.
-    pub(super) fn record(&mut self, manager: ResourceManager, info: u8, body: &[u8]) -> Lsn {
+    pub(crate) fn record(&mut self, manager: ResourceManager, info: u8, body: &[u8]) -> Lsn {
         let record = self.seal(manager, info, body);
         let start = self.append(&record);
         self.last_start = start;
@@ -104,7 +109,7 @@ impl Writer {
     pub(super) fn switch(&mut self) {
         self.record(ResourceManager::XLOG, 0x40, &[]);
         let used = self.bytes.len();
-        let segment = usize::try_from(IDENTITY.segment_size.bytes()).unwrap();
+        let segment = usize::try_from(self.size.bytes()).unwrap();
         self.bytes.resize(used.next_multiple_of(segment), 0);
         self.unused.push(used..self.bytes.len());
     }
@@ -114,7 +119,7 @@ impl Writer {
         if !position.0.is_multiple_of(WAL_PAGE_BYTES) {
             return;
         }
-        let is_first = position.offset_in_segment(IDENTITY.segment_size) == 0;
+        let is_first = position.offset_in_segment(self.size) == 0;
         let mut flags = std::mem::take(&mut self.flags_next);
         flags |= if is_first { 2 } else { 0 };
         flags |= u16::from(continuation_bytes > 0);
@@ -128,7 +133,7 @@ impl Writer {
         self.bytes.extend([0; 4]);
         if is_first {
             self.bytes.extend(IDENTITY.system_identifier.0.to_le_bytes());
-            self.bytes.extend(IDENTITY.segment_size.bytes().to_le_bytes());
+            self.bytes.extend(self.size.bytes().to_le_bytes());
             self.bytes.extend(u32::try_from(WAL_PAGE_BYTES).unwrap().to_le_bytes());
             assert_eq!(self.bytes.len(), start + LONG_BYTES);
         }
@@ -137,7 +142,7 @@ impl Writer {
 
 /// A block in a record, with so many bytes of data.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Block {
+pub(crate) struct Block {
     pub(super) file: RelationFile,
     pub(super) fork: Fork,
     pub(super) block: BlockNumber,
@@ -155,7 +160,7 @@ pub(super) fn file_bytes(file: RelationFile) -> Vec<u8> {
 }
 
 /// What follows a record's fixed header.
-pub(super) fn body(blocks: &[Block], main_data: &[u8]) -> Vec<u8> {
+pub(crate) fn body(blocks: &[Block], main_data: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     for (id, block) in (0..).zip(blocks) {
         let has_data = if block.data_bytes > 0 { 0x20 } else { 0 };
