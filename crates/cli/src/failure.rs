@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io::{self, ErrorKind};
 
 /// How a command ended; the process's exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,13 @@ pub(crate) struct Failure {
     pub(crate) rendered: Option<String>,
 }
 
+/// Advice for what can happen anywhere.
+fn hint_of(error: &(dyn Error + 'static)) -> Option<String> {
+    let error = error.downcast_ref::<io::Error>()?;
+    let is_full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+    is_full.then(|| "make room on that disk and run it again; nothing is lost by it".to_owned())
+}
+
 impl Failure {
     /// A failure of this kind.
     pub(crate) fn new(ending: Ending, what: impl Into<String>) -> Self {
@@ -45,9 +53,11 @@ impl Failure {
     /// The error with its chain of causes.
     pub(crate) fn of(ending: Ending, error: &(dyn Error + 'static)) -> Self {
         let mut failure = Self::new(ending, error.to_string());
+        failure.hint = hint_of(error);
         let mut cause = error.source();
         while let Some(error) = cause {
             failure.causes.push(error.to_string());
+            failure.hint = failure.hint.or_else(|| hint_of(error));
             cause = error.source();
         }
         failure

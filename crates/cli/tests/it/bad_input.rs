@@ -3,9 +3,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use soter_postgres::testing::{TestCluster, wait_until};
-use soter_world::exec::Status;
+use soter_world::exec::{self, Command, Status};
 
 use crate::lab::{Lab, files_named, overwrite, text};
 
@@ -162,4 +163,31 @@ fn real_a_role_without_privilege_is_told_so() {
     overwrite(&lab.root.join("soter.yaml"), format!("{plan}\n").as_bytes());
     lab.fails(&["agent", "orders"], 2, "ALTER ROLE \"nobody\" REPLICATION;");
     lab.fails(&["backup", "orders"], 2, "GRANT EXECUTE ON FUNCTION");
+}
+
+#[test]
+fn real_a_full_disk_on_either_side_loses_nothing() {
+    let cluster = cluster(&[]);
+    let lines = Lab::wal_lines(cluster.directory(), "asynchronous");
+    let lab = Lab::around(cluster, &lines);
+    lab.cluster.psql("CREATE TABLE t AS SELECT generate_series(1, 20000) AS id").unwrap();
+    // Root of a namespace of its own may mount; nobody else sees it, and it ends with the script.
+    // Who is not root outside is so inside, under the same name as the server.
+    let owner = lab.cluster.owner();
+    let (namespace, user, group) = match exec::current_owner().user {
+        0 => (&["--mount"][..], owner.user, owner.group),
+        _ => (&["--mount", "--map-root-user"][..], 0, 0),
+    };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/full_disk.sh");
+    let done = Command::new("unshare")
+        .args(namespace)
+        .args(["sh", script])
+        .arg(&lab.root)
+        .args([user.to_string(), group.to_string()])
+        .run(Duration::from_secs(150))
+        .unwrap();
+    let said = format!("{}{}", text(&done.stdout), text(&done.stderr));
+    assert_eq!(done.status, Status::Exited(0), "{said}");
+    assert_same_rows(&lab.root.join("restored"), "restored");
+    assert!(said.contains("make room on that disk"), "{said}");
 }
