@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod connection;
 pub mod control;
 pub mod error;
+pub mod fetch;
 pub mod incarnation;
 #[cfg(test)]
 mod killed;

@@ -24,7 +24,7 @@ mod sealed;
 mod stitch;
 
 pub use archive::{Fetched, Located, Outcome, Pushed, WalVault};
-pub use coverage::{ContiguousEnd, Range, Span};
+pub use coverage::{Behind, ContiguousEnd, Range, Span};
 pub use error::{Fault, Finding, WalError};
 pub use head::{CommitTimes, Head, WalFacts};
 pub use index::IndexRow;

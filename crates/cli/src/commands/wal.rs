@@ -1,4 +1,6 @@
-//! `soter wal`: what `archive_command` calls.
+//! `soter wal`: what `archive_command` and `restore_command` call.
+
+mod fetch;
 
 use std::path::{Path, PathBuf};
 
@@ -26,6 +28,11 @@ const WORKERS: usize = 2;
 pub(super) enum WalCommand {
     /// Store a file of the archive: archive_command = 'soter --plan … wal push %p'.
     Push(PushArgs),
+    /// Bring a file of the archive back: restore_command = 'soter wal fetch %f %p …'.
+    Fetch(fetch::FetchArgs),
+    /// Fetch ahead of a server that recovers; `fetch` starts it.
+    #[command(hide = true)]
+    Ahead(fetch::FetchArgs),
 }
 
 /// Store a file of the archive; returns when it is durable in the vault.
@@ -45,7 +52,18 @@ pub(super) struct PushArgs {
 }
 
 pub(super) fn run(context: &Context, command: &WalCommand) -> Result<(), Failure> {
-    let WalCommand::Push(args) = command;
+    match command {
+        WalCommand::Push(args) => push(context, args),
+        WalCommand::Fetch(args) => fetch::run(context, args),
+        WalCommand::Ahead(args) => {
+            // Nobody reads what it says; what is wrong is said when the server asks.
+            drop(fetch::run_ahead(context, args));
+            Ok(())
+        }
+    }
+}
+
+fn push(context: &Context, args: &PushArgs) -> Result<(), Failure> {
     let plan = context.plan()?;
     let (name, store) = context.store(&plan, args.store.as_deref())?;
     let path = postgres(store).data_directory.join(&args.file);

@@ -6,6 +6,8 @@ mod agent;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod fetch;
+#[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod licences;

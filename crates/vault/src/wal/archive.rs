@@ -72,6 +72,8 @@ pub struct Located {
 pub struct Fetched {
     /// Its content.
     pub bytes: Vec<u8>,
+    /// The id of its content, which was compared with what the object's signer said.
+    pub content: ContentId,
     /// The object it was read from.
     pub object: String,
     /// Objects under the name that do not count.
@@ -164,13 +166,18 @@ impl WalVault<'_> {
             None => Ok(None),
             Some(Err(fault)) => Ok(Some(Err(fault))),
             Some(Ok(bytes)) => match check_and_open(file, self.trust, keys, &bytes, workers) {
-                Ok(bytes) => Ok(Some(Ok(bytes))),
+                Ok(opened) => Ok(Some(Ok(opened))),
                 Err(OpenError::Fault(fault)) => Ok(Some(Err(fault))),
                 Err(OpenError::Key(error)) => Err(error.into()),
             },
         };
         let first = first_that_counts(&file.name(), try_one)?;
-        Ok(first.map(|(object, bytes, findings)| Fetched { bytes, object, findings }))
+        Ok(first.map(|(object, (bytes, content), findings)| Fetched {
+            bytes,
+            content,
+            object,
+            findings,
+        }))
     }
 
     /// Looks for a file without reading its contents: its head, and that the object is as long as
@@ -320,10 +327,10 @@ fn check_and_open(
     keys: &ReaderKeys,
     object: &[u8],
     workers: usize,
-) -> Result<Vec<u8>, OpenError> {
+) -> Result<(Vec<u8>, ContentId), OpenError> {
     let head = Head::parse(object)?;
     head.check(file, trust)?;
-    open(&head, file, object, keys, workers)
+    Ok((open(&head, file, object, keys, workers)?, head.content))
 }
 
 /// A name and its repairs, in the order in which they are written.

@@ -8,7 +8,7 @@
 use super::archive::WalVault;
 use super::error::WalError;
 use super::place::Segment;
-use crate::names::{Name, live_prefix, split_repair, wal_prefix};
+use crate::names::{LivePart, Name, live_prefix, split_repair, wal_prefix};
 
 /// A stretch of positions, the second one excluded.
 pub type Span = (u64, u64);
@@ -35,6 +35,15 @@ pub struct ContiguousEnd {
     pub sealed: u64,
     /// With the parts behind them, by their names alone; never less.
     pub hinted: u64,
+}
+
+/// What the names say of the WAL behind a segment, on its timeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Behind {
+    /// The first sealed segment behind it.
+    pub sealed: Option<Segment>,
+    /// The last part of the segment itself or behind it.
+    pub last_part: Option<LivePart>,
 }
 
 impl Range {
@@ -72,6 +81,52 @@ impl WalVault<'_> {
             ranges.extend(range_of(timeline, sealed_to, join(spans)));
         }
         Ok(ranges)
+    }
+
+    /// The timelines of which anything is there, be it a history file alone: by their names, and
+    /// with a small list for each.
+    ///
+    /// # Errors
+    /// [`WalError::Store`].
+    pub fn timelines(&self) -> Result<Vec<u32>, WalError> {
+        let (store, incarnation) = (self.archive.store, self.archive.incarnation);
+        let wal = |timeline| wal_prefix(store, incarnation, timeline);
+        let live = |timeline: Option<u32>| {
+            live_prefix(store, incarnation, timeline.map(|timeline| (timeline, None)))
+        };
+        let mut timelines = self.timelines_below(&wal)?;
+        timelines.extend(self.timelines_below(&live)?);
+        timelines.sort_unstable();
+        timelines.dedup();
+        Ok(timelines)
+    }
+
+    /// What the names say of the WAL behind a segment. Whoever must not overlook any takes even what
+    /// a stranger may have put there for WAL.
+    ///
+    /// # Errors
+    /// [`WalError::Store`].
+    pub fn behind(&self, segment: Segment) -> Result<Behind, WalError> {
+        let (store, incarnation) = (self.archive.store, self.archive.incarnation);
+        let Segment { timeline, number } = segment;
+        let mut sealed = None;
+        // Behind all repairs of the segment: no digit and no dot sorts after a tilde.
+        let after = format!("{}~", self.archive.segment_file(segment).name());
+        self.scan(&wal_prefix(store, incarnation, Some(timeline)), Some(&after), |info| {
+            sealed = self.segment_named(&info.name).filter(|found| found.number > number);
+            sealed.is_none()
+        })?;
+        let mut last_part: Option<LivePart> = None;
+        let after = live_prefix(store, incarnation, Some((timeline, Some(number))));
+        let prefix = live_prefix(store, incarnation, Some((timeline, None)));
+        self.scan(&prefix, Some(&after), |info| {
+            if let Some(part) = self.part_named(&info.name) {
+                let place = |part: &LivePart| (part.segment, part.to);
+                last_part = last_part.filter(|last| place(last) > place(&part)).or(Some(part));
+            }
+            true
+        })?;
+        Ok(Behind { sealed, last_part })
     }
 
     /// Up to where everything from `position` on is there; `position` itself when nothing is. It
@@ -192,18 +247,28 @@ impl WalVault<'_> {
     /// The timelines that have parts, one small list for each.
     fn live_timelines(&self) -> Result<Vec<u32>, WalError> {
         let (store, incarnation) = (self.archive.store, self.archive.incarnation);
-        let prefix = live_prefix(store, incarnation, None);
+        self.timelines_below(&|timeline| {
+            live_prefix(store, incarnation, timeline.map(|timeline| (timeline, None)))
+        })
+    }
+
+    fn timelines_below(
+        &self,
+        prefix: &dyn Fn(Option<u32>) -> String,
+    ) -> Result<Vec<u32>, WalError> {
         let (mut timelines, mut after) = (Vec::new(), None::<String>);
         loop {
-            let page = self.store.list(&prefix, after.as_deref(), 1)?;
+            let page = self.store.list(&prefix(None), after.as_deref(), 1)?;
             let Some(info) = page.first() else { return Ok(timelines) };
-            let part = self.part_named(&info.name);
-            timelines.extend(part.map(|part| part.timeline));
+            let timeline = match Name::parse(split_repair(&info.name).0) {
+                Some(Name::Wal(wal)) => Some(wal.timeline),
+                Some(Name::Live(_)) => self.part_named(&info.name).map(|part| part.timeline),
+                _ => None,
+            };
+            timelines.extend(timeline);
             // Behind all names of this timeline: no digit sorts after a tilde.
-            after = Some(match part {
-                Some(part) => {
-                    format!("{}~", live_prefix(store, incarnation, Some((part.timeline, None))))
-                }
+            after = Some(match timeline {
+                Some(timeline) => format!("{}~", prefix(Some(timeline))),
                 None => info.name.clone(),
             });
         }

@@ -177,7 +177,7 @@ impl WalVault<'_> {
     }
 
     /// The part that an object is by its name, or would be if it is a repair.
-    pub(crate) fn part_named(&self, object: &str) -> Option<LivePart> {
+    pub fn part_named(&self, object: &str) -> Option<LivePart> {
         match Name::parse(split_repair(object).0) {
             Some(Name::Live(part))
                 if part.from < part.to && part.to <= self.archive.segment_size.bytes() =>

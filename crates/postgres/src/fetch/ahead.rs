@@ -1,0 +1,371 @@
+//! Segments that are fetched before the server asks for them.
+//!
+//! A server asks for one segment after the other and waits for each. So once two in a row were asked
+//! for, a helper process fetches the next ones into a directory beside the server's WAL, at most
+//! `depth` of them, and ends when nobody asks any more. Handing one over is then a rename.
+//!
+//! What lies in the directory is convenience, never truth: a file appears there durable and whole,
+//! its name carries the keyed hash of its content, and it is compared with that before it is used.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+use soter_vault::ids::ContentId;
+use soter_vault::keys::ReaderKeys;
+use soter_vault::wal::Archive;
+use soter_world::{Clock, Disk, durable};
+
+use super::WalFiles;
+use crate::lsn::{SegmentNumber, SegmentSize};
+use crate::wal::name::{SegmentName, WalFileName};
+
+/// The directory's name, in the directory that the server wants its file in.
+pub const DIRECTORY: &str = "soter.fetch";
+
+/// How many bytes are fetched ahead: enough for two workers to be busy while the server replays.
+const AHEAD_BYTES: u64 = 128 << 20;
+
+/// Of small segments no more than this many.
+const AHEAD_SEGMENTS_MAX: u64 = 32;
+
+/// Threads that fetch ahead.
+const WORKERS: usize = 2;
+
+/// How long the helper stays when the server asks for nothing: replaying one segment is rarely
+/// slower, and starting another helper costs little.
+const IDLE_MAX: Duration = Duration::from_secs(2);
+
+/// How often the helper looks whether the server has gone on.
+const POLL: Duration = Duration::from_millis(3);
+
+/// How long a segment that the helper is fetching is waited for.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Says what the server has asked for last.
+const ASKED: &str = "asked";
+
+/// Held by the helper while it lives.
+const LOCK: &str = "lock";
+
+/// Ends the name of the sign that a segment is being fetched.
+const COMING: &str = "coming";
+
+/// The segments that were fetched ahead of a server.
+pub struct Ahead<'a> {
+    /// Files.
+    pub disk: &'a dyn Disk,
+    /// Time.
+    pub clock: &'a dyn Clock,
+    /// Where they are.
+    pub directory: PathBuf,
+    /// The size of each.
+    pub size: SegmentSize,
+    /// How many there may be.
+    pub depth: u64,
+}
+
+/// What became of a wish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taken {
+    /// The file is where it was wanted.
+    Moved,
+    /// It was not fetched ahead.
+    NotThere,
+    /// It was, but is not any more what was fetched; it is gone.
+    Damaged(PathBuf),
+}
+
+/// Where the helper is.
+struct Course {
+    timeline: crate::lsn::Timeline,
+    next: SegmentNumber,
+    asked: SegmentNumber,
+    asked_at: Duration,
+    is_over: bool,
+}
+
+/// What to do next.
+enum Step {
+    Fetch(SegmentNumber),
+    Wait,
+    End,
+}
+
+/// How many segments of this size are fetched ahead.
+pub fn usual_depth(size: SegmentSize) -> u64 {
+    (AHEAD_BYTES / size.bytes_u64()).clamp(1, AHEAD_SEGMENTS_MAX)
+}
+
+/// The directory for a server that wants its file at `destination`; one for each life of a cluster,
+/// so that nothing of another one is ever found in it.
+pub fn directory_for(destination: &Path, archive: &Archive) -> PathBuf {
+    let life = format!("{}-{}", archive.store, archive.incarnation);
+    durable::parent(destination).join(DIRECTORY).join(life)
+}
+
+impl Ahead<'_> {
+    /// Notes what the server asks for, and returns what it asked for before.
+    ///
+    /// # Errors
+    /// When the directory cannot be written: nothing is fetched ahead then.
+    pub fn ask(&self, name: SegmentName) -> io::Result<Option<SegmentName>> {
+        let before = self.asked();
+        let asked = name.to_file_name(self.size);
+        let path = self.directory.join(ASKED);
+        let file = match self.disk.open_write(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                durable::create_dir_all_durable(self.disk, &self.directory)?;
+                self.disk.create(&path)?
+            }
+            opened => opened?,
+        };
+        // Always as long as before. Whoever reads half of the old and half of the new goes wrong by
+        // some segments, and fetches in vain.
+        file.write_at(0, asked.as_bytes())?;
+        Ok(before)
+    }
+
+    /// What the server has asked for last.
+    fn asked(&self) -> Option<SegmentName> {
+        let bytes = durable::read(self.disk, &self.directory.join(ASKED), 64).ok()?;
+        let name = String::from_utf8(bytes).ok()?;
+        match WalFileName::parse(&name, self.size) {
+            Ok(WalFileName::Segment(name)) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Hands a segment over, if it was fetched ahead; waits for one that is just being fetched. The
+    /// file is complete and synced, and comes to its place by a rename.
+    ///
+    /// # Errors
+    /// Whatever the disk says; fetch it anew then.
+    pub fn take(
+        &self,
+        name: SegmentName,
+        keys: &ReaderKeys,
+        destination: &Path,
+    ) -> io::Result<Taken> {
+        self.wait_for(name);
+        let wanted = name.to_file_name(self.size);
+        for (file, segment, content) in self.files()? {
+            if segment < name || segment.timeline != name.timeline {
+                // The server is past it.
+                drop(self.disk.remove_file(&file));
+            } else if segment == name {
+                let length_max = usize::try_from(self.size.bytes()).unwrap_or(usize::MAX);
+                let bytes = durable::read(self.disk, &file, length_max);
+                let is_it = bytes.is_ok_and(|bytes| {
+                    bytes.len() == length_max && keys.content_ids.id(&bytes).to_string() == content
+                });
+                if !is_it {
+                    self.disk.remove_file(&file)?;
+                    return Ok(Taken::Damaged(self.directory.join(wanted)));
+                }
+                self.disk.rename(&file, destination)?;
+                return Ok(Taken::Moved);
+            }
+        }
+        Ok(Taken::NotThere)
+    }
+
+    /// Whether a helper is to be started, after `name` was handed over and `before` the one before.
+    pub fn wants_helper(&self, name: SegmentName, before: Option<SegmentName>) -> bool {
+        let follows = before.is_some_and(|before| {
+            before.timeline == name.timeline && before.segment.next() == name.segment
+        });
+        let files = self.files().unwrap_or_default();
+        let there: BTreeSet<SegmentNumber> =
+            files.into_iter().map(|(_, segment, _)| segment.segment).collect();
+        let window = name.segment.0 + 1..=name.segment.0 + self.depth;
+        let is_full = window.into_iter().all(|number| there.contains(&SegmentNumber(number)));
+        self.depth > 0 && follows && !is_full && !self.is_filling()
+    }
+
+    /// Removes everything: the server has all there is.
+    pub fn remove(&self) {
+        // What is left over is removed by the next one that fetches ahead, or stays harmless.
+        if let Ok(entries) = self.disk.list(&self.directory) {
+            for entry in entries {
+                drop(self.disk.remove_file(&self.directory.join(entry.name)));
+            }
+        }
+        drop(self.disk.remove_dir(&self.directory));
+        drop(self.disk.remove_dir(durable::parent(&self.directory)));
+    }
+
+    /// The helper's work: fetches what comes behind the segment that was asked for last, until there
+    /// is no more, or the server does not ask any more. One helper works at a time.
+    ///
+    /// # Errors
+    /// When the directory cannot be used.
+    pub fn fill(&self, files: &WalFiles<'_>) -> io::Result<()> {
+        let Some(_lock) = self.lock()? else { return Ok(()) };
+        let Some(asked) = self.asked() else { return Ok(()) };
+        self.tidy()?;
+        // The server's WAL must not run out of space because of what is only convenient.
+        let needed = 2 * self.depth * self.size.bytes_u64();
+        if self.disk.available_bytes(&self.directory)? < needed {
+            return Ok(());
+        }
+        let course = Mutex::new(Course {
+            timeline: asked.timeline,
+            next: asked.segment.next(),
+            asked: asked.segment,
+            asked_at: self.clock.monotonic(),
+            is_over: false,
+        });
+        thread::scope(|scope| {
+            for _ in 1..WORKERS {
+                scope.spawn(|| self.work(files, &course));
+            }
+            self.work(files, &course);
+        });
+        Ok(())
+    }
+
+    fn work(&self, files: &WalFiles<'_>, course: &Mutex<Course>) {
+        loop {
+            match self.step(course) {
+                Step::End => return,
+                Step::Wait => self.clock.sleep(POLL),
+                Step::Fetch(segment) => {
+                    if !self.fetch(files, course, segment) {
+                        lock(course).is_over = true;
+                    }
+                }
+            }
+        }
+    }
+
+    fn step(&self, course: &Mutex<Course>) -> Step {
+        let mut course = lock(course);
+        let asked = self.asked();
+        // Whoever goes back or elsewhere begins anew, with a helper of their own.
+        let Some(asked) = asked
+            .filter(|asked| asked.timeline == course.timeline && asked.segment >= course.asked)
+        else {
+            return Step::End;
+        };
+        let now = self.clock.monotonic();
+        if asked.segment > course.asked {
+            (course.asked, course.asked_at) = (asked.segment, now);
+        }
+        course.next = course.next.max(asked.segment.next());
+        if course.is_over || now.saturating_sub(course.asked_at) > IDLE_MAX {
+            return Step::End;
+        }
+        if course.next.0 > asked.segment.0 + self.depth {
+            return Step::Wait;
+        }
+        let next = course.next;
+        course.next = next.next();
+        Step::Fetch(next)
+    }
+
+    /// Fetches one segment. Returns whether there may be more.
+    fn fetch(&self, files: &WalFiles<'_>, course: &Mutex<Course>, segment: SegmentNumber) -> bool {
+        let name = SegmentName { timeline: lock(course).timeline, segment };
+        if self.files().is_ok_and(|there| there.iter().any(|(_, known, _)| *known == name)) {
+            return true;
+        }
+        let sign = self.sign(name);
+        drop(self.disk.create(&sign));
+        // Why it cannot be had is said to the server, when it asks.
+        let fetched = files.fetch_sealed(name).ok().flatten();
+        let stored = fetched.and_then(|file| {
+            let content = file.sealed?;
+            let wanted = self.file(name, content);
+            durable::write_durable(self.disk, &wanted, &file.bytes).ok()
+        });
+        drop(self.disk.remove_file(&sign));
+        stored.is_some()
+    }
+
+    fn wait_for(&self, name: SegmentName) {
+        let sign = self.sign(name);
+        let until = self.clock.monotonic() + WAIT_MAX;
+        while self.disk.metadata(&sign).is_ok()
+            && self.is_filling()
+            && self.clock.monotonic() < until
+        {
+            self.clock.sleep(POLL);
+        }
+    }
+
+    fn sign(&self, name: SegmentName) -> PathBuf {
+        self.directory.join(format!("{}.{COMING}", name.to_file_name(self.size)))
+    }
+
+    fn file(&self, name: SegmentName, content: ContentId) -> PathBuf {
+        self.directory.join(format!("{}.{content}", name.to_file_name(self.size)))
+    }
+
+    /// What was fetched, with the content that each file must have.
+    fn files(&self) -> io::Result<Vec<(PathBuf, SegmentName, String)>> {
+        let entries = match self.disk.list(&self.directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let parse = |name: &OsStr| {
+            let (segment, content) = name.to_str()?.split_once('.')?;
+            match WalFileName::parse(segment, self.size) {
+                Ok(WalFileName::Segment(segment)) if content != COMING => {
+                    Some((self.directory.join(name), segment, content.to_owned()))
+                }
+                _ => None,
+            }
+        };
+        Ok(entries.iter().filter_map(|entry| parse(&entry.name)).collect())
+    }
+
+    /// Removes what dead helpers have left, of this life of the cluster and of others.
+    fn tidy(&self) -> io::Result<()> {
+        for entry in self.disk.list(&self.directory)? {
+            let is_sign = entry.name.to_str().is_some_and(|name| name.ends_with(COMING));
+            if is_sign || durable::is_temporary(&entry.name) {
+                drop(self.disk.remove_file(&self.directory.join(entry.name)));
+            }
+        }
+        let all = durable::parent(&self.directory);
+        for entry in self.disk.list(all)? {
+            let directory = all.join(entry.name);
+            if directory != self.directory {
+                let other = Ahead { directory, ..*self };
+                if !other.is_filling() {
+                    other.remove();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a helper is at work.
+    fn is_filling(&self) -> bool {
+        let Ok(file) = File::open(self.directory.join(LOCK)) else { return false };
+        // Taken and let go of at once: a helper that starts just now gives up, and is started again
+        // for the next segment.
+        flock(&file, FlockOperation::NonBlockingLockShared).is_err()
+    }
+
+    fn lock(&self) -> io::Result<Option<File>> {
+        let path = self.directory.join(LOCK);
+        let file =
+            OpenOptions::new().create(true).truncate(false).write(true).read(true).open(&path)?;
+        Ok(flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok().then_some(file))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;
