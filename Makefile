@@ -1,12 +1,13 @@
 # `make test` is all a new user needs; it installs what is missing.
 # Everything else is for those who work on Soter. `make` alone lists the targets.
 
-.PHONY: help test check soak fuzz test-versions
+.PHONY: help test check soak fuzz bench test-versions
 
 help:
 	@echo "make test                 checks and all tests"
 	@echo "make soak SEEDS=0..1000   the random suites over these seeds; restartable"
 	@echo "make fuzz CASES=10000     the properties of parsers over many inputs"
+	@echo "make bench SIZE=1         Soter beside pgBackRest, on so many gigabytes; restartable"
 	@echo "make test-versions        the tests with real servers on PostgreSQL 14 to 18"
 
 test:
@@ -23,6 +24,13 @@ soak:
 CASES ?= 10000
 fuzz:
 	scripts/fuzz $(CASES)
+
+SIZE ?= 1
+REPEATS ?= 3
+bench:
+	scripts/install-bench-tools
+	cargo build --release --locked --package soter-cli
+	tools/bench/bench.py --size $(SIZE) --repeats $(REPEATS)
 
 test-versions:
 	scripts/test-versions
