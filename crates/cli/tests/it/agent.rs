@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clients::Clients;
 use soter_postgres::agent::Status;
-use soter_postgres::lsn::Timeline;
+use soter_postgres::lsn::{Lsn, Timeline};
 use soter_postgres::testing::{Shutdown, TestCluster, wait_until};
 use soter_world::{Clock, SystemClock};
 
@@ -212,14 +212,25 @@ fn real_a_gap_is_said_and_followed_by_a_backup() {
     }
     let state = "SELECT wal_status FROM pg_replication_slots";
     assert_eq!(lab.cluster.psql(state).unwrap(), "lost");
-    let agent = lab.streaming_agent();
-    let status = lab.wait(&agent, "the gap is said, and there is a backup behind it", |status| {
-        status.gaps.len() == 1 && status.backup.last_id.is_some()
-    });
+    // The one that finds the gap does not live to see the backup behind it.
+    let agent = lab.agent();
+    let status = lab.wait(&agent, "the gap is said", |status| status.gaps.len() == 1);
+    agent.kill();
     let gap = &status.gaps[0];
     assert!(gap.from <= before && before < gap.to, "{gap:?} {before}");
     assert!(status.findings.iter().any(|finding| finding.what.contains("was lost")), "{status:?}");
+    lab.cluster.psql("CREATE TABLE kept_by_the_slot AS SELECT generate_series(1, 2000)").unwrap();
+    let restart = "SELECT restart_lsn FROM pg_replication_slots";
+    let kept: Lsn = lab.cluster.psql(restart).unwrap().parse().unwrap();
+    let agent = lab.streaming_agent();
     let end = lab.wait_durable(&agent);
+    let status = lab.wait(&agent, "there is a backup behind the gap", |status| {
+        let range = status.vault.as_ref().and_then(|vault| vault.recoverable);
+        range.is_some_and(|range| range.from >= gap.to)
+    });
+    // It may have died before it had written the gap down.
+    assert!(status.gaps.iter().all(|found| found.to == gap.to), "{:?} {gap:?}", status.gaps);
+    assert!(kept >= gap.to, "{kept} {gap:?}");
     assert!(lab.stored_wal_from(FIRST, Some(gap.to)).end() >= end);
     assert!(lab.stored_wal(FIRST).end() <= gap.to);
     assert_eq!(agent.stop(), 0);

@@ -151,12 +151,16 @@ impl Engine {
             files.insert(segment, file.file);
             segment = segment.next();
         }
+        let mut arrivals = Arrivals::default();
+        if start < received {
+            arrivals.note(received, ground.clock.monotonic());
+        }
         let board = Board {
             flow,
             files,
             facts: BTreeMap::new(),
             write_time: WriteTime::default(),
-            arrivals: Arrivals::default(),
+            arrivals,
             lanes_idle: 0,
             is_lane_timed: false,
             waiters: 0,
@@ -323,7 +327,12 @@ impl Engine {
             segment_size: self.ground.size,
             synced: to,
         };
-        self.ground.spool.sync(&files, mark)?;
+        if let Err(error) = self.ground.spool.sync(&files, mark) {
+            if let SpoolError::Unsynced { .. } = error {
+                self.fail(Trouble::Lasting(chain(&error)));
+            }
+            return Err(error);
+        }
         if self.board().flow.spool_synced(to) {
             self.acknowledge();
         }
@@ -471,3 +480,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A thread that panics ends the agent; until then the others may finish what they do.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -82,7 +82,7 @@ struct Unsealed {
 
 impl Flow {
     /// The WAL from `start`, the beginning of a segment, of which what lies before `received` is
-    /// there already, but is not known to be durable.
+    /// synced in the spool already, but is not known to be durable in the vault.
     pub(crate) fn new(size: SegmentSize, mode: Mode, start: Lsn, received: Lsn) -> Self {
         let mut flow = Self {
             size,
@@ -97,6 +97,8 @@ impl Flow {
             unsealed: BTreeMap::new(),
         };
         flow.received(received.max(start), Duration::ZERO);
+        // It was acknowledged when it was synced, and stays so.
+        flow.spool_synced(flow.received);
         flow
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use soter_vault::log::{Duty, FENCE_CHECK_INTERVAL, LogError, WalRange};
 use soter_vault::map::{Progress, Step};
+use soter_vault::wal::{WalError, WalVault};
 
 use super::engine::{Engine, chain};
 use super::flow::Mode;
@@ -27,6 +28,11 @@ const SPOOL_SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often what is remembered is saved: it saves a listing, no more.
 const REMEMBER_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How often the vault is asked for a backup's WAL when it does not answer, and the pause between:
+/// a backup that is complete but for an answer is worth half a minute.
+const VAULT_LOOKS_MAX: u32 = 30;
+const VAULT_LOOK_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a backup that failed waits before it is tried again.
 const BACKUP_RETRY: Duration = Duration::from_secs(60);
@@ -174,12 +180,16 @@ impl Shared<'_> {
         }
     }
 
-    /// WAL alone brings nothing back.
+    /// WAL alone brings nothing back, nor does a backup from before a gap; who found the gap may not
+    /// have lived long enough to make another.
     fn want_first_backup(&self, engine: &Engine) {
+        let gap_end = self.gap_end();
         let writer = engine.writer();
         let log = writer.session.log();
         let of_this_life = log.catalogue().live().any(|backup| {
-            backup.wal.is_some_and(|wal| wal.incarnation == writer.archive.incarnation)
+            backup.wal.is_some_and(|wal| {
+                wal.incarnation == writer.archive.incarnation && Lsn(wal.from) >= gap_end
+            })
         });
         drop(log);
         if !of_this_life && self.desk().backup.last_id.is_none() {
@@ -216,7 +226,7 @@ impl Shared<'_> {
         };
         self.desk().backup.running = Some(wanted.reason.clone());
         (self.around.say)(&format!("making a base backup: {}", wanted.reason));
-        let mut wait = |wal: &WalRange| self.wait_for_wal(wal);
+        let mut wait = |wal: &WalRange| self.wait_for_wal(engine, wal);
         let done = run(&setup, &mut wait, &Quietly, &self.stop);
         let now: Timestamp = self.around.world.clock.now();
         let mut desk = self.desk();
@@ -231,6 +241,9 @@ impl Shared<'_> {
         }
         drop(desk);
         if let Ok(done) = &done {
+            // The status shows what this session has seen of the log; the keeper of the fence looks
+            // again soon if this look fails.
+            drop(engine.writer().session.check_fence());
             (self.around.say)(&format!("backup {} is in the vault", done.id));
             for page in &done.record.bad_pages {
                 self.find(&format!(
@@ -242,11 +255,33 @@ impl Shared<'_> {
         done
     }
 
-    fn wait_for_wal(&self, wal: &WalRange) -> Result<(), BackupError> {
+    fn wait_for_wal(&self, engine: &Engine, wal: &WalRange) -> Result<(), BackupError> {
         self.wait_durable(wal, WAL_WAIT_MAX).map_err(|reached: Option<Lsn>| {
             if self.stop.is_stopped() { BackupError::Stopped } else { wal_missing(wal, reached) }
-        })
+        })?;
+        // The stream may have been lost and begun anew behind a gap meanwhile.
+        let writer = engine.writer();
+        let clock = &*self.around.world.clock;
+        let mut looks = 0;
+        loop {
+            match reached_from(&writer.wal(clock), wal) {
+                Ok(reached) if reached.0 >= wal.to => return Ok(()),
+                Ok(reached) => return Err(wal_missing(wal, Some(reached))),
+                Err(error) if looks == VAULT_LOOKS_MAX => {
+                    return Err(BackupError::WalUnknown(error));
+                }
+                Err(_) => looks += 1,
+            }
+            if self.stop.wait(VAULT_LOOK_PAUSE) {
+                return Err(BackupError::Stopped);
+            }
+        }
     }
+}
+
+/// Up to where the vault has all WAL of a backup from its beginning on.
+fn reached_from(vault: &WalVault<'_>, wal: &WalRange) -> Result<Lsn, WalError> {
+    Ok(Lsn(vault.contiguous_end(wal.timeline, wal.from)?.hinted))
 }
 
 /// Nobody watches how far a backup of the agent is.
@@ -254,4 +289,48 @@ struct Quietly;
 
 impl Progress for Quietly {
     fn advance(&self, _step: Step) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use soter_vault::frame::Compression;
+    use soter_vault::wal::{PartSealer, Segment};
+
+    use super::*;
+    use crate::agent::scene::{Scene, wal_bytes};
+
+    #[test]
+    fn a_backup_whose_wal_is_in_a_gap_is_none() {
+        const MIB: u32 = 1 << 20;
+        let scene = Scene::new(1);
+        let writer = scene.writer().unwrap();
+        let key = writer.session.key();
+        let wal = writer.wal(&*scene.clock);
+        let put = |number: u64, from: u32, to: u32| {
+            let segment = Segment { timeline: 1, number };
+            let part = scene.archive.live_part(segment, (from, to), writer.session.id());
+            let at = Lsn(number * u64::from(MIB) + u64::from(from));
+            let bytes = wal_bytes(at, (to - from) as usize);
+            let random = &*scene.random;
+            let mut sealer = PartSealer::new(key.clone(), random, Compression::Zstd(1));
+            wal.put_part(&sealer.seal(part, &bytes), key).unwrap();
+        };
+        put(3, 0, 500_000);
+        put(6, 0, 100);
+        let needs = |from: u64, to: u64| WalRange {
+            incarnation: scene.archive.incarnation,
+            timeline: 1,
+            from,
+            to,
+            segment_bytes: MIB,
+        };
+        let start = 3 * u64::from(MIB);
+        // The stream goes on in segment 6: what lies before is not its business.
+        let in_the_gap = needs(start + 40, start + 600_000);
+        assert_eq!(reached_from(&wal, &in_the_gap).unwrap(), Lsn(start + 500_000));
+        put(3, 500_000, MIB);
+        put(4, 0, 7);
+        let end = 4 * u64::from(MIB) + 7;
+        assert_eq!(reached_from(&wal, &needs(start + 40, end)).unwrap(), Lsn(end));
+    }
 }

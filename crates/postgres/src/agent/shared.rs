@@ -211,8 +211,18 @@ impl<'a> Shared<'a> {
             "WAL of timeline {} from {} to {} was never received: {}",
             gap.timeline, gap.from, gap.to, gap.reason
         ));
-        self.desk().memory.note_gap(gap);
+        {
+            let memory = &mut self.desk().memory;
+            memory.note_gap(gap);
+            // It is before the gap: who goes on from there would meet the gap once more.
+            memory.stand = None;
+        }
         self.save_memory();
+    }
+
+    /// The end of the last gap: what was copied before it cannot be brought up to now.
+    pub(crate) fn gap_end(&self) -> Lsn {
+        self.desk().memory.gaps.last().map_or(Lsn::INVALID, |gap| gap.to)
     }
 
     /// Saves what is remembered.
@@ -305,8 +315,7 @@ impl<'a> Shared<'a> {
     fn vault_view(&self) -> Option<VaultView> {
         let engine = self.engine()?;
         let durable = engine.standing().durable;
-        // What lies before a gap that we know of cannot be replayed up to now.
-        let begin = self.desk().memory.gaps.last().map_or(Lsn(0), |gap| gap.to);
+        let begin = self.gap_end();
         let end_from = |from: Lsn| (from >= begin && from <= durable).then_some(durable);
         let writer = engine.writer();
         let log = writer.session.log();

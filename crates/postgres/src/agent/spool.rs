@@ -10,6 +10,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 use soter_vault::ids::IncarnationId;
@@ -34,6 +35,9 @@ pub(crate) struct Spool {
     disk: Arc<dyn Disk>,
     directory: PathBuf,
     size: SegmentSize,
+    /// A sync has failed. The system then calls written what may not be, so that later syncs which
+    /// succeed prove nothing.
+    is_distrusted: AtomicBool,
 }
 
 /// What the spool still has after a crash, and will not lose in the next one.
@@ -58,6 +62,7 @@ pub(crate) struct Mark {
 
 /// A segment's file, written by one thread and read by any.
 pub(crate) struct SpoolFile {
+    path: PathBuf,
     pub(crate) segment: SegmentNumber,
     pub(crate) file: Arc<dyn DiskFile>,
     /// How many bytes from the segment's beginning it holds.
@@ -70,6 +75,13 @@ pub(crate) enum SpoolError {
     /// The disk is full, or broken.
     #[error("the spool {}", path.display())]
     Disk { path: PathBuf, source: io::Error },
+    /// The disk did not sync, so nothing in the spool can be believed any more.
+    #[error(
+        "the disk of the spool {} does not sync: what it calls written may be lost; look at the \
+         disk, the server keeps what is not in the vault",
+        path.display()
+    )]
+    Unsynced { path: PathBuf, source: io::Error },
     /// The spool has acknowledged WAL of another life of the cluster. It is not thrown away.
     #[error(
         "the spool {} has WAL of another life of the cluster ({found}): move it away to go on",
@@ -89,7 +101,7 @@ impl Spool {
         size: SegmentSize,
     ) -> Result<Self, SpoolError> {
         durable::create_dir_all_durable(&*disk, &directory).map_err(at(&directory))?;
-        Ok(Self { disk, directory, size })
+        Ok(Self { disk, directory, size, is_distrusted: AtomicBool::new(false) })
     }
 
     /// Finds out what a former process left that can be believed, and removes the rest.
@@ -157,18 +169,31 @@ impl Spool {
         }
         let file = if length == 0 { self.disk.create(&path) } else { self.disk.open_write(&path) };
         let file = file.map_err(at(&path))?;
-        Ok(SpoolFile { segment: name.segment, file: Arc::from(file), length })
+        Ok(SpoolFile { path, segment: name.segment, file: Arc::from(file), length })
     }
 
-    /// Makes durable what these files hold, and then the mark that says so.
+    /// Makes durable what these files hold, and then the mark that says so. Once that has failed it
+    /// fails for ever: a later sync would not write what this one should have.
     pub(crate) fn sync(&self, files: &[Arc<dyn DiskFile>], mark: Mark) -> Result<(), SpoolError> {
-        for file in files {
-            file.sync().map_err(at(&self.directory))?;
+        let unsynced = |source| {
+            self.is_distrusted.store(true, Ordering::Relaxed);
+            SpoolError::Unsynced { path: self.directory.clone(), source }
+        };
+        if self.is_distrusted.load(Ordering::Relaxed) {
+            return Err(unsynced(io::Error::other("it has failed before")));
         }
-        self.disk.sync_dir(&self.directory).map_err(at(&self.directory))?;
+        for file in files {
+            file.sync().map_err(unsynced)?;
+        }
+        self.disk.sync_dir(&self.directory).map_err(unsynced)?;
         let path = self.directory.join(MARK);
         let mark = serde_json::to_vec(&mark).expect("numbers and a position are JSON");
-        durable::write_durable(&*self.disk, &path, &mark).map_err(at(&path))
+        match durable::write_durable(&*self.disk, &path, &mark) {
+            Ok(()) => Ok(()),
+            // It has no room for the new mark, and the old one is there: it may get room again.
+            Err(source) if is_full(&source) => Err(SpoolError::Disk { path, source }),
+            Err(source) => Err(unsynced(source)),
+        }
     }
 
     /// Removes a segment's file; it was sealed.
@@ -229,14 +254,15 @@ impl SpoolFile {
         offset: u64,
         bytes: &[u8],
     ) -> Result<(), SpoolError> {
-        let fail = |source| SpoolError::Disk { path: PathBuf::from("segment"), source };
+        let path = self.path.clone();
+        let fail = at(&path);
         let known = self.length.saturating_sub(offset).min(bytes.len() as u64);
         let (known, fresh) = bytes.split_at(usize::try_from(known).unwrap_or(bytes.len()));
         let mut position = offset;
         let mut buffer = [0; COMPARE_BYTES];
         for expected in known.chunks(COMPARE_BYTES) {
             let found = &mut buffer[..expected.len()];
-            self.file.read_exact_at(position, found).map_err(fail)?;
+            self.file.read_exact_at(position, found).map_err(&fail)?;
             let differs = found.iter().zip(expected).position(|(found, sent)| found != sent);
             if let Some(differs) = differs {
                 let at = self.segment.start(size).0 + position + differs as u64;
@@ -245,7 +271,7 @@ impl SpoolFile {
             position += expected.len() as u64;
         }
         if !fresh.is_empty() {
-            self.file.write_at(position, fresh).map_err(fail)?;
+            self.file.write_at(position, fresh).map_err(&fail)?;
             self.length = position + fresh.len() as u64;
         }
         Ok(())
@@ -255,6 +281,10 @@ impl SpoolFile {
 fn at(path: &Path) -> impl Fn(io::Error) -> SpoolError {
     let path = path.to_owned();
     move |source| SpoolError::Disk { path: path.clone(), source }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn ignore_absence(result: io::Result<()>) -> io::Result<()> {

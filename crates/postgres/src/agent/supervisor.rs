@@ -44,8 +44,8 @@ pub(crate) struct Supervisor<'scope, 'env> {
     recovered: Option<Recovered>,
     /// Where another timeline goes on.
     follow: Option<(Timeline, Lsn)>,
-    /// What we held is behind a gap: begin where the server's WAL begins.
-    begins_anew: bool,
+    /// What we held is behind a gap: begin where the slot that was just made keeps WAL from.
+    begins_anew: Option<Lsn>,
     drain_until: Option<Duration>,
     /// Whether the spool was looked into for WAL that the server may never send again.
     has_salvaged: bool,
@@ -78,7 +78,7 @@ impl<'scope, 'env> Supervisor<'scope, 'env> {
             spool: None,
             recovered: None,
             follow: None,
-            begins_anew: false,
+            begins_anew: None,
             drain_until: None,
             has_salvaged: false,
         }
@@ -303,17 +303,19 @@ impl<'scope, 'env> Supervisor<'scope, 'env> {
 
     fn record_gap(&mut self, timeline: Timeline, from: Lsn) -> Event {
         let durable = self.crew.as_ref().map(|crew| crew.engine.received_end());
-        let to = match self.settle_engine().and_then(|()| self.way_round_gap()) {
+        let from = durable.map_or(from, |durable| durable.max(from));
+        let to = match self.settle_engine().and_then(|()| self.way_round_gap(from)) {
             Ok(to) => to,
             Err(trouble) => return Event::Failed(trouble),
         };
-        let from = durable.map_or(from, |durable| durable.max(from));
         let noticed_at = self.shared.around.world.clock.now();
         let reason = "the server did not keep it (slot lost, or max_slot_wal_keep_size too small)";
         let reason = reason.to_owned();
         self.shared.note_gap(super::memory::Gap { timeline, from, to, noticed_at, reason });
+        // Canaries on their way may be in the gap.
+        self.shared.desk().canaries.forget_pending();
         self.shared.want_backup("WAL is missing before now".to_owned(), false);
-        self.begins_anew = true;
+        self.begins_anew = Some(to);
         Event::Recorded
     }
 
@@ -324,6 +326,7 @@ impl<'scope, 'env> Supervisor<'scope, 'env> {
                 return Event::Failed(trouble);
             }
             self.follow = Some((next, switch));
+            self.shared.desk().canaries.forget_pending();
             self.shared.want_backup("the server has left its history".to_owned(), false);
         }
         Event::Recorded
@@ -335,6 +338,7 @@ fn spool_trouble(error: super::spool::SpoolError) -> Trouble {
     let said = chain(&error);
     match error {
         super::spool::SpoolError::Disk { .. } => Trouble::Passing(said),
+        super::spool::SpoolError::Unsynced { .. } => Trouble::Lasting(said),
         super::spool::SpoolError::OtherLife { .. } => Trouble::Input(said),
         super::spool::SpoolError::Differs { .. } => Trouble::Input(format!(
             "{said}: two servers write one history, or the server lost WAL; if this cluster is to \

@@ -90,6 +90,9 @@ pub enum BackupError {
         /// What is there.
         reached: Option<Lsn>,
     },
+    /// The vault does not say whether it has the WAL.
+    #[error("nobody can say whether the WAL of the backup is in the vault")]
+    WalUnknown(#[source] soter_vault::wal::WalError),
     /// Asked to stop.
     #[error("stopped before the backup was complete")]
     Stopped,

@@ -279,7 +279,8 @@ proptest! {
         let (parts, seals, stored) = (Vec::new(), Vec::new(), Vec::new());
         let handed_out = BTreeSet::new();
         let sealed = BTreeSet::new();
-        let mut model = Model { flow, now: 0, parts, seals, stored, handed_out, synced: 0, sealed };
+        let synced = 3 * MIB + ahead;
+        let mut model = Model { flow, now: 0, parts, seals, stored, handed_out, synced, sealed };
         for step in &steps {
             model.step(step);
         }

@@ -29,7 +29,11 @@ impl Supervisor<'_, '_> {
 
     fn make_ready(&mut self) -> Result<Event, Trouble> {
         let writer = self.writer()?;
-        let kept_from = self.slot()?;
+        let kept_from = match self.begins_anew {
+            // What was probed is older than this slot.
+            Some(at) => at,
+            None => self.slot()?,
+        };
         let timeline = self.probed()?.identity.timeline;
         let history = self.history(&writer, timeline)?;
         let (held, beginning) = self.held(&writer, kept_from)?;
@@ -119,29 +123,44 @@ impl Supervisor<'_, '_> {
 
     /// From where the slot keeps WAL now.
     fn restart_of_slot(&self) -> Result<Lsn, Trouble> {
+        let keeps_none = || Trouble::Passing("the slot keeps no WAL".to_owned());
+        self.live_slot()?.map(|(restart, _)| restart).ok_or_else(keeps_none)
+    }
+
+    /// From where the slot keeps WAL now, and whether it is sure to.
+    fn live_slot(&self) -> Result<Option<(Lsn, bool)>, Trouble> {
         let settings = self.shared.settings;
         let cannot = |source| sql_trouble(&ServerError::Sql { action: "look at the slot", source });
         let mut sql = settings.connection.connect_sql().map_err(cannot)?;
-        let query = "SELECT restart_lsn::text FROM pg_catalog.pg_replication_slots \
-                     WHERE slot_name = $1";
+        let query = "SELECT restart_lsn::text, wal_status IN ('reserved', 'extended') \
+                     FROM pg_catalog.pg_replication_slots WHERE slot_name = $1";
         let row = sql.query_opt(query, &[&settings.slot.as_str()]).map_err(cannot)?;
-        let text: Option<String> = row.and_then(|row| row.try_get(0).ok().flatten());
+        let Some(row) = row else { return Ok(None) };
+        let text: Option<String> = row.try_get(0).map_err(cannot)?;
+        let is_sure: Option<bool> = row.try_get(1).map_err(cannot)?;
         let restart = text.and_then(|text| text.parse().ok());
-        restart.ok_or_else(|| Trouble::Passing("the slot keeps no WAL".to_owned()))
+        Ok(restart.map(|restart| (restart, is_sure == Some(true))))
     }
 
-    /// Where the server's WAL begins again behind a gap; the slot is made anew for it.
-    pub(super) fn way_round_gap(&mut self) -> Result<Lsn, Trouble> {
+    /// Where the server's WAL begins again behind a gap that begins at `from`; the slot is made anew
+    /// for it, unless it keeps WAL from behind the gap on already: then an agent before this one has
+    /// made it, and what it keeps must not be given up.
+    pub(super) fn way_round_gap(&mut self, from: Lsn) -> Result<Lsn, Trouble> {
         let settings = self.shared.settings;
+        let size = self.probed()?.facts.wal_segment_size;
         self.client = None;
         let client = ReplicationClient::connect(&settings.connection, &self.shared.stop);
         let mut client = client.map_err(|error| replication_trouble(&error))?;
-        // Whether it was there does not matter, and if it cannot be dropped it cannot be made either.
-        drop(client.drop_slot(&settings.slot));
-        let created = client.create_physical_slot(&settings.slot);
-        created.map_err(|error| replication_trouble(&error))?;
+        match self.live_slot()? {
+            Some((restart, true)) if restart.start_of_segment(size) > from => {}
+            _ => {
+                // If it cannot be dropped it cannot be made either.
+                drop(client.drop_slot(&settings.slot));
+                let created = client.create_physical_slot(&settings.slot);
+                created.map_err(|error| replication_trouble(&error))?;
+            }
+        }
         self.client = Some(client);
-        let size = self.probed()?.facts.wal_segment_size;
         self.restart_of_slot().map(|at| at.start_of_segment(size))
     }
 
@@ -169,7 +188,7 @@ impl Supervisor<'_, '_> {
         kept_from: Lsn,
     ) -> Result<(Option<Held>, Option<Beginning>), Trouble> {
         let size = self.probed()?.facts.wal_segment_size;
-        if self.begins_anew {
+        if self.begins_anew.is_some() {
             return Ok((None, None));
         }
         if let Some((timeline, switch)) = self.follow {
@@ -237,7 +256,7 @@ impl Supervisor<'_, '_> {
         beginning: Option<Beginning>,
     ) -> Result<(), Trouble> {
         let is_there = self.crew.as_ref().is_some_and(|crew| crew.engine.timeline() == timeline);
-        if is_there && self.follow.is_none() && !self.begins_anew {
+        if is_there && self.follow.is_none() && self.begins_anew.is_none() {
             return Ok(());
         }
         self.settle_engine()?;
@@ -250,7 +269,7 @@ impl Supervisor<'_, '_> {
         let engine =
             Engine::new(ground, timeline, writer, mode, beginning).map_err(spool_trouble)?;
         self.open_crew(engine);
-        (self.follow, self.begins_anew, self.recovered) = (None, false, None);
+        (self.follow, self.begins_anew, self.recovered) = (None, None, None);
         Ok(())
     }
 }
