@@ -116,11 +116,11 @@ impl PostmasterError {
         match self {
             Self::NotInstalled { version, .. } => Some(format!(
                 "install it (Debian: apt-get install postgresql-{version}), or name the directory \
-                 of its programs"
+                 of its programs: --bin-dir DIR"
             )),
-            Self::OtherPrograms { wanted, .. } => {
-                Some(format!("name a directory with `postgres` of version {wanted} in it"))
-            }
+            Self::OtherPrograms { wanted, .. } => Some(format!(
+                "name a directory with `postgres` of version {wanted} in it: --bin-dir DIR"
+            )),
             Self::Root => Some("name the user that is to run it, such as postgres".to_owned()),
             _ => None,
         }
@@ -302,11 +302,6 @@ impl Postmaster {
     pub fn release(mut self) -> u32 {
         let child = self.child.take().expect("only release and drop take it away");
         child.release()
-    }
-
-    /// The process itself, for those who want to hurt it.
-    pub(crate) fn child(&self) -> &Child {
-        self.child.as_ref().expect("only release and drop take it away")
     }
 }
 

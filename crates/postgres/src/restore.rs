@@ -4,6 +4,7 @@ pub mod choice;
 pub mod configure;
 mod error;
 pub mod gather;
+pub mod start;
 pub mod target;
 pub mod write;
 

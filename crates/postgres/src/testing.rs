@@ -80,7 +80,45 @@ pub struct TestCluster {
     owner: Owner,
     root: PathBuf,
     data: PathBuf,
-    postmaster: Option<Postmaster>,
+    /// Where the socket is.
+    sockets: PathBuf,
+    /// The number in its name.
+    port: u16,
+    server: Option<Server>,
+}
+
+/// A server that runs, or has run.
+#[derive(Debug)]
+enum Server {
+    /// Started here.
+    Ours(Postmaster),
+    /// Somebody else's, by its process number.
+    Theirs(u32),
+}
+
+impl Server {
+    fn id(&self) -> u32 {
+        match self {
+            Self::Ours(postmaster) => postmaster.id(),
+            Self::Theirs(process) => *process,
+        }
+    }
+
+    fn is_running(&self) -> bool {
+        match self {
+            Self::Ours(postmaster) => postmaster.ended().is_none(),
+            Self::Theirs(process) => {
+                parent_and_state(*process).is_some_and(|(_, state)| state != 'Z')
+            }
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        if self.is_running() {
+            // One that has just ended by itself is as dead as it should be.
+            exec::signal_process(self.id(), signal).ok();
+        }
+    }
 }
 
 impl TestCluster {
@@ -128,6 +166,20 @@ impl TestCluster {
         Ok(standby)
     }
 
+    /// A server that somebody else has started, with its socket there. It is killed when this is
+    /// dropped.
+    pub fn attach(
+        data: &Path,
+        (sockets, port): (&Path, u16),
+        process: u32,
+    ) -> Result<Self, TestingError> {
+        let mut cluster = Self::in_new_directory(Some(data.to_owned()))?;
+        sockets.clone_into(&mut cluster.sockets);
+        cluster.port = port;
+        cluster.server = Some(Server::Theirs(process));
+        Ok(cluster)
+    }
+
     fn in_new_directory(data: Option<PathBuf>) -> Result<Self, TestingError> {
         let programs = find_programs()?;
         let owner = server_owner()?;
@@ -137,7 +189,7 @@ impl TestCluster {
         std::os::unix::fs::chown(&root, Some(owner.user), Some(owner.group))
             .map_err(file_error(&root))?;
         let data = data.unwrap_or_else(|| root.join("data"));
-        Ok(Self { programs, owner, root, data, postmaster: None })
+        Ok(Self { programs, owner, sockets: root.clone(), port: PORT, root, data, server: None })
     }
 
     /// Appends lines to `postgresql.conf`; the next start uses them.
@@ -155,7 +207,9 @@ impl TestCluster {
 
     /// Starts the server with settings, such as `("listen_addresses", "127.0.0.1")`.
     pub fn start_with(&mut self, settings: &[(&str, &str)]) -> Result<(), TestingError> {
-        let (sockets, port) = (self.root.display().to_string(), PORT.to_string());
+        self.sockets.clone_from(&self.root);
+        self.port = PORT;
+        let (sockets, port) = (self.sockets.display().to_string(), PORT.to_string());
         let ours =
             [("listen_addresses", ""), ("unix_socket_directories", &*sockets), ("port", &*port)];
         let all = ours.iter().chain(settings);
@@ -170,30 +224,36 @@ impl TestCluster {
         };
         let postmaster = launch.start(&OsDisk)?;
         postmaster.wait_accepting((&OsDisk, &SystemClock), TIMEOUT, &Stop::new())?;
-        self.postmaster = Some(postmaster);
+        self.server = Some(Server::Ours(postmaster));
         Ok(())
     }
 
     /// Stops the server and waits for its end.
     pub fn stop(&mut self, how: Shutdown) -> Result<(), TestingError> {
-        let postmaster = self.postmaster.take().ok_or(TestingError::NotRunning)?;
-        postmaster.stop(how, TIMEOUT, &OsDisk)?;
+        match self.server.take().ok_or(TestingError::NotRunning)? {
+            Server::Ours(postmaster) => {
+                postmaster.stop(how, TIMEOUT, &OsDisk)?;
+            }
+            theirs @ Server::Theirs(_) => {
+                theirs.signal(how.signal());
+                wait_until("the server stops", || !theirs.is_running())?;
+            }
+        }
         Ok(())
     }
 
     /// Kills the server and all its processes at once, as a crash of the machine would.
     pub fn kill(&mut self) -> Result<(), TestingError> {
-        let postmaster = self.postmaster.take().ok_or(TestingError::NotRunning)?;
+        let server = self.server.take().ok_or(TestingError::NotRunning)?;
         // Standing still it can neither restart children nor clean up after them.
-        postmaster.child().signal(Signal::Stop);
-        let children = children_of(postmaster.id());
+        server.signal(Signal::Stop);
+        let children = children_of(server.id());
         for &child in &children {
             // One that has just ended by itself is as dead as it should be.
             exec::signal_process(child, Signal::Kill).ok();
         }
-        postmaster.child().kill();
-        // It is waited for as it goes.
-        drop(postmaster);
+        server.signal(Signal::Kill);
+        wait_until("the server is gone", || !server.is_running())?;
         wait_until("the server's processes are gone", || {
             children
                 .iter()
@@ -203,12 +263,12 @@ impl TestCluster {
 
     /// Whether the server runs: it was started and has not ended, by itself or otherwise.
     pub fn is_running(&self) -> bool {
-        self.postmaster.as_ref().is_some_and(|postmaster| postmaster.ended().is_none())
+        self.server.as_ref().is_some_and(Server::is_running)
     }
 
     /// The process number of the postmaster.
     pub fn postmaster_id(&self) -> Option<u32> {
-        self.postmaster.as_ref().map(Postmaster::id)
+        self.server.as_ref().map(Server::id)
     }
 
     /// Runs SQL in the database `postgres`; rows come as lines, fields separated by `|`.
@@ -230,8 +290,9 @@ impl TestCluster {
 
     /// A client program that finds this server, logs in as superuser and uses `postgres`.
     pub fn client(&self, program: &str) -> Command {
-        let port = PORT.to_string();
-        let command = self.programs.command(program).env("PGHOST", &self.root).env("PGPORT", port);
+        let port = self.port.to_string();
+        let command =
+            self.programs.command(program).env("PGHOST", &self.sockets).env("PGPORT", port);
         command.env("PGUSER", "postgres").env("PGDATABASE", "postgres")
     }
 
@@ -242,7 +303,7 @@ impl TestCluster {
 
     /// How libpq and its like find this server.
     pub fn connection_string(&self) -> String {
-        format!("host={} port={PORT} user=postgres dbname=postgres", self.root.display())
+        format!("host={} port={} user=postgres dbname=postgres", self.sockets.display(), self.port)
     }
 
     /// Where the programs are.

@@ -1,9 +1,12 @@
 //! `soter restore`.
 
-use std::path::PathBuf;
+mod start;
+
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
+use soter_postgres::error::ErrorKind;
 use soter_postgres::lsn::{Lsn, Timeline};
 use soter_postgres::restore::RestoreError;
 use soter_postgres::restore::choice::choose;
@@ -17,12 +20,15 @@ use soter_world::{Stop, exec};
 use crate::context::{Access, Context};
 use crate::failure::{Ending, Failure};
 use crate::output::{Meter, human_bytes, human_duration};
+use start::{StartArgs, StartedReport, Times};
 
 /// The user that runs servers on Debian.
 const SERVER_USER: &str = "postgres";
 
-/// Bring a cluster back, in a new directory. The server is not started; it comes up as a standby,
-/// replays up to the target, and is promoted with pg_promote().
+/// Bring a cluster back, in a new directory. With --start the server is started, watched until it
+/// stands at the target, compared with the plan and promoted; until then nobody else gets in.
+/// Without, it is for you to start: it comes up as a standby, replays up to the target, and is
+/// promoted with pg_promote().
 #[derive(Debug, clap::Args)]
 pub(super) struct RestoreArgs {
     /// The store.
@@ -41,6 +47,8 @@ pub(super) struct RestoreArgs {
     /// Say what would be done, and do nothing.
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    start: StartArgs,
 }
 
 #[derive(Serialize)]
@@ -52,6 +60,10 @@ struct Plan {
     end: Lsn,
     total_bytes: u64,
     target_dir: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes_read: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started: Option<StartedReport>,
 }
 
 struct Shown<'a> {
@@ -68,6 +80,7 @@ impl Progress for Shown<'_> {
 }
 
 pub(super) fn run(context: &Context, args: &RestoreArgs) -> Result<(), Failure> {
+    let begun = context.clock.monotonic();
     let target: Target =
         args.to.parse().map_err(|error: soter_postgres::restore::target::TargetError| {
             Failure::of(Ending::Input, &error).hint(error.hint())
@@ -79,41 +92,73 @@ pub(super) fn run(context: &Context, args: &RestoreArgs) -> Result<(), Failure> 
     let choice = choose(&gathered.recoverable, &target, !args.exclusive)
         .map_err(|refusal| failure(&RestoreError::Refused(refusal)))?;
     let record = gathered.records.iter().find(|(id, _)| *id == choice.backup);
-    let plan = Plan {
+    let (_, record) = record.ok_or_else(|| failure(&RestoreError::NothingThere))?;
+    let directory = absolute(&args.target_dir)?;
+    let mut plan = Plan {
         store: reader.name.clone(),
         backup: choice.backup,
         timeline: choice.timeline,
         target: target.to_string(),
         end: choice.end,
-        total_bytes: record.map_or(0, |(_, record)| record.counters.total_bytes),
-        target_dir: args.target_dir.clone(),
+        total_bytes: record.counters.total_bytes,
+        target_dir: directory.clone(),
+        bytes_read: None,
+        started: None,
     };
+    let starting = args.start.prepare(context, record, &directory)?;
     if args.dry_run {
         context.output.data(&plan, |plan| describe(plan, "would restore"));
         return Ok(());
     }
+    let gathered_at = context.clock.monotonic();
     let stop = Stop::on_signals().map_err(|error| Failure::of(Ending::Failed, &error))?;
-    let begun = context.clock.monotonic();
     let shown = Shown {
         meter: context.output.progress(&*context.clock, &format!("restoring {}", plan.store)),
         written: AtomicU64::new(0),
         total: plan.total_bytes,
     };
     let owner = server_owner(context);
-    let restore =
-        RestoreTarget { disk: &*context.disk, directory: &args.target_dir, owner, workers: 2 };
-    let outcome = restore.write(&source, &gathered, &choice, &shown, &stop);
+    let restore = RestoreTarget { disk: &*context.disk, directory: &directory, owner, workers: 2 };
+    let outcome = match &starting {
+        None => restore.write(&source, &gathered, &choice, &shown, &stop),
+        Some(_) => restore.write_unfinished(&source, &gathered, &choice, &shown, &stop),
+    };
     shown.meter.finish();
     outcome.map_err(|error| failure(&error))?;
-    let took = human_duration(context.clock.monotonic().saturating_sub(begun));
+    let written_at = context.clock.monotonic();
+    if let Some(starting) = starting {
+        let started = starting.run(context, &stop, (&choice, record));
+        let started = started.map_err(|error| failure(&error))?;
+        let times = Times { begun, gathered_at, written_at };
+        plan.started = Some(starting.report(context, &started, times));
+        restore.finish().map_err(|error| failure(&error))?;
+        started.server.release();
+    }
+    plan.bytes_read = Some(reader.vault.objects.counts().read_bytes);
     context.output.data(&plan, |plan| describe(plan, "restored"));
-    context.output.say(&format!(
-        "written and durable in {took}, not started. Next: start the server on {}; it replays as a \
-         standby and stops at the target. When pg_last_wal_replay_lsn() has reached it: \
-         SELECT pg_promote()",
-        args.target_dir.display()
-    ));
+    context.output.say(&next_steps(&plan, written_at.saturating_sub(begun)));
     Ok(())
+}
+
+/// What is there now, and what to do with it.
+fn next_steps(plan: &Plan, took: std::time::Duration) -> String {
+    let directory = plan.target_dir.display();
+    match &plan.started {
+        Some(started) => started.words(&directory.to_string()),
+        None => format!(
+            "written and durable in {}, not started. Next: start the server on {directory}; it \
+             replays as a standby and stops at the target. When pg_last_wal_replay_lsn() has \
+             reached it: SELECT pg_promote()",
+            human_duration(took)
+        ),
+    }
+}
+
+/// The server is told where its directory is, and works elsewhere.
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| {
+        Failure::of(Ending::Input, &error).hint("name the directory by its whole path")
+    })
 }
 
 fn describe(plan: &Plan, done: &str) -> String {
@@ -134,7 +179,7 @@ fn server_owner(context: &Context) -> Option<soter_world::disk::Owner> {
     if exec::current_owner().user != 0 {
         return None;
     }
-    let passwd = std::path::Path::new("/etc/passwd");
+    let passwd = Path::new("/etc/passwd");
     let passwd = soter_world::durable::read(&*context.disk, passwd, 1 << 20).ok()?;
     exec::owner_in_passwd(&String::from_utf8_lossy(&passwd), SERVER_USER)
 }
@@ -142,6 +187,7 @@ fn server_owner(context: &Context) -> Option<soter_world::disk::Owner> {
 fn failure(error: &RestoreError) -> Failure {
     let ending = match error {
         RestoreError::NothingThere => Ending::No,
+        RestoreError::Postmaster(error) if error.kind() == ErrorKind::Input => Ending::Input,
         RestoreError::Refused(_)
         | RestoreError::NotEmpty { .. }
         | RestoreError::Tablespace { .. } => Ending::Input,

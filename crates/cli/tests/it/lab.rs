@@ -76,12 +76,12 @@ impl Lab {
         Self::around(cluster, "")
     }
 
-    /// Waits until all WAL but that of the segment in use is archived.
+    /// Completes the segment in use, and waits until all WAL is archived.
     pub(crate) fn wait_archived(&self) {
+        let last = self.cluster.psql("SELECT pg_walfile_name(pg_switch_wal())").unwrap();
         wait_until("the WAL is archived", || {
-            let last = "SELECT last_archived_wal >= pg_walfile_name(pg_current_wal_lsn() - 1048576)
-                        FROM pg_stat_archiver";
-            self.cluster.psql(last).unwrap() == "t"
+            let archived = "SELECT coalesce(last_archived_wal, '') FROM pg_stat_archiver";
+            self.cluster.psql(archived).unwrap() >= last
         })
         .unwrap();
     }
@@ -118,30 +118,70 @@ impl Lab {
         self.root.join(name).display().to_string()
     }
 
-    fn command(&self, plan: &str, arguments: &[&str]) -> Command {
+    fn command<S: AsRef<str>>(&self, plan: &str, arguments: &[S]) -> Command {
         let plan = self.root.join(plan);
-        let command = Command::new(&self.binary).arg("--plan").arg(plan).args(arguments);
+        let words = arguments.iter().map(AsRef::as_ref);
+        let command = Command::new(&self.binary).arg("--plan").arg(plan).args(words);
         command.current_dir(&self.root).run_as(self.cluster.owner())
     }
 
     /// Runs the binary as the server's user.
-    pub(crate) fn soter(&self, arguments: &[&str]) -> Finished {
+    pub(crate) fn soter<S: AsRef<str>>(&self, arguments: &[S]) -> Finished {
         self.command("soter.yaml", arguments).run(TIMEOUT).unwrap()
     }
 
     /// The same, which must succeed.
-    pub(crate) fn ok(&self, arguments: &[&str]) -> String {
+    pub(crate) fn ok<S: AsRef<str>>(&self, arguments: &[S]) -> String {
         let done = self.soter(arguments);
-        assert_eq!(done.status, ExitStatus::Exited(0), "{arguments:?}: {}", text(&done.stderr));
+        let words: Vec<&str> = arguments.iter().map(AsRef::as_ref).collect();
+        assert_eq!(done.status, ExitStatus::Exited(0), "{words:?}: {}", text(&done.stderr));
         text(&done.stdout)
     }
 
     /// The same, which must end with this code and say this.
-    pub(crate) fn fails(&self, arguments: &[&str], code: i32, says: &str) {
+    pub(crate) fn fails<S: AsRef<str>>(&self, arguments: &[S], code: i32, says: &str) {
         let done = self.soter(arguments);
         let said = text(&done.stderr);
-        assert_eq!(done.status, ExitStatus::Exited(code), "{arguments:?}: {said}");
-        assert!(said.contains(says), "{arguments:?}: {said}");
+        let words: Vec<&str> = arguments.iter().map(AsRef::as_ref).collect();
+        assert_eq!(done.status, ExitStatus::Exited(code), "{words:?}: {said}");
+        assert!(said.contains(says), "{words:?}: {said}");
+    }
+
+    /// Starts the binary as the server's user.
+    pub(crate) fn start<S: AsRef<str>>(&self, arguments: &[S]) -> Child {
+        self.command("soter.yaml", arguments).spawn().unwrap()
+    }
+
+    /// Restores into a directory of this lab and has the server started; the cluster that is back,
+    /// and what the command said.
+    pub(crate) fn recover(
+        &self,
+        name: &str,
+        arguments: &[&str],
+    ) -> (TestCluster, serde_json::Value) {
+        let said = self.ok(&self.start_arguments(name, arguments));
+        let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+        let started = &said["started"];
+        let sockets = PathBuf::from(started["socket_directory"].as_str().unwrap());
+        let process = u32::try_from(started["pid"].as_u64().unwrap()).unwrap();
+        let port = u16::try_from(started["port"].as_u64().unwrap()).unwrap();
+        let data = self.root.join(name);
+        let restored = TestCluster::attach(&data, (&sockets, port), process).unwrap();
+        assert_eq!(restored.psql("SELECT pg_is_in_recovery()").unwrap(), "f");
+        (restored, said)
+    }
+
+    /// The command line that restores and starts.
+    pub(crate) fn start_arguments(&self, name: &str, more: &[&str]) -> Vec<String> {
+        let (url, identity, target) =
+            (self.url(), self.path("keys/operator-1.key"), self.path(name));
+        let programs = self.cluster.binaries().directory().display().to_string();
+        let fixed = ["--json", "restore", "--start", "--vault", &url, "--identity", &identity];
+        let places = ["--target-dir", &target];
+        let found = ["--bin-dir", &programs];
+        let found = if more.contains(&"--bin-dir") { &found[..0] } else { &found[..] };
+        let words = fixed.iter().chain(&places).chain(found).chain(more);
+        words.map(|word| (*word).to_owned()).collect()
     }
 
     /// Starts the binary as the server's user, and does not wait for it.

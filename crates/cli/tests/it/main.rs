@@ -16,6 +16,8 @@ mod main_job;
 #[cfg(test)]
 mod output;
 #[cfg(test)]
+mod start;
+#[cfg(test)]
 mod tidy;
 #[cfg(test)]
 mod vault;

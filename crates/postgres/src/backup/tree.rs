@@ -40,8 +40,8 @@ const EMPTIED: [&str; 8] = [
 
 /// Files at the top of the data directory that are left out. `backup_label` and `tablespace_map`
 /// there are leftovers: this backup's come from the server at its end. Without the marker a restored
-/// cluster cannot write into its parent's history.
-const LEFT_OUT: [&str; 10] = [
+/// cluster cannot write into its parent's history; what is ours is made by each restore.
+const LEFT_OUT: [&str; 13] = [
     crate::incarnation::MARKER_NAME,
     "postmaster.pid",
     "postmaster.opts",
@@ -52,7 +52,13 @@ const LEFT_OUT: [&str; 10] = [
     "backup_manifest",
     "standby.signal",
     "recovery.signal",
+    crate::restore::start::LOG_NAME,
+    crate::restore::start::RULES_NAME,
+    crate::restore::start::NAMES_NAME,
 ];
+
+/// A restored server's Unix socket and its lock file, until it is started elsewhere, are here.
+const SOCKET_PREFIX: &str = ".s.PGSQL.";
 
 /// Where the control file is.
 pub const CONTROL_FILE: &str = "data/global/pg_control";
@@ -221,7 +227,8 @@ impl Walk<'_> {
         let made_anew = (name.starts_with("pgsql_tmp") && name != "pgsql_tmp")
             || name == "pg_internal.init"
             || name.starts_with("pg_internal.init.")
-            || (directory == DATA_PREFIX && LEFT_OUT.contains(&name));
+            || (directory == DATA_PREFIX
+                && (LEFT_OUT.contains(&name) || name.starts_with(SOCKET_PREFIX)));
         let relation = relation_of(&format!("{directory}/{name}"), self.version);
         let is_unlogged = relation.is_some_and(|segment| {
             let number = segment.file.relation.to_string();
@@ -360,6 +367,9 @@ mod tests {
             "data/PG_VERSION",
             "data/postmaster.pid",
             "data/soter.incarnation",
+            "data/soter.hba.conf",
+            "data/soter.log",
+            "data/.s.PGSQL.5432",
             "data/backup_label",
             "data/base/1/1259",
             "data/base/1/1259_fsm",

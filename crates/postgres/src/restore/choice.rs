@@ -66,9 +66,23 @@ pub struct Recoverable {
     pub history: TimelineHistory,
     /// Its end, if any of its WAL is there.
     pub end: Option<WalEnd>,
-    /// For targets by transaction or name: where its record begins; for targets by time: where the
-    /// first later commit begins; if it was found.
-    pub located: Option<Lsn>,
+    /// For targets by transaction or name: its record. For targets by time: the first end of a
+    /// transaction later than that; for targets by position: the first record that begins there or
+    /// later. If it was found.
+    pub located: Option<Located>,
+    /// For targets by time: the first end of a transaction at that very time or later.
+    pub located_at: Option<Located>,
+}
+
+/// A record that decides where a replay stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Located {
+    /// Where a replay stands that stops before it.
+    pub before: Lsn,
+    /// Its first byte.
+    pub start: Lsn,
+    /// Where a replay stands that stops after it.
+    pub end: Lsn,
 }
 
 /// When PostgreSQL is to stop replaying.
@@ -99,8 +113,40 @@ pub struct Choice {
     pub stop_at: StopAt,
     /// Whether what is exactly at the target is replayed.
     pub inclusive: bool,
-    /// Where the replay must have arrived; for targets within the WAL it may stop before.
+    /// The position of the target.
     pub end: Lsn,
+    /// So much WAL the server needs: the record at which it stops is read, be it not replayed.
+    pub wal_to: Lsn,
+    /// Where the replay stands when it has stopped.
+    pub stands: Stands,
+}
+
+/// Where a replay stands when it has stopped at its target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stands {
+    /// Exactly here.
+    At(Lsn),
+    /// Here or later: which record is the last one was not looked for.
+    From(Lsn),
+}
+
+impl Stands {
+    /// Whether a position is where it should be.
+    pub fn allows(self, position: Lsn) -> bool {
+        match self {
+            Self::At(expected) => position == expected,
+            Self::From(earliest) => position >= earliest,
+        }
+    }
+}
+
+impl std::fmt::Display for Stands {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::At(expected) => write!(f, "{expected}"),
+            Self::From(earliest) => write!(f, "{earliest} or later"),
+        }
+    }
 }
 
 /// Why a target cannot be reached. Nothing has been written.
@@ -206,23 +252,35 @@ pub fn choose(have: &Recoverable, target: &Target, inclusive: bool) -> Result<Ch
     let Some(oldest) = usable.first() else {
         return Err(Refusal::NoBackup { timeline: have.history.timeline() });
     };
-    let stop_at = stop_at(have, target)?;
+    let stop_at = stop_at(have, target, inclusive)?;
+    let located = have.located_record(&stop_at, inclusive);
     let backup = match target {
         Target::Backup(id) => {
             usable.iter().find(|backup| backup.id == *id).ok_or(Refusal::UnknownBackup(*id))?
         }
-        _ => usable
-            .iter()
-            .rev()
-            .find(|backup| ended_before(backup, &stop_at, have.located))
-            .ok_or_else(|| Refusal::TooEarly {
-                target: target.to_string(),
-                first: Point { lsn: oldest.stop, at: Some(oldest.stopped_at) },
-            })?,
+        _ => {
+            usable.iter().rev().find(|backup| ended_before(backup, &stop_at, located)).ok_or_else(
+                || Refusal::TooEarly {
+                    target: target.to_string(),
+                    first: Point { lsn: oldest.stop, at: Some(oldest.stopped_at) },
+                },
+            )?
+        }
     };
-    let end = reachable_end(have, backup, &stop_at, target)?;
+    let Reach { end, wal_to } = reach(have, backup, (&stop_at, located), target)?;
+    let stands = stands(backup, (&stop_at, located), inclusive, end);
     let timeline = have.history.timeline();
-    Ok(Choice { backup: backup.id, timeline, stop_at, inclusive, end })
+    Ok(Choice { backup: backup.id, timeline, stop_at, inclusive, end, wal_to, stands })
+}
+
+impl Recoverable {
+    /// The record that decides where a replay to this point stops.
+    fn located_record(&self, stop_at: &StopAt, inclusive: bool) -> Option<Located> {
+        match stop_at {
+            StopAt::Time(_) if !inclusive => self.located_at,
+            _ => self.located,
+        }
+    }
 }
 
 /// Backups from which the timeline can be reached, oldest first.
@@ -235,7 +293,7 @@ fn usable_backups(have: &Recoverable) -> Vec<&BaseBackup> {
 
 /// What PostgreSQL is told. Targets at or behind the last record become the end of WAL, if it is
 /// known that nothing is missing there.
-fn stop_at(have: &Recoverable, target: &Target) -> Result<StopAt, Refusal> {
+fn stop_at(have: &Recoverable, target: &Target, inclusive: bool) -> Result<StopAt, Refusal> {
     let target_text = || target.to_string();
     let too_late = |end: &WalEnd| Refusal::TooLate {
         target: target_text(),
@@ -256,7 +314,8 @@ fn stop_at(have: &Recoverable, target: &Target) -> Result<StopAt, Refusal> {
             std::cmp::Ordering::Greater => Err(too_late(end)),
         },
         (Target::Time(time), Some(end)) => {
-            if end.last_commit.is_some_and(|last| *time < last) {
+            let is_within = |last| *time < last || (!inclusive && *time == last);
+            if end.last_commit.is_some_and(is_within) {
                 Ok(StopAt::Time(*time))
             } else if end.known_until.max(end.last_commit).is_some_and(|until| *time <= until) {
                 whole(end)
@@ -272,39 +331,63 @@ fn stop_at(have: &Recoverable, target: &Target) -> Result<StopAt, Refusal> {
     }
 }
 
-fn ended_before(backup: &BaseBackup, stop_at: &StopAt, located: Option<Lsn>) -> bool {
+fn ended_before(backup: &BaseBackup, stop_at: &StopAt, located: Option<Located>) -> bool {
     match stop_at {
         StopAt::EndOfWal | StopAt::Consistent => true,
         StopAt::Time(time) => backup.stopped_at <= *time,
         StopAt::Lsn(lsn) => backup.stop <= *lsn,
-        StopAt::Xid(_) | StopAt::Name(_) => located.is_some_and(|located| backup.stop <= located),
+        StopAt::Xid(_) | StopAt::Name(_) => located.is_some_and(|at| backup.stop <= at.start),
     }
 }
 
-/// How far the WAL must reach, if it does.
-fn reachable_end(
+struct Reach {
+    end: Lsn,
+    wal_to: Lsn,
+}
+
+/// Where the target is and how far the WAL must reach, if it does.
+fn reach(
     have: &Recoverable,
     backup: &BaseBackup,
-    stop_at: &StopAt,
+    (stop_at, located): (&StopAt, Option<Located>),
     target: &Target,
-) -> Result<Lsn, Refusal> {
+) -> Result<Reach, Refusal> {
     let (timeline, covered) = covered_from(have, backup);
     let record_end = have.end.as_ref().map_or(covered, |end| end.record_end);
-    let needed = match stop_at {
+    let end = match stop_at {
         StopAt::Consistent => backup.stop,
         StopAt::Lsn(lsn) => *lsn,
         StopAt::Time(_) | StopAt::Xid(_) | StopAt::Name(_) => {
-            have.located.unwrap_or(record_end).max(backup.stop)
+            located.map_or(record_end, |at| at.start).max(backup.stop)
         }
-        StopAt::EndOfWal => record_end.max(backup.stop),
+        StopAt::EndOfWal => record_end,
     };
-    if covered < needed {
+    let wal_to = match stop_at {
+        StopAt::Consistent | StopAt::EndOfWal => end.max(backup.stop),
+        _ => located.map_or(end, |at| at.end).max(end),
+    };
+    if covered < wal_to {
         return Err(Refusal::Gap { target: target.to_string(), timeline, from: covered });
     }
-    Ok(match stop_at {
-        StopAt::EndOfWal => record_end,
-        _ => needed,
-    })
+    Ok(Reach { end, wal_to })
+}
+
+/// Where the server's replay stands when it has stopped.
+fn stands(
+    backup: &BaseBackup,
+    (stop_at, located): (&StopAt, Option<Located>),
+    inclusive: bool,
+    end: Lsn,
+) -> Stands {
+    let place = match (stop_at, located) {
+        (StopAt::EndOfWal, _) => return Stands::At(end),
+        (StopAt::Consistent, _) | (_, None) => return Stands::From(backup.stop),
+        (StopAt::Name(_), Some(at)) => at.end,
+        (StopAt::Xid(_), Some(at)) if inclusive => at.end,
+        (StopAt::Time(_) | StopAt::Lsn(_) | StopAt::Xid(_), Some(at)) => at.before,
+    };
+    // A clock that went back before the backup: what was found is not what this replay meets.
+    if place < backup.stop { Stands::From(backup.stop) } else { Stands::At(place) }
 }
 
 /// Follows the WAL from a backup's start along the history, as far as it goes without a gap.

@@ -118,6 +118,21 @@ pub fn auto_conf(original: &str, ours: &[(&str, String)]) -> String {
     text
 }
 
+/// `postgresql.auto.conf` of a cluster whose recovery is over: the targets that [`auto_conf`] wrote
+/// are put out of force.
+pub fn settled(text: &str) -> String {
+    let is_over = |line: &str| {
+        parse_line(line).is_some_and(|Setting { name, .. }| {
+            name.starts_with("recovery_target") || name == "wal_retrieve_retry_interval"
+        })
+    };
+    let settle = |line: &str| match is_over(line) {
+        true => format!("{REMARK}the recovery is over: {line}\n"),
+        false => format!("{line}\n"),
+    };
+    text.lines().map(settle).collect()
+}
+
 /// Where a configuration file from outside the data directory goes in the restored one: beside
 /// `postgresql.conf`, as it was beside the original's. `main` is the original's main file. `None`
 /// for files from elsewhere: they are restored as `soter.configuration/<their path>` for a person.
@@ -180,6 +195,19 @@ mod tests {
         let settings: Vec<Setting> = text.lines().filter_map(parse_line).collect();
         assert_eq!(settings.len(), 2);
         assert_eq!(settings[1], Setting { name: "archive_mode".into(), value: "off".into() });
+    }
+
+    #[test]
+    fn when_the_recovery_is_over_its_target_is_gone() {
+        let target = ("recovery_target_xid", "7".to_owned());
+        let text = auto_conf("work_mem = '1MB'\n", &[("archive_mode", "off".to_owned()), target]);
+        let settled = settled(&text);
+        let in_force = |text: &str| -> Vec<String> {
+            text.lines().filter_map(parse_line).map(|setting| setting.name).collect()
+        };
+        assert_eq!(in_force(&text), ["work_mem", "archive_mode", "recovery_target_xid"]);
+        assert_eq!(in_force(&settled), ["work_mem", "archive_mode"]);
+        assert!(settled.contains("the recovery is over: recovery_target_xid = '7'"), "{settled}");
     }
 
     #[test]

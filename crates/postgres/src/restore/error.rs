@@ -7,9 +7,12 @@ use soter_vault::ids::BackupId;
 use soter_vault::log::LogError;
 use soter_vault::map::MapError;
 use soter_vault::wal::WalError;
+use soter_world::exec::ExecError;
 
 use super::choice::Refusal;
 use crate::lsn::{Lsn, Timeline};
+use crate::postmaster::PostmasterError;
+use crate::server;
 use crate::timeline::HistoryError;
 
 /// Why a cluster was not restored.
@@ -74,6 +77,46 @@ pub enum RestoreError {
         #[source]
         source: io::Error,
     },
+    /// The operating system does not know a user by this number.
+    #[error("the user {user} has no name here")]
+    NoUser {
+        /// Its number.
+        user: u32,
+        /// Why.
+        #[source]
+        source: ExecError,
+    },
+    /// The server cannot be started, or has ended.
+    #[error("the restored server does not run")]
+    Postmaster(#[from] PostmasterError),
+    /// The restored server accepts connections, but not ours.
+    #[error("cannot connect to the restored server as {to}")]
+    Connect {
+        /// As whom, and where.
+        to: String,
+        /// Why.
+        #[source]
+        source: postgres::Error,
+    },
+    /// The restored server does not do what it is told.
+    #[error("the restored server does not do what it is told")]
+    Server(#[from] server::Error),
+    /// The server has not replayed what the plan said.
+    #[error(
+        "the server was to replay up to {expected}, and has replayed up to {reached}; its log ends: \
+         {log}"
+    )]
+    Astray {
+        /// Where it should stand.
+        expected: String,
+        /// Where it stands.
+        reached: String,
+        /// Its last words.
+        log: String,
+    },
+    /// We were asked to end. The server is stopped, the directory is marked as unfinished.
+    #[error("interrupted; the restored server is stopped")]
+    Interrupted,
     /// WAL that was there a moment ago is not.
     #[error("the WAL ends at {at}, before the target")]
     WalEnds {
@@ -93,6 +136,14 @@ impl RestoreError {
                 path.display()
             ),
             Self::Tablespace { .. } => "give it with --tablespace OLD=NEW".to_owned(),
+            Self::Postmaster(error) => return error.hint(),
+            Self::Connect { .. } => "name a superuser of the cluster: --role NAME".to_owned(),
+            Self::Astray { .. } => {
+                "it is stopped and its directory kept; restore into another directory, from another \
+                 vault or to an earlier target"
+                    .to_owned()
+            }
+            Self::Interrupted => "empty the directory, or name another, and begin again".to_owned(),
             Self::Contents(MapError::Damaged(_)) => {
                 "nothing of what is damaged was written; try another backup or vault".to_owned()
             }

@@ -6,7 +6,7 @@ use soter_vault::log::{BackupRow, Catalogue, Log};
 use soter_vault::vault::Vault;
 use soter_vault::wal::{Archive, Segment, WalReader, WalVault};
 
-use super::choice::{BaseBackup, Recoverable, WalEnd, WalRange};
+use super::choice::{BaseBackup, Located, Recoverable, WalEnd, WalRange};
 use super::error::RestoreError;
 use super::target::Target;
 use crate::backup::record::BackupRecord;
@@ -15,6 +15,7 @@ use crate::timeline::TimelineHistory;
 use crate::wal::decoder::{Fed, WalDecoder};
 use crate::wal::header::WalIdentity;
 use crate::wal::meaning::Meaning;
+use crate::wal::record::Record;
 
 /// Threads that decompress one segment.
 const SEGMENT_WORKERS: usize = 2;
@@ -67,6 +68,7 @@ impl StoreReader<'_> {
             history,
             end: None,
             located: None,
+            located_at: None,
         };
         let mut gathered = Gathered { log, records, archive, recoverable };
         self.read_end(&mut gathered, target)?;
@@ -114,10 +116,7 @@ impl StoreReader<'_> {
     /// Reads the WAL from a backup on to its end: where the last record ends, and where the target's
     /// record is.
     fn read_end(&self, gathered: &mut Gathered, target: &Target) -> Result<(), RestoreError> {
-        let searches = matches!(target, Target::Name(_) | Target::Xid(_) | Target::Time(_));
-        let mut starts = gathered.recoverable.backups.iter().map(|backup| backup.start);
-        let start = if searches { starts.min() } else { starts.next_back() };
-        let Some(start) = start else { return Ok(()) };
+        let Some(start) = read_from(&gathered.recoverable.backups, target) else { return Ok(()) };
         let Some((_, record)) = gathered.records.last() else { return Ok(()) };
         let identity = WalIdentity {
             system_identifier: record.system_identifier,
@@ -127,22 +126,13 @@ impl StoreReader<'_> {
         let timeline = gathered.recoverable.history.timeline();
         let first = start.segment(record.segment_size);
         let mut decoder = WalDecoder::new(identity, timeline, first);
-        let mut located = None;
+        let mut search = Search::new(target);
         let mut number = first;
         let mut unreadable_to = None;
         while let Some(bytes) = self.segment(gathered, number)? {
-            let outcome = decoder.feed(&bytes, &mut |record| {
-                if let (Target::Xid(xid), Meaning::Commit(end)) = (target, &record.meaning)
-                    && end.transaction.0 == *xid
-                {
-                    located = located.or(Some(record.start));
-                }
-            });
-            for point in decoder.take_restore_points() {
-                if located.is_none() && *target == Target::Name(point.name.clone()) {
-                    located = Some(point.place.start);
-                }
-            }
+            let outcome = decoder.feed(&bytes, &mut |record| search.see(record));
+            // They were seen as they came.
+            decoder.take_restore_points();
             let is_whole = bytes.len() as u64 == record.segment_size.bytes_u64();
             number = number.next();
             if !is_whole {
@@ -164,7 +154,8 @@ impl StoreReader<'_> {
             known_until: facts.time_max,
             unreadable_to,
         });
-        gathered.recoverable.located = located;
+        gathered.recoverable.located = search.located;
+        gathered.recoverable.located_at = search.located_at;
         Ok(())
     }
 
@@ -190,6 +181,64 @@ impl StoreReader<'_> {
             }
         }
         Ok(None)
+    }
+}
+
+/// From where the WAL is read: far enough back for what the target names to be met.
+fn read_from(backups: &[BaseBackup], target: &Target) -> Option<Lsn> {
+    let starts = || backups.iter().map(|backup| backup.start);
+    match target {
+        Target::Name(_) | Target::Xid(_) | Target::Time(_) => starts().min(),
+        Target::Lsn(lsn) => {
+            let before = backups.iter().filter(|backup| backup.stop <= *lsn);
+            before.map(|backup| backup.start).max().or_else(|| starts().min())
+        }
+        Target::Latest => starts().next_back(),
+        // The server itself knows when a backup is consistent; nothing behind that matters.
+        Target::Immediate | Target::Backup(_) => None,
+    }
+}
+
+/// Looks for the record that decides where a replay to the target stops.
+struct Search<'a> {
+    target: &'a Target,
+    /// Where the record before ends.
+    before: Option<Lsn>,
+    located: Option<Located>,
+    located_at: Option<Located>,
+}
+
+impl<'a> Search<'a> {
+    fn new(target: &'a Target) -> Self {
+        Self { target, before: None, located: None, located_at: None }
+    }
+
+    fn see(&mut self, record: &Record<'_>) {
+        let place = Located {
+            before: self.before.unwrap_or(record.start),
+            start: record.start,
+            end: record.end,
+        };
+        self.before = Some(record.end);
+        let ended_at = match record.meaning {
+            Meaning::Commit(end) | Meaning::Abort(end) => Some(end.time),
+            _ => None,
+        };
+        let is_it = match (self.target, &record.meaning) {
+            (Target::Xid(xid), Meaning::Commit(end)) => end.transaction.0 == *xid,
+            (Target::Name(wanted), Meaning::RestorePoint { name, .. }) => name == wanted,
+            (Target::Lsn(lsn), _) => record.start >= *lsn,
+            (Target::Time(time), _) => {
+                if self.located_at.is_none() && ended_at.is_some_and(|at| at >= *time) {
+                    self.located_at = Some(place);
+                }
+                ended_at.is_some_and(|at| at > *time)
+            }
+            _ => false,
+        };
+        if is_it && self.located.is_none() {
+            self.located = Some(place);
+        }
     }
 }
 

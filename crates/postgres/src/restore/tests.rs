@@ -14,11 +14,14 @@ use soter_world::{OsDisk, Stop, SystemClock, SystemRandom};
 use super::RestoreError;
 use super::choice::{Choice, Refusal, choose};
 use super::gather::StoreReader;
+use super::start::{Doors, Start};
 use super::target::Target;
 use super::write::RestoreTarget;
+use crate::backup::record::BackupRecord;
 use crate::backup::run::{BackupSetup, FullPolicy, run};
 use crate::connection::ConnectionInfo;
 use crate::incarnation;
+use crate::lsn::Lsn;
 use crate::testing::{Shutdown, TestCluster, hand_over, output_of, wait_until};
 
 /// A cluster, and a vault for it in a directory.
@@ -93,15 +96,30 @@ impl Lab {
     }
 
     fn restore(&self, target: &Target, directory: &Path) -> Result<Choice, RestoreError> {
+        let (choice, _) = self.restore_unfinished(target, directory)?;
+        self.target(directory).finish()?;
+        Ok(choice)
+    }
+
+    fn target<'a>(&self, directory: &'a Path) -> RestoreTarget<'a> {
+        let owner = Some(self.cluster.owner());
+        RestoreTarget { disk: &OsDisk, directory, owner, workers: 2 }
+    }
+
+    fn restore_unfinished(
+        &self,
+        target: &Target,
+        directory: &Path,
+    ) -> Result<(Choice, BackupRecord), RestoreError> {
         let keys = self.vault.reader_keys().unwrap();
         let TestVault { vault, trust, .. } = &self.vault;
         let reader = StoreReader { vault, trust, keys: &keys };
         let gathered = reader.gather(target)?;
         let choice = choose(&gathered.recoverable, target, true)?;
-        let owner = Some(self.cluster.owner());
-        let restore = RestoreTarget { disk: &OsDisk, directory, owner, workers: 2 };
-        restore.write(&reader, &gathered, &choice, &NoProgress, &Stop::new())?;
-        Ok(choice)
+        let restore = self.target(directory);
+        restore.write_unfinished(&reader, &gathered, &choice, &NoProgress, &Stop::new())?;
+        let record = gathered.records.iter().find(|(id, _)| *id == choice.backup);
+        Ok((choice, record.unwrap().1.clone()))
     }
 
     /// Restores, starts as a standby, waits for the target, promotes.
@@ -250,4 +268,38 @@ fn real_configuration_from_outside_the_data_directory_comes_back() {
     assert!(conf.contains("max_connections = 30"), "{conf}");
     let kept = directory.join("soter.configuration").join(hba.strip_prefix("/").unwrap());
     assert_eq!(std::fs::read(kept).unwrap(), std::fs::read(&hba).unwrap());
+}
+
+#[test]
+fn real_a_server_that_replays_less_than_the_plan_says_is_not_promoted() {
+    let mut lab = Lab::new();
+    lab.cluster.psql("CREATE TABLE t AS SELECT generate_series(1, 10)").unwrap();
+    lab.back_up();
+    lab.cluster.psql("INSERT INTO t SELECT generate_series(11, 60000)").unwrap();
+    lab.cluster.kill().unwrap();
+    lab.push_wal();
+    let directory = lab.cluster.directory().join("less");
+    let (choice, record) = lab.restore_unfinished(&Target::Latest, &directory).unwrap();
+    // The last segment is lost between the vault and the server.
+    let names = std::fs::read_dir(directory.join("pg_wal")).unwrap().map(|e| e.unwrap().path());
+    std::fs::remove_file(names.filter(|path| path.is_file()).max().unwrap()).unwrap();
+    let doors = Doors { socket_directory: directory.clone(), port: 5432, on_localhost: false };
+    let stop = Stop::new();
+    let start = Start {
+        disk: &OsDisk,
+        clock: &SystemClock,
+        stop: &stop,
+        programs: lab.cluster.binaries(),
+        owner: lab.cluster.owner(),
+        directory: &directory,
+        doors: &doors,
+        role: None,
+        settings: &[],
+    };
+    let error = start.run(&choice, &record, &|_| ()).unwrap_err();
+    let RestoreError::Astray { expected, reached, .. } = error else { panic!("{error:?}") };
+    assert_eq!(expected, choice.end.to_string());
+    assert!(reached.parse::<Lsn>().unwrap() < choice.end, "{reached}");
+    assert!(!directory.join("postmaster.pid").exists(), "the server goes on");
+    assert!(directory.join("standby.signal").exists(), "it was promoted");
 }

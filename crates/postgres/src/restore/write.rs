@@ -47,12 +47,30 @@ pub struct RestoreTarget<'a> {
 }
 
 impl RestoreTarget<'_> {
-    /// Restores the chosen backup, its WAL and its configuration. The server is not started: it
-    /// will come up as a standby and stop at the target.
+    /// Restores the chosen backup, its WAL and its configuration, for a person to start the server
+    /// on it: it will come up as a standby and stop at the target.
     ///
     /// # Errors
     /// See [`RestoreError`].
     pub fn write(
+        &self,
+        reader: &StoreReader<'_>,
+        gathered: &Gathered,
+        choice: &Choice,
+        progress: &dyn Progress,
+        stop: &Stop,
+    ) -> Result<Restored, RestoreError> {
+        let restored = self.write_unfinished(reader, gathered, choice, progress, stop)?;
+        self.finish()?;
+        Ok(restored)
+    }
+
+    /// The same, but the directory stays marked as unfinished: the server is to be started by
+    /// [`Start`](super::start::Start), and [`RestoreTarget::finish`] called when it is back.
+    ///
+    /// # Errors
+    /// See [`RestoreError`].
+    pub fn write_unfinished(
         &self,
         reader: &StoreReader<'_>,
         gathered: &Gathered,
@@ -67,19 +85,27 @@ impl RestoreTarget<'_> {
         self.wal(reader, gathered, choice, record)?;
         self.configuration(choice)?;
         let failed = |source| RestoreError::File { path: self.directory.to_owned(), source };
-        self.finish().map_err(failed)?;
+        self.make_startable().map_err(failed)?;
         Ok(restored)
     }
 
     /// Makes everything durable, and only then something that a server would start.
-    fn finish(&self) -> io::Result<()> {
+    fn make_startable(&self) -> io::Result<()> {
         let (disk, directory) = (self.disk, self.directory);
         disk.sync_filesystem(directory)?;
         let control = directory.join(CONTROL);
         disk.rename(&directory.join(CONTROL_WAITING), &control)?;
-        disk.sync_dir(durable::parent(&control))?;
-        disk.remove_file(&directory.join(UNFINISHED))?;
-        disk.sync_dir(directory)
+        disk.sync_dir(durable::parent(&control))
+    }
+
+    /// Takes away what says that the restore is unfinished.
+    ///
+    /// # Errors
+    /// When the file cannot be removed.
+    pub fn finish(&self) -> Result<(), RestoreError> {
+        let failed = |source| RestoreError::File { path: self.directory.to_owned(), source };
+        self.disk.remove_file(&self.directory.join(UNFINISHED)).map_err(failed)?;
+        self.disk.sync_dir(self.directory).map_err(failed)
     }
 
     fn prepare(&self) -> Result<(), RestoreError> {
@@ -154,18 +180,18 @@ impl RestoreTarget<'_> {
         record: &BackupRecord,
     ) -> Result<(), RestoreError> {
         let size = record.segment_size;
-        let last = choice.end.segment_before(size);
+        let last = choice.wal_to.segment_before(size);
         let mut number = record.start.segment(size);
         let history = &gathered.recoverable.history;
         while number <= last {
             let bytes = reader.segment(gathered, number)?;
             let bytes = bytes.ok_or(RestoreError::WalEnds { at: number.start(size) })?;
             let reached = number.start(size).0 + bytes.len() as u64;
-            if reached < choice.end.0.min(number.end(size).0) {
+            if reached < choice.wal_to.0.min(number.end(size).0) {
                 return Err(RestoreError::WalEnds { at: crate::lsn::Lsn(reached) });
             }
             let bytes = soter_vault::wal::zero_filled(bytes, gathered.archive.segment_size);
-            let end = crate::lsn::Lsn(number.end(size).0.min(choice.end.0).saturating_sub(1));
+            let end = crate::lsn::Lsn(number.end(size).0.min(choice.wal_to.0).saturating_sub(1));
             self.wal_file(&segment_name(history.timeline_at(end).0, number, size), &bytes)?;
             number = number.next();
         }

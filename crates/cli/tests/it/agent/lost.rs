@@ -3,34 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 
-use soter_postgres::testing::{Shutdown, TestCluster, output_of, wait_until};
+use soter_postgres::testing::{Shutdown, TestCluster, output_of};
 
 use super::clients::Clients;
 use super::lab;
-use crate::lab::Lab;
-
-/// Restores, starts, waits until the replay is where the restore says it ends, promotes.
-pub(super) fn recover(lab: &Lab, name: &str, to: &[&str]) -> TestCluster {
-    let (url, identity, target) = (lab.url(), lab.path("keys/operator-1.key"), lab.path(name));
-    let restore = ["--json", "restore", "--vault", &url, "--identity", &identity];
-    let whither = ["--target-dir", &target, "--to"];
-    let said = lab.ok(&[&restore[..], &whither[..], to].concat());
-    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
-    let end = said["end"].as_str().unwrap();
-    let mut restored = TestCluster::over(Path::new(&target)).unwrap();
-    restored.start().unwrap();
-    let state = "SELECT pg_get_wal_replay_pause_state(), pg_last_wal_replay_lsn()";
-    wait_until("the replay ends", || {
-        let state = restored.psql(state).unwrap();
-        state == format!("not paused|{end}") || state.starts_with("paused|")
-    })
-    .unwrap();
-    restored.psql("SELECT pg_promote()").unwrap();
-    assert_eq!(restored.psql("SELECT pg_is_in_recovery()").unwrap(), "f");
-    restored
-}
 
 /// The transactions whose rows a cluster has.
 fn transactions(cluster: &TestCluster) -> BTreeSet<u32> {
@@ -57,7 +34,7 @@ fn real_no_acknowledged_commit_is_lost_with_the_machine() {
     fs::remove_dir_all(lab.cluster.data_directory()).unwrap();
     fs::remove_dir_all(lab.root.join("state")).unwrap();
 
-    let mut restored = recover(&lab, "restored", &["latest"]);
+    let mut restored = lab.recover("restored", &["--to", "latest"]).0;
     let recovered = transactions(&restored);
     let lost: Vec<_> = acknowledged.keys().filter(|xid| !recovered.contains(xid)).collect();
     assert!(acknowledged.len() >= 800, "only {} commits", acknowledged.len());
@@ -72,7 +49,8 @@ fn real_no_acknowledged_commit_is_lost_with_the_machine() {
     // The other disaster: just before the transaction that dropped a table. Its lock is held until
     // the promotion lets go of it, so nobody may ask for the table before.
     let to = format!("xid:{dropped_by}");
-    let before = recover(&lab, "before", &[&to, "--exclusive"]);
+    let (before, said) = lab.recover("before", &["--to", &to, "--exclusive"]);
+    assert_eq!(said["started"]["timeline"], 2, "{said}");
     assert_eq!(before.psql("SELECT count(*) FROM precious").unwrap(), "5000");
     assert!(transactions(&before).len() < recovered.len());
 }

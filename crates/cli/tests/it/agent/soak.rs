@@ -10,7 +10,6 @@ use soter_world::sim::{SeededRandom, seeds};
 
 use super::clients::{Acknowledged, Clients, Row};
 use super::lab_with;
-use super::lost::recover;
 use crate::lab::{Agent, Lab};
 
 /// Faults of one seed, the loss of the machine left out.
@@ -160,7 +159,7 @@ impl Soak {
         self.agent.take().expect("it runs").kill();
         fs::remove_dir_all(self.lab.cluster.data_directory()).unwrap();
         fs::remove_dir_all(self.lab.root.join("state")).unwrap();
-        let restored = recover(&self.lab, "restored", &["latest"]);
+        let restored = self.lab.recover("restored", &["--to", "latest"]).0;
         self.counts.acknowledged = acknowledged.len();
         self.counts.recovered = compare(&restored, &acknowledged);
         check_soundness(restored);

@@ -35,7 +35,13 @@ fn cluster() -> Recoverable {
             unreadable_to: None,
         }),
         located: None,
+        located_at: None,
     }
+}
+
+/// A record of ten bytes, behind one that ended at the same place.
+fn located(start: u64) -> Option<Located> {
+    Some(Located { before: Lsn(start), start: Lsn(start), end: Lsn(start + 10) })
 }
 
 fn chosen(have: &Recoverable, target: &Target) -> (u8, StopAt, u64) {
@@ -84,7 +90,7 @@ fn a_transaction_or_a_name_must_have_been_found() {
     let name = Target::Name("before".to_owned());
     let refusal = choose(&have, &name, true).unwrap_err();
     assert_eq!(refusal, Refusal::NotFound { target: name.to_string() });
-    have.located = Some(Lsn(300));
+    have.located = located(300);
     assert_eq!(chosen(&have, &name), (1, StopAt::Name("before".to_owned()), 300));
     assert_eq!(chosen(&have, &Target::Xid(7)), (1, StopAt::Xid(7), 300));
 }
@@ -94,7 +100,7 @@ fn a_gap_is_refused_and_its_edge_named() {
     let mut have = cluster();
     have.wal = vec![range(1, 100, 400), range(1, 450, 1010)];
     have.backups.retain(|backup| backup.id == id(1));
-    let early = Recoverable { located: Some(Lsn(380)), ..have.clone() };
+    let early = Recoverable { located: located(380), ..have.clone() };
     assert_eq!(chosen(&early, &Target::Time(time(29))).2, 380, "a time before the gap is well");
     let refusal = choose(&have, &Target::Latest, true).unwrap_err();
     assert_eq!(
@@ -172,4 +178,45 @@ fn the_end_of_what_can_be_read_is_not_taken_for_the_end() {
     // Whoever asks for just that much gets it.
     assert_eq!(chosen(&have, &Target::Lsn(Lsn(1000))), (2, StopAt::EndOfWal, 1000));
     assert_eq!(chosen(&have, &Target::Time(time(40))), (2, StopAt::Time(time(40)), 1000));
+}
+
+#[test]
+fn where_the_replay_will_stand_is_known_beforehand() {
+    let mut have = cluster();
+    let check = |have: &Recoverable, target: Target, inclusive, stands: Stands, wal_to: u64| {
+        let choice = choose(have, &target, inclusive).unwrap();
+        assert_eq!((choice.stands, choice.wal_to), (stands, Lsn(wal_to)), "{target} {inclusive}");
+    };
+    let name = Target::Name("before".to_owned());
+    check(&have, Target::Latest, true, Stands::At(Lsn(1000)), 1000);
+    check(&have, Target::Immediate, true, Stands::From(Lsn(550)), 550);
+    check(&have, Target::Time(time(40)), true, Stands::From(Lsn(550)), 1000);
+    have.located = Some(Located { before: Lsn(695), start: Lsn(700), end: Lsn(740) });
+    have.located_at = Some(Located { before: Lsn(600), start: Lsn(600), end: Lsn(640) });
+    check(&have, Target::Xid(7), true, Stands::At(Lsn(740)), 740);
+    check(&have, Target::Xid(7), false, Stands::At(Lsn(695)), 740);
+    check(&have, name, false, Stands::At(Lsn(740)), 740);
+    check(&have, Target::Lsn(Lsn(698)), true, Stands::At(Lsn(695)), 740);
+    check(&have, Target::Time(time(40)), true, Stands::At(Lsn(695)), 740);
+    check(&have, Target::Time(time(40)), false, Stands::At(Lsn(600)), 640);
+    have.located = Some(Located { before: Lsn(200), start: Lsn(200), end: Lsn(240) });
+    check(&have, Target::Time(time(40)), true, Stands::From(Lsn(550)), 550);
+}
+
+#[test]
+fn at_the_last_commit_it_matters_whether_it_is_included() {
+    let mut have = cluster();
+    have.located_at = located(980);
+    let target = Target::Time(time(60));
+    assert_eq!(choose(&have, &target, true).unwrap().stop_at, StopAt::EndOfWal);
+    let before = choose(&have, &target, false).unwrap();
+    assert_eq!((before.stop_at, before.stands), (StopAt::Time(time(60)), Stands::At(Lsn(980))));
+}
+
+#[test]
+fn a_replay_stands_where_it_should_or_not() {
+    assert!(Stands::At(Lsn(5)).allows(Lsn(5)) && !Stands::At(Lsn(5)).allows(Lsn(6)));
+    assert!(Stands::From(Lsn(5)).allows(Lsn(6)) && !Stands::From(Lsn(5)).allows(Lsn(4)));
+    assert_eq!(Stands::At(Lsn(16)).to_string(), "0/10");
+    assert_eq!(Stands::From(Lsn(16)).to_string(), "0/10 or later");
 }

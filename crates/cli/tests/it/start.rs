@@ -1,0 +1,124 @@
+//! A restore that starts the server: who gets in when, and what becomes of a server that does not
+//! come back.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use soter_postgres::testing::{output_of, wait_until};
+use soter_world::exec::{Signal, Status, is_running};
+
+use crate::lab::{Lab, text};
+
+const LONG: Duration = Duration::from_secs(120);
+
+/// A store with a backup and some WAL behind it, whose cluster is gone.
+fn lost_lab() -> Lab {
+    let mut lab = Lab::archiving();
+    lab.cluster
+        .psql(
+            "CREATE ROLE app LOGIN; CREATE TABLE t AS SELECT 1 AS n;
+                      GRANT SELECT ON t TO app",
+        )
+        .unwrap();
+    lab.cluster.psql("CREATE SCHEMA soter").unwrap();
+    let canary = "CREATE TABLE soter.canary (id bigint, written_at timestamptz, writer text);
+                  INSERT INTO soter.canary VALUES (7, '2026-11-23 08:00:00Z', 'test')";
+    lab.cluster.psql(canary).unwrap();
+    lab.ok(&["backup", "orders"]);
+    lab.cluster.psql("INSERT INTO t VALUES (2)").unwrap();
+    lab.wait_archived();
+    lab.cluster.kill().unwrap();
+    fs::remove_dir_all(lab.cluster.data_directory()).unwrap();
+    lab
+}
+
+/// What `psql` says to a role at a place.
+fn ask(lab: &Lab, host: &Path, port: u16, role: &str) -> Result<String, String> {
+    let psql = lab.cluster.client("psql").env("PGHOST", host).env("PGPORT", port.to_string());
+    let psql = psql.env("PGUSER", role).args(["-XAtqc", "SELECT count(*) FROM t"]);
+    output_of("psql", psql).map_err(|error| error.to_string())
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn marker(directory: &Path) -> PathBuf {
+    directory.join("soter.restoring")
+}
+
+#[test]
+fn real_nobody_gets_in_before_the_recovery_is_over() {
+    let lab = lost_lab();
+    let port = free_port();
+    let port_text = port.to_string();
+    let localhost = Path::new("127.0.0.1");
+    let target = lab.root.join("held");
+    // A replay that takes an hour, so that one can look at it.
+    let held = ["--port", &port_text, "--set", "recovery_min_apply_delay=1h"];
+    let mut restore = lab.start(&lab.start_arguments("held", &held));
+    wait_until("the server accepts connections", || {
+        assert_eq!(restore.try_wait(), None);
+        ask(&lab, &target, port, "postgres").is_ok()
+    })
+    .unwrap();
+    assert_eq!(ask(&lab, &target, port, "postgres").unwrap().trim(), "1", "one row is delayed");
+    let refused = ask(&lab, &target, port, "app").unwrap_err();
+    assert!(refused.contains("no pg_hba.conf entry"), "{refused}");
+    let refused = ask(&lab, localhost, port, "postgres").unwrap_err();
+    assert!(refused.contains("no pg_hba.conf entry"), "{refused}");
+
+    let lock_file = fs::read_to_string(target.join("postmaster.pid")).unwrap();
+    let server = lock_file.lines().next().unwrap().parse().unwrap();
+    restore.signal(Signal::Interrupt);
+    let ended = restore.wait_timeout(LONG).unwrap();
+    let said = text(&ended.stderr);
+    assert_eq!(ended.status, Status::Exited(3), "{said}");
+    assert!(said.contains("interrupted; the restored server is stopped"), "{said}");
+    assert!(!is_running(server), "the server goes on");
+    assert!(marker(&target).exists(), "the directory does not say that it is unfinished");
+    lab.fails(&lab.start_arguments("held", &[]), 2, "an unfinished restore is in it");
+
+    let (back, said) = lab.recover("back", &["--port", &port_text]);
+    assert!(!marker(back.data_directory()).exists());
+    assert_eq!(said["started"]["port"], port);
+    assert_eq!(said["started"]["timeline"], 2);
+    assert_eq!(said["started"]["canary"]["last_at"], "2026-11-23T08:00:00Z");
+    assert!(said["bytes_read"].as_u64().unwrap() > 0);
+    let phases = said["started"]["phases"].as_array().unwrap();
+    let seconds: f64 = phases.iter().map(|phase| phase["seconds"].as_f64().unwrap()).sum();
+    assert!((seconds - said["started"]["rto_seconds"].as_f64().unwrap()).abs() < 0.01, "{said}");
+    let of_app = || ask(&lab, localhost, port, "app");
+    // The server reads its rules a moment after it was told to.
+    wait_until("the restored rules hold", || of_app().is_ok()).unwrap();
+    assert_eq!(of_app().unwrap().trim(), "2");
+    let auto = fs::read_to_string(back.data_directory().join("postgresql.auto.conf")).unwrap();
+    assert!(!auto.lines().any(|line| line.starts_with("recovery_target")), "{auto}");
+}
+
+#[test]
+fn real_a_server_that_does_not_come_back_is_stopped_and_explained() {
+    let lab = lost_lab();
+    let start = |name: &str, more: &[&str]| lab.start_arguments(name, more);
+    lab.fails(&start("locale", &["--set", "lc_messages=nowhere"]), 3, "lc_messages");
+    assert!(marker(&lab.root.join("locale")).exists());
+    // Nobody of that name: the server runs, but not for us.
+    lab.fails(&start("role", &["--role", "nobody"]), 3, "name a superuser of the cluster: --role");
+    let lock_file = lab.root.join("role/postmaster.pid");
+    assert!(!lock_file.exists(), "the server goes on");
+    lab.fails(&start("nowhere", &["--bin-dir", "/nowhere"]), 2, "cannot start /nowhere/postgres");
+    let deep = format!("{}/{}", lab.path("sockets"), "x".repeat(100));
+    lab.fails(&start("nowhere", &["--socket-dir", &deep]), 2, "longer than such a path may be");
+    assert!(!lab.root.join("nowhere").exists(), "something was written");
+    // A data directory too deep for a socket gets one elsewhere.
+    let long = "x".repeat(90);
+    let (_back, said) = lab.recover(&long, &[]);
+    let sockets = said["started"]["socket_directory"].as_str().unwrap();
+    assert!(!sockets.contains(&long), "{sockets}");
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&fs::metadata(sockets).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o700);
+    fs::remove_dir_all(sockets).unwrap();
+}
