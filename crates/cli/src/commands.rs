@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Output;
 
+mod adopt;
 mod agent;
 mod backup;
 mod backups;
@@ -49,6 +50,8 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Give a restored cluster a life of its own in its store's history, so that it is protected.
+    Adopt(adopt::AdoptArgs),
     /// Protect a store: stream its WAL into the vault, make backups when they are due.
     Agent(agent::AgentArgs),
     /// Take a base backup of a cluster that runs on this machine.
@@ -79,6 +82,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let output = Output::new(arguments.global.json, arguments.global.quiet);
     let context = Context::new(output, arguments.global.plan);
     match arguments.command {
+        Command::Adopt(args) => adopt::run(&context, &args),
         Command::Agent(args) => agent::run(&context, &args),
         Command::Backup(args) => backup::run(&context, &args),
         Command::Backups(args) => backups::run(&context, &args),

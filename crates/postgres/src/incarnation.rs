@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use soter_vault::ids::{IncarnationId, StoreId};
-use soter_vault::log::{Catalogue, Incarnation};
+use soter_vault::keys::StoreKeys;
+use soter_vault::log::{Catalogue, Incarnation, Log, LogError, Opening, Session};
 use soter_world::{Disk, Random, durable};
 
 use crate::cluster::{MajorVersion, SystemIdentifier};
@@ -64,11 +65,12 @@ impl MarkerError {
         match self {
             Self::File { .. } => "run as the server's user",
             Self::Malformed { .. } => {
-                "if you did not write it, restore it from another copy or adopt the directory anew"
+                "if you did not write it, remove it and give the directory a history of its own: soter \
+                 adopt STORE --data-dir DIR"
             }
             Self::Missing | Self::Other(_) => {
-                "a restored or cloned cluster must not write into another's history; if the history \
-                 that soter.incarnation in the data directory names is given up, remove that file"
+                "a restored cluster gets a history of its own: soter adopt STORE --data-dir DIR; a \
+                 clone gets a store of its own in the plan"
             }
         }
     }
@@ -124,6 +126,20 @@ impl Marker {
         Self::read(disk, data_directory)?.ok_or(MarkerError::Missing)
     }
 
+    /// Takes the marker of a data directory away again, if it is still this one: the life it names was
+    /// never begun.
+    ///
+    /// # Errors
+    /// See [`MarkerError`].
+    pub fn remove(&self, disk: &dyn Disk, data_directory: &Path) -> Result<(), MarkerError> {
+        if Self::read(disk, data_directory)? != Some(*self) {
+            return Ok(());
+        }
+        let path = data_directory.join(MARKER_NAME);
+        let removed = disk.remove_file(&path).and_then(|()| disk.sync_dir(data_directory));
+        removed.map_err(|source| MarkerError::File { path, source })
+    }
+
     /// Decides whether the directory with this marker may continue the history that `expected`
     /// describes.
     ///
@@ -144,10 +160,39 @@ impl Marker {
     }
 }
 
-/// The incarnation that a store's log is at: that of the newest session that names one.
+/// The incarnation that a store's log is at: the one that was begun last. A writer of an earlier one
+/// that comes late does not bring it back.
 pub fn current(catalogue: &Catalogue) -> Option<Incarnation> {
-    let named = catalogue.sessions().filter(|session| session.incarnation.is_some());
-    named.max_by_key(|session| session.sequence)?.incarnation.clone()
+    all(catalogue).pop()
+}
+
+/// The incarnations of a store in the order in which they were begun.
+pub fn all(catalogue: &Catalogue) -> Vec<Incarnation> {
+    let mut sessions: Vec<_> = catalogue.sessions().collect();
+    sessions.sort_unstable_by_key(|session| session.sequence);
+    let mut lives: Vec<Incarnation> = Vec::new();
+    for life in sessions.into_iter().filter_map(|session| session.incarnation.as_ref()) {
+        if lives.iter().all(|known| known.id != life.id) {
+            lives.push(life.clone());
+        }
+    }
+    lives
+}
+
+/// Opens a session for a life that was chosen by what `log` says, unless another life was begun
+/// meanwhile: of two that begin one at the same time, one is refused.
+///
+/// # Errors
+/// [`LogError::Overtaken`]; what opening a session can fail with.
+pub fn open_session(log: Log, keys: &StoreKeys, opening: Opening) -> Result<Session, LogError> {
+    let id = |life: Incarnation| life.id;
+    let seen = current(log.catalogue()).map(id);
+    let chosen = opening.incarnation.as_ref().map(|life| life.id);
+    let still = |catalogue: &Catalogue| {
+        let now = current(catalogue).map(id);
+        now == seen || now == chosen
+    };
+    Session::open_if(log, keys, opening, &still)
 }
 
 /// What an incarnation is bound to in the log.

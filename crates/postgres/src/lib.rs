@@ -1,5 +1,6 @@
 //! PostgreSQL 14 to 18: its formats, its replication protocol, base backup, restore, the agent.
 
+pub mod adopt;
 pub mod agent;
 pub mod backup;
 pub mod backup_label;

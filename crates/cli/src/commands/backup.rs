@@ -35,6 +35,13 @@ pub(super) struct BackupArgs {
     full: bool,
 }
 
+impl BackupArgs {
+    /// A backup of this store, an increment if that will do.
+    pub(super) fn of(store: &StoreName) -> Self {
+        Self { store: Some(store.to_string()), full: false }
+    }
+}
+
 /// Shows how much was read.
 struct Shown<'a> {
     meter: Meter<'a>,

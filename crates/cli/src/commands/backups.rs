@@ -3,7 +3,7 @@
 use serde::Serialize;
 use soter_postgres::backup::record::{BackupKind, BackupRecord};
 use soter_postgres::lsn::{Lsn, Timeline};
-use soter_vault::ids::BackupId;
+use soter_vault::ids::{BackupId, IncarnationId};
 use soter_vault::log::Log;
 
 use crate::context::{Access, Context};
@@ -22,6 +22,8 @@ pub(super) struct BackupsArgs {
 #[derive(Serialize)]
 struct Row {
     id: BackupId,
+    /// The life of the cluster: a restored and adopted one has another than its parent.
+    incarnation: IncarnationId,
     kind: BackupKind,
     timeline: Timeline,
     start: Lsn,
@@ -48,6 +50,7 @@ pub(super) fn run(context: &Context, args: &BackupsArgs) -> Result<(), Failure> 
             .map_err(|error| Failure::of(Ending::Failed, &error))?;
         rows.push(Row {
             id: row.id,
+            incarnation: record.incarnation,
             kind: record.kind,
             timeline: record.timeline,
             start: record.start,
@@ -62,6 +65,7 @@ pub(super) fn run(context: &Context, args: &BackupsArgs) -> Result<(), Failure> 
         let cells = |row: &Row| {
             vec![
                 row.id.to_string(),
+                row.incarnation.to_string(),
                 format!("{:?}", row.kind).to_lowercase(),
                 row.timeline.0.to_string(),
                 row.start.to_string(),
@@ -72,8 +76,18 @@ pub(super) fn run(context: &Context, args: &BackupsArgs) -> Result<(), Failure> 
                 row.bad_pages.to_string(),
             ]
         };
-        let header =
-            ["id", "kind", "timeline", "start", "stop", "ended", "size", "new", "bad pages"];
+        let header = [
+            "id",
+            "incarnation",
+            "kind",
+            "timeline",
+            "start",
+            "stop",
+            "ended",
+            "size",
+            "new",
+            "bad pages",
+        ];
         table(&header, &rows.iter().map(cells).collect::<Vec<_>>())
     });
     if rows.is_empty() {

@@ -13,7 +13,7 @@ use soter_postgres::restore::choice::choose;
 use soter_postgres::restore::gather::StoreReader;
 use soter_postgres::restore::target::Target;
 use soter_postgres::restore::write::RestoreTarget;
-use soter_vault::ids::BackupId;
+use soter_vault::ids::{BackupId, IncarnationId};
 use soter_vault::map::{Progress, Step};
 use soter_world::{Stop, exec};
 
@@ -41,6 +41,9 @@ pub(super) struct RestoreArgs {
     /// Where to end: latest, immediate, time:…, lsn:…, xid:…, name:…, backup:ID.
     #[arg(long, value_name = "TARGET", default_value = "latest")]
     to: String,
+    /// The life of the cluster, if not the newest that has a backup; `soter backups` names them.
+    #[arg(long, value_name = "ID")]
+    incarnation: Option<IncarnationId>,
     /// Do not replay what is exactly at the target.
     #[arg(long)]
     exclusive: bool,
@@ -88,7 +91,8 @@ pub(super) fn run(context: &Context, args: &RestoreArgs) -> Result<(), Failure> 
     let reader = context.reader(&args.access, args.store.as_deref())?;
     let vault = context.vault(&reader.vault, reader.pins.clone());
     let source = StoreReader { vault: &vault, trust: reader.vault.trust(), keys: &reader.keys };
-    let gathered = source.gather(&target).map_err(|error| failure(&error))?;
+    let gathered =
+        source.gather_life(&target, args.incarnation).map_err(|error| failure(&error))?;
     let choice = choose(&gathered.recoverable, &target, !args.exclusive)
         .map_err(|refusal| failure(&RestoreError::Refused(refusal)))?;
     let record = gathered.records.iter().find(|(id, _)| *id == choice.backup);

@@ -10,7 +10,7 @@ use soter_postgres::cluster::SystemIdentifier;
 use soter_postgres::control::ControlFile;
 use soter_postgres::incarnation;
 use soter_vault::frame::Compression;
-use soter_vault::log::{Duty, Log, Opening, Session, TakeOver};
+use soter_vault::log::{Duty, Log, Opening, TakeOver};
 use soter_vault::wal::{Archive, Outcome, Sealer, SegmentSize, WalVault};
 use soter_world::durable;
 
@@ -132,7 +132,8 @@ fn push_directly(
             take_over: TakeOver::OwnOnly,
             content: b"{\"reason\":\"first WAL\"}".to_vec(),
         };
-        Session::open(log, keys, opening).map_err(|e| Failure::of(Ending::Failed, &e))?;
+        incarnation::open_session(log, keys, opening)
+            .map_err(|e| Failure::of(Ending::Failed, &e))?;
     }
     let wal =
         WalVault { store: &*vault.objects, clock: &*vault.clock, trust: open.trust(), archive };

@@ -2,6 +2,8 @@
 
 // `cfg(test)` says to clippy that helpers may unwrap, as tests may.
 #[cfg(test)]
+mod adopt;
+#[cfg(test)]
 mod agent;
 #[cfg(test)]
 mod bad_input;

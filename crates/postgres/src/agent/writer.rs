@@ -2,7 +2,7 @@
 
 use soter_vault::ids::IncarnationId;
 use soter_vault::keys::ErrorKind as VaultErrorKind;
-use soter_vault::log::{Catalogue, Duty, Incarnation, Log, LogError, Opening, Session};
+use soter_vault::log::{Catalogue, Duty, Incarnation, Log, LogError, Opening};
 use soter_vault::wal::{
     Archive, Sealer, SegmentSize as VaultSegmentSize, WalBytes, WalError, WalFacts,
 };
@@ -45,7 +45,8 @@ impl Shared<'_> {
             content: b"{\"reason\":\"agent\"}".to_vec(),
         };
         let store = keys.store;
-        let session = Session::open(log, &keys, opening).map_err(|error| log_trouble(&error))?;
+        let session =
+            incarnation::open_session(log, &keys, opening).map_err(|error| log_trouble(&error))?;
         let head = session.log().catalogue().head();
         {
             let mut desk = self.desk();

@@ -121,7 +121,7 @@ pub fn run(
         (facts.system_identifier, facts.version),
         &*setup.vault.random,
     )?;
-    let session = Session::open(log, setup.keys, opening(setup, &incarnation))?;
+    let session = incarnation::open_session(log, setup.keys, opening(setup, &incarnation))?;
     let previous = Previous::find(&session, &incarnation, setup.full)?;
     let contents = vec![(facts.database.clone(), DatabaseContent::read(&mut client)?)];
 

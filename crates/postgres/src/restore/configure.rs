@@ -108,6 +108,76 @@ fn why_not(setting: &Setting) -> Option<&'static str> {
     UNSAFE.iter().find(|(known, _)| known == name).map(|(_, why)| *why)
 }
 
+/// What makes an adopted cluster archive and wait again as its original did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rearming {
+    /// Commands that undo what the restore set, and set what it put out of force.
+    pub commands: Vec<String>,
+    /// Those that are better run when an agent streams: commits wait from then on.
+    pub afterwards: Vec<String>,
+    /// Whether the server must be restarted for some of them.
+    pub needs_restart: bool,
+}
+
+/// Settings that make a cluster archive. They are set again when it is adopted.
+const ARCHIVING: [&str; 3] = ["archive_command", "archive_library", "archive_mode"];
+
+/// The setting that makes commits wait for others. It is set again when there is somebody.
+const WAITING: &str = "synchronous_standby_names";
+
+/// What to run on a restored cluster whose `postgresql.conf` and `postgresql.auto.conf` these are,
+/// once it is adopted.
+pub fn rearm(main: &str, auto: &str) -> Rearming {
+    let mut rearming = Rearming::default();
+    let in_force: Vec<Setting> = auto.lines().filter_map(parse_line).collect();
+    let is_set = |name: &str| in_force.iter().any(|setting| setting.name == name);
+    // As the server reads them: the last one counts, and the second file over the first.
+    let disarmed: Vec<Setting> =
+        main.lines().chain(auto.lines()).filter_map(disarmed_setting).collect();
+    let original = |name: &str| disarmed.iter().rev().find(|setting| setting.name == name);
+    for setting in &in_force {
+        let is_recoverys = setting.name.starts_with("recovery_target")
+            || matches!(setting.name.as_str(), "restore_command" | "wal_retrieve_retry_interval");
+        let reset = format!("ALTER SYSTEM RESET {}", setting.name);
+        if is_recoverys && !rearming.commands.contains(&reset) {
+            rearming.commands.push(reset);
+        }
+    }
+    // What the restore has not set, nobody needs to set again.
+    let names = ARCHIVING.into_iter().filter(|_| is_set("archive_mode"));
+    for name in names {
+        let command = match original(name) {
+            Some(Setting { value, .. }) => format!("ALTER SYSTEM SET {name} = {}", literal(value)),
+            None if is_set(name) => format!("ALTER SYSTEM RESET {name}"),
+            None => continue,
+        };
+        let is_on = |setting: &Setting| setting.value != "off";
+        rearming.needs_restart |= name == "archive_mode" && original(name).is_some_and(is_on);
+        rearming.commands.push(command);
+    }
+    if is_set(WAITING) {
+        match original(WAITING).filter(|setting| !setting.value.is_empty()) {
+            Some(Setting { value, .. }) => {
+                let command = format!("ALTER SYSTEM SET {WAITING} = {}", literal(value));
+                rearming.afterwards.push(command);
+            }
+            None => rearming.commands.push(format!("ALTER SYSTEM RESET {WAITING}")),
+        }
+    }
+    rearming
+}
+
+/// The setting in a line that was put out of force.
+fn disarmed_setting(line: &str) -> Option<Setting> {
+    let (_why, setting) = line.strip_prefix(REMARK)?.split_once(": ")?;
+    parse_line(setting)
+}
+
+/// Quotes a value for SQL, where a backslash means nothing.
+fn literal(value: &str) -> String {
+    format!("'{}'", value.replace('\'', "''"))
+}
+
 /// `postgresql.auto.conf` of a restored cluster: what was there, disarmed, and ours behind it.
 pub fn auto_conf(original: &str, ours: &[(&str, String)]) -> String {
     let (mut text, _) = disarm(original);
@@ -208,6 +278,48 @@ mod tests {
         assert_eq!(in_force(&text), ["work_mem", "archive_mode", "recovery_target_xid"]);
         assert_eq!(in_force(&settled), ["work_mem", "archive_mode"]);
         assert!(settled.contains("the recovery is over: recovery_target_xid = '7'"), "{settled}");
+    }
+
+    #[test]
+    fn what_was_disarmed_is_set_again_by_commands() {
+        let (main, _) = disarm(
+            "archive_mode = on\narchive_command = 'old'\nport = 1\n\
+             synchronous_standby_names = 'soter_orders'\n",
+        );
+        let ours = [
+            ("archive_mode", "off".to_owned()),
+            ("synchronous_standby_names", String::new()),
+            ("recovery_target_timeline", "1".to_owned()),
+            ("recovery_target_xid", "7".to_owned()),
+        ];
+        let auto = auto_conf("archive_command = 'push \"%p\" ''a b'''\n", &ours);
+        let rearming = rearm(&main, &auto);
+        assert_eq!(
+            rearming.commands,
+            [
+                "ALTER SYSTEM RESET recovery_target_timeline",
+                "ALTER SYSTEM RESET recovery_target_xid",
+                "ALTER SYSTEM SET archive_command = 'push \"%p\" ''a b'''",
+                "ALTER SYSTEM SET archive_mode = 'on'",
+            ]
+        );
+        let waits = "ALTER SYSTEM SET synchronous_standby_names = 'soter_orders'";
+        assert_eq!(rearming.afterwards, [waits]);
+        assert!(rearming.needs_restart);
+        // One that did not archive.
+        let rearming = rearm("", &auto_conf("", &ours));
+        assert_eq!(
+            rearming.commands,
+            [
+                "ALTER SYSTEM RESET recovery_target_timeline",
+                "ALTER SYSTEM RESET recovery_target_xid",
+                "ALTER SYSTEM RESET archive_mode",
+                "ALTER SYSTEM RESET synchronous_standby_names",
+            ]
+        );
+        assert!(!rearming.needs_restart && rearming.afterwards.is_empty());
+        // One where all that was done.
+        assert_eq!(rearm(&main, "archive_command = 'push'\n"), Rearming::default());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a vault holds of a cluster, as the choice of a recovery needs it.
 
-use soter_vault::ids::BackupId;
+use soter_vault::ids::{BackupId, IncarnationId};
 use soter_vault::keys::{ReaderKeys, Trust};
 use soter_vault::log::{BackupRow, Catalogue, Log};
 use soter_vault::vault::Vault;
@@ -10,6 +10,7 @@ use super::choice::{BaseBackup, Located, Recoverable, WalEnd, WalRange};
 use super::error::RestoreError;
 use super::target::Target;
 use crate::backup::record::BackupRecord;
+use crate::incarnation;
 use crate::lsn::{Lsn, SegmentNumber, Timeline};
 use crate::timeline::TimelineHistory;
 use crate::wal::decoder::{Fed, WalDecoder};
@@ -30,7 +31,7 @@ pub struct StoreReader<'a> {
     pub keys: &'a ReaderKeys,
 }
 
-/// What a vault holds of the newest life of a cluster.
+/// What a vault holds of one life of a cluster.
 #[derive(Debug)]
 pub struct Gathered {
     /// The log.
@@ -44,13 +45,25 @@ pub struct Gathered {
 }
 
 impl StoreReader<'_> {
-    /// Reads what there is, and finds what the target names.
+    /// Reads what there is of the newest life that has a backup, and finds what the target names.
     ///
     /// # Errors
     /// See [`RestoreError`].
     pub fn gather(&self, target: &Target) -> Result<Gathered, RestoreError> {
+        self.gather_life(target, None)
+    }
+
+    /// The same of a certain life of the cluster.
+    ///
+    /// # Errors
+    /// See [`RestoreError`].
+    pub fn gather_life(
+        &self,
+        target: &Target,
+        life: Option<IncarnationId>,
+    ) -> Result<Gathered, RestoreError> {
         let log = Log::open(self.vault, self.keys.store, self.trust.clone(), None)?;
-        let records = self.records(&log)?;
+        let records = self.records(&log, target, life)?;
         let Some((_, newest)) = records.last() else { return Err(RestoreError::NothingThere) };
         let segment_size = soter_vault::wal::SegmentSize::new(newest.segment_size.bytes())
             .ok_or(RestoreError::SegmentSize)?;
@@ -81,13 +94,24 @@ impl StoreReader<'_> {
         WalVault { store, clock: &*self.vault.clock, trust: self.trust, archive }
     }
 
-    /// Records of the live backups of the newest incarnation that has any.
-    fn records(&self, log: &Log) -> Result<Vec<(BackupId, BackupRecord)>, RestoreError> {
+    /// Records of the live backups of one life: the one that is wanted, that of the backup that is,
+    /// else the newest that has any.
+    fn records(
+        &self,
+        log: &Log,
+        target: &Target,
+        wanted: Option<IncarnationId>,
+    ) -> Result<Vec<(BackupId, BackupRecord)>, RestoreError> {
         let live: Vec<&BackupRow> = log.catalogue().live().collect();
-        let newest = live.iter().rev().find_map(|row| row.wal);
-        let Some(newest) = newest else { return Ok(Vec::new()) };
-        let of_life =
-            |row: &&&BackupRow| row.wal.is_some_and(|wal| wal.incarnation == newest.incarnation);
+        let life_of = |row: &BackupRow| row.wal.map(|wal| wal.incarnation);
+        let of_target = live.iter().find(|row| *target == Target::Backup(row.id));
+        let newest = || {
+            let lives = incarnation::all(log.catalogue()).into_iter().rev().map(|life| life.id);
+            lives.into_iter().find(|id| live.iter().any(|row| life_of(row) == Some(*id)))
+        };
+        let of_target = of_target.and_then(|row| life_of(row));
+        let Some(life) = wanted.or(of_target).or_else(newest) else { return Ok(Vec::new()) };
+        let of_life = |row: &&&BackupRow| life_of(row) == Some(life);
         let mut records = Vec::new();
         for row in live.iter().filter(of_life) {
             let body = log.body(row.id, &self.keys.metadata)?;

@@ -24,6 +24,12 @@ pub enum LogError {
         /// The entry that superseded it.
         by: u64,
     },
+    /// Somebody else has changed, before entry `at`, what the decision was made by: decide again.
+    #[error("the log was changed by somebody else meanwhile, before its entry {at}")]
+    Overtaken {
+        /// Where the entry would have come.
+        at: u64,
+    },
     /// Another agent holds this duty: stop it, or take over on purpose.
     #[error("agent {agent:?} ({signer}) holds this store: take over only when it is gone")]
     HeldByAnother {
@@ -115,7 +121,7 @@ impl LogError {
             },
             Self::Key(error) => error.kind(),
             Self::Wal(error) => error.kind(),
-            Self::Superseded { .. } => ErrorKind::Superseded,
+            Self::Superseded { .. } | Self::Overtaken { .. } => ErrorKind::Superseded,
             Self::Refused { why } => match why {
                 Void::Superseded { .. } => ErrorKind::Superseded,
                 // What the backup was to share is gone: a new one stores it again.

@@ -97,16 +97,41 @@ impl Session {
     /// [`LogError::HeldByAnother`] when another agent holds the duty; [`LogError::Key`] when the
     /// place lets several writers create one name; what appending can fail with.
     pub fn open(log: Log, keys: &StoreKeys, opening: Opening) -> Result<Self, LogError> {
-        Self::open_adopting(log, keys, opening, &to_adopt)
+        Self::open_if(log, keys, opening, &|_| true)
+    }
+
+    /// The same, if `still` holds for what the log amounts to when it is this entry's turn. Others
+    /// may append after the log was read that decided about this session.
+    ///
+    /// # Errors
+    /// [`LogError::Overtaken`] when it does not; else as for [`Session::open`].
+    pub fn open_if(
+        log: Log,
+        keys: &StoreKeys,
+        opening: Opening,
+        still: &dyn Fn(&Catalogue) -> bool,
+    ) -> Result<Self, LogError> {
+        Self::open_with(log, keys, opening, &to_adopt, still)
     }
 
     /// The same with another choice of whom to adopt. It is a matter of economy alone: no choice
     /// can lose anything.
+    #[cfg(test)]
     pub(crate) fn open_adopting(
+        log: Log,
+        keys: &StoreKeys,
+        opening: Opening,
+        choose: &dyn Fn(&Catalogue, Duty) -> BTreeSet<SessionId>,
+    ) -> Result<Self, LogError> {
+        Self::open_with(log, keys, opening, choose, &|_| true)
+    }
+
+    fn open_with(
         mut log: Log,
         keys: &StoreKeys,
         opening: Opening,
         choose: &dyn Fn(&Catalogue, Duty) -> BTreeSet<SessionId>,
+        still: &dyn Fn(&Catalogue) -> bool,
     ) -> Result<Self, LogError> {
         let vault = log.vault().clone();
         probe(&*vault.objects)?;
@@ -120,6 +145,9 @@ impl Session {
                 return Ok(None);
             }
             check_holder(catalogue, &opening, &signer)?;
+            if !still(catalogue) {
+                return Err(LogError::Overtaken { at: catalogue.next_sequence() });
+            }
             adopted = choose(catalogue, opening.duty);
             let open = Open {
                 session: id,
