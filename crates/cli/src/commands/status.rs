@@ -42,7 +42,11 @@ pub(super) fn run(context: &Context, args: &StatusArgs) -> Result<(), Failure> {
     match &report.agent {
         None => Err(Failure::new(Ending::No, "no agent runs here for this store")
             .hint("start it: soter agent")),
-        Some(_) => Ok(()),
+        Some(status) => match status.problems.len() {
+            0 => Ok(()),
+            _ => Err(Failure::new(Ending::No, "the store is not protected as the plan says")
+                .hint("each line \"problem\" says why")),
+        },
     }
 }
 
@@ -93,6 +97,7 @@ fn in_words(report: &Report, clock: &dyn Clock) -> String {
     let mut lines = Vec::new();
     if let Some(status) = &report.agent {
         lines.push(format!("{}: {} (process {})", status.store, status.doing, status.process));
+        lines.extend(status.problems.iter().map(|problem| format!("problem: {problem}")));
         lines.extend(wal_in_words(status));
     }
     if let Some(vault) = &report.vault {

@@ -105,7 +105,7 @@ fn real_a_segment_is_pushed_beside_the_stream() {
 
 #[test]
 fn real_there_is_one_agent_and_a_store_can_be_let_go() {
-    let lab = lab("asynchronous", &["wal_sender_timeout = 3s"]);
+    let lab = lab("asynchronous", &["wal_sender_timeout = 3s", "fsync = on"]);
     let agent = lab.streaming_agent();
     assert_eq!(lab.agent().ended(), 4, "the same state directory");
     let other = Lab::wal_lines(lab.cluster.directory(), "asynchronous").replace("/state", "/other");
@@ -115,6 +115,7 @@ fn real_there_is_one_agent_and_a_store_can_be_let_go() {
     assert!(second.log().contains("another receiver"), "{}", second.log());
     lab.wait(&agent, "the first one goes on", |status| status.doing.contains("streaming"));
 
+    lab.wait(&agent, "it is protected", |status| status.problems.is_empty());
     let shown = lab.ok(&["status", "orders"]);
     assert!(shown.contains("durable in the vault up to"), "{shown}");
     lab.fails(&["store", "remove", "orders"], 2, "its agent runs");
@@ -141,7 +142,7 @@ fn real_an_agent_that_was_superseded_in_the_vault_says_so() {
 
 #[test]
 fn real_synchronous_commits_wait_for_a_vault_that_is_away() {
-    let named = ["synchronous_standby_names = 'soter_orders'"];
+    let named = ["synchronous_standby_names = 'soter_orders'", "fsync = on"];
     let lab = lab_with("synchronous", &named, "    canary: { every: 1 s }\n");
     let agent = lab.streaming_agent();
     let age = |status: &Status| status.canary.and_then(|canary| canary.age_seconds);
@@ -156,16 +157,32 @@ fn real_synchronous_commits_wait_for_a_vault_that_is_away() {
     })
     .unwrap();
     lab.wait(&agent, "it is said why", |status| {
-        status.wal.as_ref().is_some_and(|wal| wal.vault_trouble.is_some())
+        status.problems.iter().any(|problem| problem.contains("the vault does not take WAL"))
     });
+    lab.fails(&["status", "orders"], 1, "is not protected as the plan says");
     lab.wait(&agent, "the loss is measured", |status| age(status).is_some_and(|age| age > 2.5));
     lab.vault_away(false);
     clients.wait_for_more(20);
     lab.wait(&agent, "canaries arrive again", |status| age(status).is_some_and(|age| age < 1.5));
+    lab.wait(&agent, "it is protected again", |status| status.problems.is_empty());
     let acknowledged = clients.stop();
     assert_eq!(agent.stop(), 0);
     let stored = lab.stored_wal(FIRST).commits(FIRST);
     assert!(acknowledged.keys().all(|transaction| stored.contains(transaction)));
+}
+
+#[test]
+fn real_a_server_that_does_not_wait_any_more_is_noticed_while_wal_flows() {
+    let lab = lab("synchronous", &["synchronous_standby_names = 'soter_orders'", "fsync = on"]);
+    let agent = lab.streaming_agent();
+    lab.wait(&agent, "it is protected", |status| status.problems.is_empty());
+    let forget = "ALTER SYSTEM SET synchronous_standby_names = ''";
+    lab.cluster.psql(forget).unwrap();
+    lab.cluster.psql("SELECT pg_reload_conf()").unwrap();
+    let status = lab.wait(&agent, "it is noticed", |status| !status.problems.is_empty());
+    assert!(status.problems[0].contains("does not name soter_orders"), "{:?}", status.problems);
+    assert!(status.doing.contains("streaming"), "{}", status.doing);
+    assert_eq!(agent.stop(), 0);
 }
 
 #[test]
@@ -195,6 +212,28 @@ fn real_a_server_can_stop_although_the_vault_is_away() {
     lab.wait(&agent, "it streams again", |status| status.doing.contains("streaming"));
     let end = lab.wait_durable(&agent);
     assert!(lab.status().unwrap().gaps.is_empty());
+    assert!(lab.stored_wal(FIRST).end() >= end);
+    assert_eq!(agent.stop(), 0);
+}
+
+#[test]
+fn real_a_server_can_stop_although_vault_and_spool_take_nothing_more() {
+    let mut lab = lab("asynchronous", &[]);
+    let agent = lab.streaming_agent();
+    lab.wait(&agent, "a first backup is there", |status| status.backup.last_id.is_some());
+    lab.vault_away(true);
+    lab.cluster.psql("CREATE TABLE t AS SELECT generate_series(1, 1400000) n").unwrap();
+    lab.wait(&agent, "the spool is full", |status| {
+        let wal = status.wal.as_ref();
+        wal.is_some_and(|wal| wal.spooled_segments >= 64 && wal.server > wal.received)
+    });
+    let began = SystemClock.monotonic();
+    lab.cluster.stop(Shutdown::Fast).unwrap();
+    assert!(elapsed(began) < Duration::from_secs(20), "{:?}", elapsed(began));
+    lab.vault_away(false);
+    lab.cluster.start().unwrap();
+    lab.wait(&agent, "it streams again", |status| status.doing.contains("streaming"));
+    let end = lab.wait_durable(&agent);
     assert!(lab.stored_wal(FIRST).end() >= end);
     assert_eq!(agent.stop(), 0);
 }

@@ -291,6 +291,15 @@ impl Engine {
 
     /// Tells the server how far its WAL is safe.
     pub(crate) fn acknowledge(&self) {
+        self.report(false);
+    }
+
+    /// The same, and asks for an answer.
+    pub(crate) fn give_sign_of_life(&self) {
+        self.report(true);
+    }
+
+    fn report(&self, reply_requested: bool) {
         let flushed = self.board().flow.flush();
         let server = lock(&self.server).clone();
         if let Some(server) = server {
@@ -298,7 +307,7 @@ impl Engine {
                 written: flushed,
                 flushed,
                 applied: None,
-                reply_requested: false,
+                reply_requested,
                 sent_at: self.ground.clock.now(),
             };
             // The reader learns of a broken connection by itself.

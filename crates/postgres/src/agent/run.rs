@@ -48,6 +48,7 @@ pub fn run(settings: &Settings, around: &Surroundings<'_>, stop: &Stop) -> Endin
         scope.spawn(|| shared.keep_house());
         scope.spawn(|| shared.keep_fence());
         scope.spawn(|| shared.keep_backups());
+        scope.spawn(|| shared.keep_watch());
         if let Some(every) = settings.canary_every {
             let shared = &shared;
             scope.spawn(move || shared.keep_canaries(every));

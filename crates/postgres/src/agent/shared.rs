@@ -37,6 +37,8 @@ pub(crate) struct Shared<'a> {
     changed: Condvar,
     /// Up to where the server has WAL; written with every batch.
     server_end: AtomicU64,
+    /// When the server was heard of last, in milliseconds of the monotonic clock.
+    heard_millis: AtomicU64,
     /// Held while a backup is made.
     backup_turn: Mutex<()>,
 }
@@ -53,6 +55,8 @@ pub(crate) struct Desk {
     pub(crate) server: Option<ServerStatus>,
     /// Findings of the last look at the server.
     pub(crate) server_findings: Vec<Noted>,
+    /// Those without whose remedy the plan's promise does not hold.
+    pub(crate) server_errors: Vec<String>,
     findings: Findings,
     /// Whether people were told that the vault does not take WAL.
     pub(crate) is_vault_away: bool,
@@ -90,6 +94,7 @@ impl<'a> Shared<'a> {
             records_end: None,
             server: None,
             server_findings: Vec::new(),
+            server_errors: Vec::new(),
             findings: Findings::default(),
             is_vault_away: false,
             canaries: Canaries::default(),
@@ -108,6 +113,7 @@ impl<'a> Shared<'a> {
             desk: Mutex::new(desk),
             changed: Condvar::new(),
             server_end: AtomicU64::new(0),
+            heard_millis: AtomicU64::new(0),
             backup_turn: Mutex::new(()),
         }
     }
@@ -184,6 +190,17 @@ impl<'a> Shared<'a> {
 
     pub(crate) fn server_end(&self) -> Lsn {
         Lsn(self.server_end.load(Ordering::Relaxed))
+    }
+
+    /// The server was heard of.
+    pub(crate) fn note_heard(&self, at: Duration) {
+        let millis = u64::try_from(at.as_millis()).unwrap_or(u64::MAX);
+        self.heard_millis.fetch_max(millis, Ordering::Relaxed);
+    }
+
+    fn silent_for(&self) -> Duration {
+        let heard = Duration::from_millis(self.heard_millis.load(Ordering::Relaxed));
+        self.now().saturating_sub(heard)
     }
 
     /// Asks for a backup as soon as one can be made.
@@ -295,7 +312,7 @@ impl<'a> Shared<'a> {
         if let Some(engine) = &desk.engine {
             findings.extend(engine.standing().findings);
         }
-        Status {
+        let mut status = Status {
             store: self.settings.store.clone(),
             process: std::process::id(),
             phase: desk.phase.name(),
@@ -308,8 +325,11 @@ impl<'a> Shared<'a> {
             vault,
             queue: desk.queue,
             gaps: desk.memory.gaps.clone(),
+            problems: Vec::new(),
             findings,
-        }
+        };
+        status.problems = status.find_problems(&desk.server_errors, self.around.world.clock.now());
+        status
     }
 
     fn vault_view(&self) -> Option<VaultView> {
@@ -341,6 +361,7 @@ impl<'a> Shared<'a> {
             flushed: standing.flushed,
             lag_bytes: server.bytes_since(standing.durable).unwrap_or(0),
             lag_seconds: seconds(standing.lag),
+            silent_seconds: seconds(self.silent_for()),
             last_commit: desk.last_commit,
             records_end: desk.records_end,
             write_seconds: standing.write_time.map(|took| took.as_secs_f64()),

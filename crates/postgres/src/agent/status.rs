@@ -40,6 +40,9 @@ pub struct Status {
     pub queue: Option<QueueStatus>,
     /// WAL that was never received.
     pub gaps: Vec<Gap>,
+    /// Why the store is not protected as its plan says; none when it is.
+    #[serde(default)]
+    pub problems: Vec<String>,
     /// What a person should look at.
     pub findings: Vec<Noted>,
 }
@@ -74,6 +77,9 @@ pub struct WalStatus {
     pub lag_bytes: u64,
     /// Age of the oldest byte that was received and is not durable in the vault.
     pub lag_seconds: f64,
+    /// How long ago the server was heard of last. What it has written since then nobody knows.
+    #[serde(default)]
+    pub silent_seconds: f64,
     /// The latest commit time that was received.
     pub last_commit: Option<Timestamp>,
     /// The end of the last complete record that was received.
@@ -92,6 +98,65 @@ pub struct WalStatus {
     pub spooled_segments: usize,
     /// Why the vault does not take WAL, while it does not.
     pub vault_trouble: Option<String>,
+}
+
+/// WAL that waits longer than this is not on its way, it waits.
+const LAG_SECONDS_MAX: f64 = 10.0;
+
+/// A server answers our signs of life, the longest time between which is a third of this.
+const SILENT_SECONDS_MAX: f64 = 30.0;
+
+/// So many canaries may be missing until it is more than bad luck.
+const CANARIES_MISSING_MAX: f64 = 3.0;
+
+impl Status {
+    /// Why the store is not protected as its plan says, as far as the agent knows at `now`.
+    /// `server_errors` is what the last look at the server's settings found.
+    pub(crate) fn find_problems(&self, server_errors: &[String], now: Timestamp) -> Vec<String> {
+        let mut problems = server_errors.to_vec();
+        let streams = self.phase == PhaseName::Stream;
+        if !streams {
+            problems.push(format!("no WAL flows: {}", self.doing));
+        }
+        if let Some(wal) = &self.wal {
+            let (lag, silent) = (wal.lag_seconds, wal.silent_seconds);
+            if let Some(why) = &wal.vault_trouble {
+                problems.push(format!("the vault does not take WAL: {why}"));
+            } else if lag > LAG_SECONDS_MAX {
+                problems.push(format!("WAL has waited for {lag:.0} s to get into the vault"));
+            }
+            if streams && silent > SILENT_SECONDS_MAX {
+                problems.push(format!("the server has said nothing for {silent:.0} s"));
+            }
+        }
+        if self.vault.as_ref().is_none_or(|vault| vault.recoverable.is_none()) {
+            let why = "nothing can be brought back yet: no backup has its WAL up to now";
+            problems.push(why.to_owned());
+        }
+        if let Some(why) = &self.backup.failed {
+            problems.push(format!("the last try of a backup failed: {why}"));
+        }
+        let writes_canaries = streams && self.server.is_some_and(|server| !server.is_standby);
+        if let Some(canary) = self.canary.filter(|_| writes_canaries) {
+            problems.extend(canary.problem(now.duration_since(self.since).as_secs_f64()));
+        }
+        problems
+    }
+}
+
+impl CanaryStatus {
+    fn problem(&self, streaming_seconds: f64) -> Option<String> {
+        let limit = CANARIES_MISSING_MAX * self.every_seconds + LAG_SECONDS_MAX;
+        match self.age_seconds {
+            Some(age) if age > limit => {
+                Some(format!("the youngest canary in the vault is {age:.0} s old"))
+            }
+            None if streaming_seconds > limit => {
+                Some(format!("no canary has arrived for {streaming_seconds:.0} s"))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// The canary: what a disaster at this moment would lose, read off the data.
@@ -222,4 +287,121 @@ pub struct QueueStatus {
 pub(crate) fn seconds(duration: Duration) -> f64 {
     // Thousandths are what anybody reads.
     (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A store that is protected.
+    fn healthy() -> Status {
+        let at = Lsn(1000);
+        Status {
+            store: "orders".to_owned(),
+            process: 1,
+            phase: PhaseName::Stream,
+            doing: "streaming".to_owned(),
+            since: Timestamp::UNIX_EPOCH,
+            server: Some(ServerStatus {
+                version: MajorVersion::V15,
+                timeline: Timeline::FIRST,
+                is_standby: false,
+            }),
+            wal: Some(WalStatus {
+                mode: "synchronous".to_owned(),
+                timeline: Timeline::FIRST,
+                server: at,
+                received: at,
+                durable: at,
+                flushed: at,
+                lag_bytes: 0,
+                lag_seconds: 0.0,
+                silent_seconds: 9.0,
+                last_commit: None,
+                records_end: None,
+                write_seconds: None,
+                parts: 1,
+                part_bytes: 1,
+                segments: 0,
+                stored_bytes: 0,
+                spooled_segments: 1,
+                vault_trouble: None,
+            }),
+            canary: Some(CanaryStatus {
+                age_seconds: Some(1.0),
+                written_at: None,
+                id: None,
+                every_seconds: 5.0,
+            }),
+            backup: BackupStatus::default(),
+            vault: Some(VaultView {
+                backups: 1,
+                recoverable: Some(Recoverable { timeline: Timeline::FIRST, from: at, to: at }),
+                ..VaultView::default()
+            }),
+            queue: None,
+            gaps: Vec::new(),
+            problems: Vec::new(),
+            findings: Vec::new(),
+        }
+    }
+
+    #[track_caller]
+    fn check(change: impl FnOnce(&mut Status, &mut WalStatus), expected: &[&str]) {
+        let mut status = healthy();
+        let mut wal = status.wal.take().unwrap();
+        change(&mut status, &mut wal);
+        status.wal = Some(wal);
+        let now = Timestamp::from_second(60).unwrap();
+        assert_eq!(status.find_problems(&[], now), expected);
+    }
+
+    #[test]
+    fn whatever_keeps_a_commit_from_the_vault_is_a_problem() {
+        check(|_, _| {}, &[]);
+        let backoff = |status: &mut Status, _: &mut WalStatus| {
+            status.phase = PhaseName::Backoff;
+            status.doing = "waiting to try again: it is away".to_owned();
+        };
+        check(backoff, &["no WAL flows: waiting to try again: it is away"]);
+        check(
+            |_, wal| wal.vault_trouble = Some("no space".to_owned()),
+            &["the vault does not take WAL: no space"],
+        );
+        check(|_, wal| wal.lag_seconds = 11.0, &["WAL has waited for 11 s to get into the vault"]);
+        check(|_, wal| wal.silent_seconds = 31.0, &["the server has said nothing for 31 s"]);
+        let nothing = "nothing can be brought back yet: no backup has its WAL up to now";
+        check(|status, _| status.vault = None, &[nothing]);
+        check(|status, _| status.vault = Some(VaultView::default()), &[nothing]);
+        check(
+            |status, _| status.backup.failed = Some("no".to_owned()),
+            &["the last try of a backup failed: no"],
+        );
+    }
+
+    #[test]
+    fn a_canary_that_does_not_arrive_is_a_problem_on_a_primary() {
+        let age = |age: Option<f64>| {
+            move |status: &mut Status, _: &mut WalStatus| {
+                status.canary.as_mut().unwrap().age_seconds = age;
+            }
+        };
+        check(age(Some(25.0)), &[]);
+        check(age(Some(26.0)), &["the youngest canary in the vault is 26 s old"]);
+        check(age(None), &["no canary has arrived for 60 s"]);
+        let standby = |status: &mut Status, wal: &mut WalStatus| {
+            age(None)(status, wal);
+            status.server.as_mut().unwrap().is_standby = true;
+        };
+        check(standby, &[]);
+    }
+
+    #[test]
+    fn what_the_server_is_set_to_comes_first() {
+        let mut status = healthy();
+        status.phase = PhaseName::Probe;
+        let errors = ["synchronous_standby_names does not name soter".to_owned()];
+        let problems = status.find_problems(&errors, Timestamp::UNIX_EPOCH);
+        assert_eq!(problems, [errors[0].as_str(), "no WAL flows: streaming"]);
+    }
 }

@@ -8,6 +8,7 @@ use super::super::engine::chain;
 use super::super::findings::Noted;
 use super::super::flow::Mode;
 use super::super::machine::{Event, Trouble};
+use super::super::shared::Shared;
 use super::super::status::ServerStatus;
 use super::Supervisor;
 use crate::error::ErrorKind;
@@ -18,8 +19,11 @@ use crate::server::checks::{
 use crate::server::{Error as ServerError, ServerFacts};
 
 /// How long another receiver of our slot may stay without a sign of life until we say that we are
-/// superseded: longer than the server's default for giving up on a dead one.
-const SLOT_PATIENCE: Duration = Duration::from_secs(90);
+/// superseded, at least: longer than the server's default for giving up on a dead one.
+const SLOT_PATIENCE_MIN: Duration = Duration::from_secs(90);
+
+/// How often the server's settings are looked at while WAL flows.
+const WATCH_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What makes streaming impossible or worthless until a person has changed it.
 const PREVENTING: &[Code] = &[
@@ -60,7 +64,14 @@ enum Verdict {
 }
 
 impl SlotWatch {
-    fn look(&mut self, holder: Option<(u32, Option<String>)>, now: Duration) -> Verdict {
+    /// `sender_timeout` is how long the server waits for a sign of life itself. If it does so for
+    /// ever, a receiver that died with its machine stays for hours, and silence proves nothing.
+    fn look(
+        &mut self,
+        holder: Option<(u32, Option<String>)>,
+        sender_timeout: Option<Duration>,
+        now: Duration,
+    ) -> Verdict {
         let Some((process, heard)) = holder else {
             self.0 = None;
             return Verdict::Free;
@@ -70,7 +81,9 @@ impl SlotWatch {
             return Verdict::Wait;
         };
         let was_heard = heard.is_some() && heard != known.heard;
-        if was_heard || now.saturating_sub(known.since) > SLOT_PATIENCE {
+        let patience = sender_timeout.map(|timeout| (timeout * 3 / 2).max(SLOT_PATIENCE_MIN));
+        let waited = now.saturating_sub(known.since);
+        if was_heard || patience.is_some_and(|patience| waited > patience) {
             Verdict::Alive
         } else {
             Verdict::Wait
@@ -92,7 +105,7 @@ impl Supervisor<'_, '_> {
         let cannot = |source| sql_trouble(&ServerError::Sql { action: "connect", source });
         let mut sql = settings.connection.connect_sql().map_err(cannot)?;
         let facts = ServerFacts::read(&mut sql).map_err(|error| sql_trouble(&error))?;
-        self.note_findings(&facts)?;
+        self.shared.note_findings(&facts)?;
         self.look_at_slot(&facts, &mut sql)?;
         drop(sql);
         let client = ReplicationClient::connect(&settings.connection, &self.shared.stop);
@@ -104,34 +117,10 @@ impl Supervisor<'_, '_> {
             is_standby: facts.in_recovery,
         });
         self.shared.note_server_end(identity.flushed);
-        let millis = facts.setting("wal_sender_timeout").and_then(|text| text.parse::<u64>().ok());
-        let sender_timeout = millis.filter(|millis| *millis > 0).map(Duration::from_millis);
+        let sender_timeout = sender_timeout(&facts);
         self.client = Some(client);
         self.probed = Some(Probed { facts, identity, sender_timeout });
         Ok(())
-    }
-
-    /// Keeps what the checks found for the status; some of it prevents all work.
-    fn note_findings(&self, facts: &ServerFacts) -> Result<(), Trouble> {
-        let settings = self.shared.settings;
-        let desired = Desired {
-            slot: settings.slot.clone(),
-            application_name: settings.connection.application_name.clone(),
-            protection: match settings.mode {
-                Mode::Synchronous => Protection::Synchronous,
-                Mode::Asynchronous { .. } => Protection::Asynchronous,
-            },
-        };
-        let found = checks(facts, &ReplicationProbe::NotTried, &desired);
-        let shown = found.iter().filter(|finding| finding.severity != Severity::Notice);
-        let at = self.shared.around.world.clock.now();
-        let shown = shown.map(|finding| Noted { what: finding.in_one_line(), at }).collect();
-        self.shared.desk().server_findings = shown;
-        let prevents = |finding: &&Finding| PREVENTING.contains(&finding.code);
-        match found.iter().filter(|f| f.severity == Severity::Error).find(prevents) {
-            Some(finding) => Err(Trouble::Input(finding.in_one_line())),
-            None => Ok(()),
-        }
     }
 
     fn look_at_slot(&mut self, facts: &ServerFacts, sql: &mut Client) -> Result<(), Trouble> {
@@ -141,7 +130,8 @@ impl Supervisor<'_, '_> {
         let name = &self.shared.settings.slot;
         let what =
             |process| format!("another receiver (process {process}) streams from slot {name}");
-        match (self.slot_watch.look(holder, self.shared.now()), process) {
+        let verdict = self.slot_watch.look(holder, sender_timeout(facts), self.shared.now());
+        match (verdict, process) {
             (Verdict::Wait, Some(process)) => Err(Trouble::Passing(what(process))),
             (Verdict::Alive, Some(process)) => Err(Trouble::Superseded(what(process))),
             _ => Ok(()),
@@ -155,6 +145,71 @@ fn last_heard(sql: &mut Client, process: u32) -> Option<String> {
     let process = i32::try_from(process).ok()?;
     let row = sql.query_opt(query, &[&process]).ok()??;
     row.try_get(0).ok()?
+}
+
+impl Shared<'_> {
+    /// Keeps what the checks found for the status; some of it prevents all work.
+    pub(crate) fn note_findings(&self, facts: &ServerFacts) -> Result<(), Trouble> {
+        let settings = self.settings;
+        let desired = Desired {
+            slot: settings.slot.clone(),
+            application_name: settings.connection.application_name.clone(),
+            protection: match settings.mode {
+                Mode::Synchronous => Protection::Synchronous,
+                Mode::Asynchronous { .. } => Protection::Asynchronous,
+            },
+        };
+        let found = checks(facts, &ReplicationProbe::NotTried, &desired);
+        let shown = found.iter().filter(|finding| finding.severity != Severity::Notice);
+        let at = self.around.world.clock.now();
+        let shown = shown.map(|finding| Noted { what: finding.in_one_line(), at }).collect();
+        let errors = found.iter().filter(|finding| finding.severity == Severity::Error);
+        let errors = errors.map(Finding::in_one_line).collect();
+        {
+            let mut desk = self.desk();
+            (desk.server_findings, desk.server_errors) = (shown, errors);
+        }
+        let prevents = |finding: &&Finding| PREVENTING.contains(&finding.code);
+        match found.iter().filter(|f| f.severity == Severity::Error).find(prevents) {
+            Some(finding) => Err(Trouble::Input(finding.in_one_line())),
+            None => Ok(()),
+        }
+    }
+
+    /// Looks at the server's settings again and again while WAL flows: they may be changed so that
+    /// commits wait for us no more, or for ever.
+    pub(crate) fn keep_watch(&self) {
+        let mut client = None;
+        while !self.stop.wait(WATCH_INTERVAL) {
+            if self.streaming_engine().is_none() {
+                client = None;
+                continue;
+            }
+            client = self.watch(client.take()).ok();
+        }
+    }
+
+    /// Whoever cannot be asked now is asked again; that the stream has ended is seen elsewhere.
+    fn watch(&self, client: Option<Client>) -> Result<Client, ServerError> {
+        let mut client = match client {
+            Some(client) => client,
+            None => self
+                .settings
+                .connection
+                .connect_sql()
+                .map_err(|source| ServerError::Sql { action: "connect", source })?,
+        };
+        let facts = ServerFacts::read(&mut client)?;
+        // What would prevent a start does not end what runs: it is in the status.
+        drop(self.note_findings(&facts));
+        Ok(client)
+    }
+}
+
+/// How long the server waits for a sign of life; none if for ever.
+fn sender_timeout(facts: &ServerFacts) -> Option<Duration> {
+    let millis = facts.setting("wal_sender_timeout").and_then(|text| text.parse::<u64>().ok());
+    millis.filter(|millis| *millis > 0).map(Duration::from_millis)
 }
 
 /// What follows from an error of an SQL connection.
@@ -190,15 +245,29 @@ mod tests {
         let at = Duration::from_secs;
         let heard = |text: &str| Some((7, Some(text.to_owned())));
         let mut watch = SlotWatch::default();
-        assert_eq!(watch.look(None, at(0)), Verdict::Free);
-        assert_eq!(watch.look(heard("10:00"), at(1)), Verdict::Wait);
-        assert_eq!(watch.look(heard("10:00"), at(5)), Verdict::Wait);
-        assert_eq!(watch.look(heard("10:07"), at(8)), Verdict::Alive);
+        let mut look = |holder, now| watch.look(holder, Some(at(60)), at(now));
+        assert_eq!(look(None, 0), Verdict::Free);
+        assert_eq!(look(heard("10:00"), 1), Verdict::Wait);
+        assert_eq!(look(heard("10:00"), 5), Verdict::Wait);
+        assert_eq!(look(heard("10:07"), 8), Verdict::Alive);
         // Another process is looked at anew.
-        assert_eq!(watch.look(Some((8, None)), at(9)), Verdict::Wait);
-        assert_eq!(watch.look(Some((8, None)), at(60)), Verdict::Wait);
-        assert_eq!(watch.look(Some((8, None)), at(100)), Verdict::Alive);
-        assert_eq!(watch.look(None, at(101)), Verdict::Free);
-        assert_eq!(watch.look(Some((8, None)), at(102)), Verdict::Wait);
+        assert_eq!(look(Some((8, None)), 9), Verdict::Wait);
+        assert_eq!(look(Some((8, None)), 60), Verdict::Wait);
+        assert_eq!(look(Some((8, None)), 100), Verdict::Alive);
+        assert_eq!(look(None, 101), Verdict::Free);
+        assert_eq!(look(Some((8, None)), 102), Verdict::Wait);
+    }
+
+    #[test]
+    fn a_dead_receiver_is_not_taken_for_a_successor_before_the_server_drops_it() {
+        let at = Duration::from_secs;
+        for (timeout, alive_after) in [(None, None), (Some(at(600)), Some(901))] {
+            let mut watch = SlotWatch::default();
+            for now in 0..10_000 {
+                let verdict = watch.look(Some((7, Some("10:00".to_owned()))), timeout, at(now));
+                let is_alive = alive_after.is_some_and(|after| now >= after);
+                assert_eq!(verdict == Verdict::Alive, is_alive, "{timeout:?} {now}");
+            }
+        }
     }
 }

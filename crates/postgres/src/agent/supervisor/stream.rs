@@ -39,6 +39,9 @@ const STOPPING_MAX: Duration = Duration::from_secs(5);
 /// How long to wait for the server to end the stream that we have ended.
 const FAREWELL_MAX: Duration = Duration::from_secs(2);
 
+/// A server that has not answered for so long is taken for gone: as long as its own default for us.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+
 /// Segments that may wait in the spool without a limit in the plan.
 const SPOOL_FILES_DEFAULT: u64 = 4;
 
@@ -54,6 +57,10 @@ struct Reading<'a, 'env> {
     looked_at: Duration,
     owes_reply: bool,
     stopping_since: Option<Duration>,
+    /// There is no room for more, so that nothing is read that the server says.
+    is_full: bool,
+    /// When the server was heard of last, as far as anybody listened.
+    heard_at: Duration,
 }
 
 impl Supervisor<'_, '_> {
@@ -83,9 +90,12 @@ impl Supervisor<'_, '_> {
             looked_at: now,
             owes_reply: false,
             stopping_since: None,
+            is_full: false,
+            heard_at: now,
         };
         let slot = Some(self.shared.settings.slot.clone());
         let start = Start { slot, position: from, timeline };
+        self.shared.note_heard(now);
         let event = reading.run(&mut client, &start, &mut facts);
         let has_flowed = engine.received_end() > from;
         engine.detach();
@@ -156,12 +166,15 @@ impl Reading<'_, '_> {
         intake: &mut Intake<'_>,
         start: &Start,
     ) -> Result<Option<Ended>, Trouble> {
-        if !self.engine.has_room(self.spool_files_max) {
+        self.is_full = !self.engine.has_room(self.spool_files_max);
+        if self.is_full {
             self.engine.wait_for_progress(LOOK);
+            self.hear();
             return self.look(intake);
         }
         match wal.next_event() {
             Ok(Arrival::Wal { start: at, end_of_wal, data }) => {
+                self.hear();
                 if self.batch.is_empty() {
                     self.batch_at = at;
                 }
@@ -174,6 +187,7 @@ impl Reading<'_, '_> {
                 Ok(None)
             }
             Ok(Arrival::Keepalive { end_of_wal, reply_requested, .. }) => {
+                self.hear();
                 self.flush(intake)?;
                 self.shared.note_server_end(end_of_wal);
                 if reply_requested {
@@ -183,6 +197,7 @@ impl Reading<'_, '_> {
             }
             Ok(Arrival::Quiet) => {
                 self.flush(intake)?;
+                self.check_silence()?;
                 self.look(intake)
             }
             Ok(Arrival::EndOfTimeline { next_timeline, switch_point }) => {
@@ -205,6 +220,22 @@ impl Reading<'_, '_> {
         }
     }
 
+    fn hear(&mut self) {
+        self.heard_at = self.shared.now();
+        self.shared.note_heard(self.heard_at);
+    }
+
+    /// A server answers our signs of life. One that does not is gone or stuck, and what it has we
+    /// do not know.
+    fn check_silence(&self) -> Result<(), Trouble> {
+        let silent = self.shared.now().saturating_sub(self.heard_at);
+        if silent < SILENCE_MAX {
+            return Ok(());
+        }
+        let seconds = silent.as_secs();
+        Err(Trouble::Passing(format!("the server has said nothing for {seconds} seconds")))
+    }
+
     fn flush(&mut self, intake: &mut Intake<'_>) -> Result<(), Trouble> {
         if !self.batch.is_empty() {
             let taken = intake.take(self.batch_at, &self.batch);
@@ -217,9 +248,11 @@ impl Reading<'_, '_> {
     /// What is done now and then, whatever comes.
     fn look(&mut self, intake: &mut Intake<'_>) -> Result<Option<Ended>, Trouble> {
         let now = self.shared.now();
-        if self.owes_reply && now.saturating_sub(self.status_at) >= REPLY_INTERVAL
-            || now.saturating_sub(self.status_at) >= self.status_interval
-        {
+        let since_status = now.saturating_sub(self.status_at);
+        if since_status >= self.status_interval {
+            self.engine.give_sign_of_life();
+            (self.status_at, self.owes_reply) = (now, false);
+        } else if self.owes_reply && since_status >= REPLY_INTERVAL {
             self.engine.acknowledge();
             (self.status_at, self.owes_reply) = (now, false);
         }
@@ -232,6 +265,10 @@ impl Reading<'_, '_> {
             return Ok(None);
         }
         self.looked_at = now;
+        if self.is_full && self.stopping_since.is_none() && self.is_server_stopping() {
+            self.stopping_since = Some(now);
+            self.engine.hurry();
+        }
         let (last_commit, records_end, problem) = intake.facts();
         if let Some(problem) = problem {
             let problem = super::super::engine::chain(&problem);
@@ -274,7 +311,7 @@ impl Reading<'_, '_> {
     /// A server ends when all its WAL is acknowledged. It must not wait for a vault that is away.
     fn let_server_stop(&mut self, waited: Duration) -> Option<Ended> {
         let standing = self.engine.standing();
-        if standing.flushed >= standing.received {
+        if standing.flushed >= standing.received && !self.is_full {
             return None;
         }
         match self.engine.mode() {
@@ -286,7 +323,8 @@ impl Reading<'_, '_> {
             _ => {}
         }
         let standing = self.engine.standing();
-        if standing.flushed < standing.received && waited >= STOPPING_MAX {
+        let is_behind = standing.flushed < standing.received || self.is_full;
+        if is_behind && waited >= STOPPING_MAX {
             let why = "the server is stopping and the vault does not take its WAL; it keeps it";
             return Some(Ended::Event(Event::StreamEnded(why.to_owned())));
         }
