@@ -205,6 +205,16 @@ class Vault:
     def may(self, number, *who):
         return self.enrolled(number, *who) and self.enrolled(self.trust["n"], *who)
 
+    def may_wal(self, signer, store, name, span):
+        """Whether the newest list believes WAL of this agent: enrolled, or in a range of its end."""
+        incarnation, timeline = name.split("/")[2:4]
+        ends = [its for row in self.trust["signers"] for its in row["stores"]
+                if row["key"] == signer and "agent" in row["roles"] and its["store"] == store]
+        return any("until" not in its or
+                   any(it["incarnation"] == incarnation and it["timeline"] == int(timeline, 16)
+                       and (not span or it["from"] <= span[0] and span[1] <= it["to"])
+                       for it in its.get("wal", [])) for its in ends)
+
     def metadata(self, number, store):
         row = next(row for row in self.lists[number]["stores"] if row["id"] == store)["metadata"][-1]
         key = age_open(self.identity, base64.b64decode(row["key"]["age"]))
@@ -414,7 +424,9 @@ class Store:
         signed = b"soter vault v1 signature" + struct.pack("<I", len(name)) + name.encode()
         signer = "ed25519:" + base64.b64encode(data[192:224]).decode()
         need(head == 228 + wrap + facts + 64, name + ": lengths")
-        need(self.vault.may(trust, signer, "agent", self.id, None), name + ": a stranger")
+        span = (u64(data, 80), u64(data, 88)) if u64(data, 88) else None
+        need(self.vault.enrolled(trust, signer, "agent", self.id, None)
+             and self.vault.may_wal(signer, self.id, name, span), name + ": a stranger")
         need(verify(data[192:224], signed + data[:head - 64], data[head - 64:head])
              and hash_of(data[head:]) == data[128:160], name + ": signature or hash")
         key = self.vault.unwrap(self.id, data[228:228 + wrap], data[160:192])
@@ -447,6 +459,14 @@ class Store:
         key = object_key("content", key, header["store"], header["session"], name, header["salt"])
         raw = open_frames(key, data, 64, len(data), 8)
         need(len(raw) == int(end, 16) - int(start, 16), name + ": length")
+        head = self.sessions[session]["head"]
+        ranges = (its["wal"] for row in self.vault.trust["signers"] for its in row["stores"]
+                  if its.get("wal"))
+        size = next((it["segment_bytes"] for wal in ranges for it in wal
+                     if it["incarnation"] == name.split("/")[2]), 0)
+        first = int(name.split("/")[4], 16) * size
+        span = (first + int(start, 16), first + int(end, 16))
+        need(self.vault.may_wal(head["signer"], self.id, name, span), name + ": a stranger")
         return raw
 
     def folders(self, kind):

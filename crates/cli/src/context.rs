@@ -331,6 +331,9 @@ pub(crate) fn log_failure(error: &LogError) -> Failure {
         LogError::Broken { .. } => {
             (Ending::Failed, "look with `soter vault verify`; --accept-break ENTRY accepts it")
         }
+        LogError::Unsweepable { .. } => {
+            (Ending::Input, "`soter vault info` shows the record; such a vault only grows")
+        }
         LogError::Newer { .. } => (Ending::Input, "use the newest Soter"),
         LogError::TailCut { .. } => (Ending::Failed, "ask another vault of the plan"),
         LogError::Jammed { .. } => {

@@ -11,12 +11,12 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use soter_vault::crypto::SymmetricKey;
-use soter_vault::ids::{ContentId, IncarnationId, SessionId};
+use soter_vault::ids::{ContentId, IncarnationId};
 use soter_vault::keys::ReaderKeys;
 use soter_vault::log::{Log, LogError};
 use soter_vault::wal::{
-    Behind, Fault, Finding, Segment, SegmentBytes, WalError, WalReader, WalVault, zero_filled,
+    Behind, Fault, Finding, Segment, SegmentBytes, SessionAccess, WalError, WalReader, WalVault,
+    zero_filled,
 };
 use soter_world::{Disk, durable};
 
@@ -252,11 +252,8 @@ impl WalFiles<'_> {
             return Ok(not_there());
         }
         let log = (self.log)()?;
-        let session_key = |id: SessionId| -> Option<SymmetricKey> {
-            let row = log.catalogue().session(id)?;
-            self.keys.unwrap(&row.wrapped, &row.commitment).ok()
-        };
-        let reader = WalReader { keys: self.keys, sessions: &session_key, workers: WORKERS };
+        let sessions = |id| SessionAccess::of(log.catalogue(), self.keys, id);
+        let reader = WalReader { keys: self.keys, sessions: &sessions, workers: WORKERS };
         let segment = Segment { timeline: name.timeline.0, number: name.segment.0 };
         let (bytes, findings) = match self.wal.read_segment(segment, reader)? {
             None => (Vec::new(), Vec::new()),

@@ -21,16 +21,18 @@ mod trust;
 
 pub use any::AnyKey;
 pub use create::{OperatorCount, SignerDraft, VaultDraft, Writers, create_vault, probe};
-pub use edit::{AgentDraft, StoreDraft};
+pub use edit::{AgentDraft, StoreDraft, StoreEnd};
 pub use error::{ErrorKind, KeyError};
 pub use files::{
     AgentKey, CollectorKey, KeyFile, KeyFileError, KeyFileFault, OperatorKey, Pins, RootKey,
 };
 pub use holders::{ReaderKeys, StoreKeys};
 pub use identity::{Identity, ParseAgeKeyError, Recipient, Wrapped, wrap};
+pub(crate) use load::read_record;
 pub use load::{FindingReason, LoadedTrust, TrustFinding, load_trust, publish_trust};
 pub use sign::{ParsePublicKeyError, PublicKey, SIGNATURE_LENGTH, Signer};
 pub use signed::{Expected, TRUST_LIST_LENGTH_MAX, TrustFault, read_list, sign_list};
 pub use trust::{
     Enrolment, MetadataRow, Operator, Role, SignerRow, StoreKeyRow, StoreRow, Trust, TrustList,
+    WalPlace,
 };

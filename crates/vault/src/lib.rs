@@ -16,6 +16,7 @@ pub mod objects;
 pub mod pack;
 pub mod record;
 pub mod retention;
+pub mod survey;
 pub mod sweep;
 pub mod testing;
 pub mod vault;

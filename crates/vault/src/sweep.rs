@@ -18,9 +18,11 @@ pub use listing::{Listed, Listing};
 pub use plan::{doomed, plan};
 
 use crate::ids::IncarnationId;
+use crate::keys::read_record;
 use crate::log::{Author, Catalogue, Draft, Event, Log, LogError, LogHead, Sweep};
-use crate::names::REPAIRS_MAX;
+use crate::names::{Name, REPAIRS_MAX};
 use crate::objects::{ObjectErrorKind, ObjectStore};
+use crate::record::Record;
 use crate::wal::{Segment, SegmentSize};
 
 /// How many sealed segments one run reads to check them before their parts go: 64 GiB at most.
@@ -62,6 +64,15 @@ pub struct Collected {
     pub locked: Vec<String>,
 }
 
+/// What a run would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Preview {
+    /// Objects that a new entry would name.
+    pub new: Vec<Listed>,
+    /// Objects that entries have named and that are still there.
+    pub left: Vec<Listed>,
+}
+
 impl SweepPolicy {
     /// What is right for a vault: 72 hours span a weekend.
     pub const STANDARD: Self = Self {
@@ -73,10 +84,10 @@ impl SweepPolicy {
 }
 
 /// Sweeps: lists, plans, appends the entry, deletes. `now` is the store's time. It ends early, and
-/// tidily, when `stop` says so.
+/// tidily, when `stop` says so. `told` hears how many bytes are deleted, and how many are to be.
 ///
 /// # Errors
-/// [`LogError::Broken`]; what appending can fail with; the store's, except for locked objects. After
+/// [`LogError::Broken`], [`LogError::Unsweepable`]; what appending can fail with; the store's, except for locked objects. After
 /// any of them nothing is lost, and the next run goes on.
 pub fn collect(
     log: &mut Log,
@@ -84,8 +95,10 @@ pub fn collect(
     policy: &SweepPolicy,
     now: Timestamp,
     stop: &Stop,
+    told: &dyn Fn(u64, u64),
 ) -> Result<Collected, LogError> {
     log.refresh()?;
+    check_place(log)?;
     check_breaks(log.catalogue(), policy)?;
     let store = log.catalogue().place().store;
     let listing = Listing::read(&*log.vault().objects, store)?;
@@ -96,8 +109,63 @@ pub fn collect(
         Ok((sweep != Sweep::default()).then(|| Draft::of(Event::Sweep(sweep))))
     })?;
     let mut collected = Collected { entry, ..Collected::default() };
-    delete(&*log.vault().objects, &doomed(log.catalogue(), &listing), stop, &mut collected)?;
+    let doomed = doomed(log.catalogue(), &listing);
+    let total = doomed.iter().map(|object| object.info.size).sum();
+    let mut tell = |done| told(done, total);
+    delete(&*log.vault().objects, &doomed, stop, &mut collected, &mut tell)?;
     Ok(collected)
+}
+
+/// What [`collect`] would do now, without doing it.
+///
+/// # Errors
+/// As for [`collect`].
+pub fn preview(
+    log: &mut Log,
+    policy: &SweepPolicy,
+    now: Timestamp,
+    stop: &Stop,
+) -> Result<Preview, LogError> {
+    log.refresh()?;
+    check_place(log)?;
+    check_breaks(log.catalogue(), policy)?;
+    let listing = Listing::read(&*log.vault().objects, log.catalogue().place().store)?;
+    let sealed = check_sealed(log, &listing, policy, now, stop)?;
+    let sweep = plan(log.catalogue(), &listing, &sealed, policy, now);
+    let new = plan::doomed_by(&sweep, log.catalogue(), &listing);
+    let new = new.into_iter().cloned().collect();
+    let left = doomed(log.catalogue(), &listing).into_iter().cloned().collect();
+    Ok(Preview { new, left })
+}
+
+/// How late it is by the store's clock, as far as that is known without writing: when its newest
+/// object was made. A collector whose own clock runs ahead must not take young things for old ones.
+///
+/// # Errors
+/// The store's.
+pub fn store_time(log: &Log) -> Result<Option<Timestamp>, LogError> {
+    let (objects, store) = (&*log.vault().objects, log.catalogue().place().store);
+    let listing = Listing::read(objects, store)?;
+    let head = log.catalogue().head().map(|head| Name::Log(store, head.sequence).to_string());
+    let head = head.map(|name| objects.head(&name)).transpose()?.flatten();
+    let times = listing.objects().iter().map(|object| object.info.modified);
+    Ok(times.chain(head.map(|info| info.modified)).max())
+}
+
+/// Where create-if-absent is no promise, a commit and a sweep can both win one slot.
+fn check_place(log: &Log) -> Result<(), LogError> {
+    let bytes = read_record(&*log.vault().objects)?;
+    let record = bytes.and_then(|bytes| Record::parse(&bytes).ok());
+    match record {
+        Some(record) if !record.single_writer => Ok(()),
+        Some(_) => Err(LogError::Unsweepable {
+            reason: "the place cannot create an object only if it is absent, so a backup that is \
+                     committed at the same moment could lose what it needs",
+        }),
+        None => Err(LogError::Unsweepable {
+            reason: "soter.vault is missing or damaged, so nobody knows what the place promises",
+        }),
+    }
 }
 
 fn check_breaks(catalogue: &Catalogue, policy: &SweepPolicy) -> Result<(), LogError> {
@@ -110,6 +178,7 @@ fn delete(
     doomed: &[&Listed],
     stop: &Stop,
     collected: &mut Collected,
+    tell: &mut dyn FnMut(u64),
 ) -> Result<(), LogError> {
     for object in doomed {
         if stop.is_stopped() {
@@ -119,6 +188,7 @@ fn delete(
             Ok(()) => {
                 collected.deleted_count += 1;
                 collected.deleted_bytes += object.info.size;
+                tell(collected.deleted_bytes);
             }
             Err(error) if error.kind() == ObjectErrorKind::Denied => {
                 collected.locked.push(object.info.name.clone());

@@ -5,6 +5,7 @@
 //! does. What was found becomes an `attest` entry, so that the next one knows.
 
 mod archive;
+mod heads;
 mod hurt;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,7 @@ use jiff::Timestamp;
 use soter_world::Stop;
 
 pub use archive::{CheckedWal, WalFault, WalRequest, check_parts, unreachable, verify_wal};
+pub use heads::{Heads, verify_heads};
 pub use hurt::{Hurt, hurt_by};
 
 use crate::ids::{BackupId, Digest};

@@ -22,15 +22,17 @@ mod sample;
 mod seal;
 mod sealed;
 mod stitch;
+mod stored;
 
 pub use archive::{Fetched, Located, Outcome, Pushed, WalVault};
 pub use coverage::{Behind, ContiguousEnd, Range, Span};
 pub use error::{Fault, Finding, WalError};
 pub use head::{CommitTimes, Head, WalFacts};
 pub use index::IndexRow;
-pub use live::{PutPart, SegmentBytes, WalReader};
+pub use live::{PutPart, SegmentBytes, SessionAccess, WalReader};
 pub use part::{PartSealer, SealedPart, open_part};
 pub use place::{Archive, ArchiveFile, Segment, SegmentSize};
 pub use seal::SealedSegment;
 pub use sealed::{OpenError, SealError, SealedFile, Sealer, WalBytes, WalSource, check, open};
 pub use stitch::{Divergence, Island, Part, Stitched, stitch, zero_filled};
+pub use stored::stored_wal;

@@ -13,7 +13,7 @@ use soter_vault::verify::{
     Checked, CheckedWal, Depth, Request, WalRequest, attest, check_parts, hurt_by, verify,
     verify_wal,
 };
-use soter_vault::wal::{WalReader, WalVault};
+use soter_vault::wal::{SessionAccess, WalReader, WalVault};
 use soter_world::Stop;
 
 use crate::context::{Access, Context, log_failure};
@@ -50,11 +50,20 @@ pub(super) struct VerifyArgs {
 
 /// How closely to look.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum LevelArg {
+pub(super) enum LevelArg {
     /// Every object is there with its length.
     Present,
     /// Every object is read and has its hash; WAL has its signature.
     Hashed,
+}
+
+impl LevelArg {
+    pub(super) fn depth(self) -> Depth {
+        match self {
+            Self::Present => Depth::Present,
+            Self::Hashed => Depth::Hashed,
+        }
+    }
 }
 
 pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<(), Failure> {
@@ -98,10 +107,7 @@ fn look(
     selected: Option<BTreeSet<BackupId>>,
 ) -> Result<Found, Failure> {
     let stop = Stop::on_signals().map_err(|error| Failure::of(Ending::Failed, &error))?;
-    let depth = match args.level {
-        LevelArg::Present => Depth::Present,
-        LevelArg::Hashed => Depth::Hashed,
-    };
+    let depth = args.level.depth();
     let is_whole = selected.is_none();
     let request = Request { depth, backups: selected, hashed_since: None, lanes: LANES };
     let shown = Shown::new(context, &format!("verifying backups of {}", onlooker.name));
@@ -126,10 +132,7 @@ fn look(
 
 /// With an operator's key the streamed parts can be read, too.
 fn open_parts(log: &Log, keys: &ReaderKeys, wal: &mut [CheckedWal]) -> Result<(), Failure> {
-    let sessions = |id| {
-        let row = log.catalogue().session(id)?;
-        keys.unwrap(&row.wrapped, &row.commitment).ok()
-    };
+    let sessions = |id| SessionAccess::of(log.catalogue(), keys, id);
     let reader = WalReader { keys, sessions: &sessions, workers: LANES };
     let vault = log.vault();
     for checked in wal {

@@ -16,7 +16,9 @@ use soter_vault::keys::{KeyFile, OperatorKey, load_trust};
 use soter_vault::log::Log;
 use soter_vault::objects::open_url;
 use soter_vault::vault::Vault;
-use soter_vault::wal::{Archive, Segment, SegmentSize as VaultSegmentSize, WalReader, WalVault};
+use soter_vault::wal::{
+    Archive, Segment, SegmentSize as VaultSegmentSize, SessionAccess, WalReader, WalVault,
+};
 use soter_world::exec::{Child, Command, Finished, Output, Signal, Status as ExitStatus};
 use soter_world::{OsDisk, SystemClock, SystemRandom};
 
@@ -279,11 +281,8 @@ impl Lab {
         let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
         let vault = Vault { objects, clock, random, pins: key.pins };
         let log = Log::open(&vault, store, trust.clone(), None).unwrap();
-        let session_key = |session| {
-            let row = log.catalogue().session(session)?;
-            keys.unwrap(&row.wrapped, &row.commitment).ok()
-        };
-        let reader = WalReader { keys: &keys, sessions: &session_key, workers: 1 };
+        let sessions = |session| SessionAccess::of(log.catalogue(), &keys, session);
+        let reader = WalReader { keys: &keys, sessions: &sessions, workers: 1 };
         let incarnation = incarnation::current(log.catalogue()).unwrap().id;
         let segment_size = VaultSegmentSize::new(1 << 20).unwrap();
         let archive = Archive { store, incarnation, segment_size };

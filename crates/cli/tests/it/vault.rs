@@ -1,5 +1,8 @@
 //! Looking after a vault with the binary: verify, and what a thief or a bad disk leaves.
 
+mod collect;
+mod keys;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

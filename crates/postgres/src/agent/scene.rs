@@ -10,7 +10,9 @@ use soter_vault::keys::{
 use soter_vault::log::{Duty, Incarnation, Log, LogError, Opening, Session, TakeOver};
 use soter_vault::objects::{Faults, Faulty, MemoryStore};
 use soter_vault::vault::Vault;
-use soter_vault::wal::{Archive, Segment, SegmentSize as VaultSegmentSize, WalReader};
+use soter_vault::wal::{
+    Archive, Segment, SegmentSize as VaultSegmentSize, SessionAccess, WalReader,
+};
 use soter_world::sim::{SeededRandom, SimClock};
 
 use super::engine::Writer;
@@ -82,10 +84,7 @@ impl Scene {
     pub(crate) fn stitched(&self, timeline: Timeline, from: SegmentNumber) -> Vec<u8> {
         let log = Log::open(&self.vault, self.keys.store, self.trust.clone(), None).unwrap();
         let catalogue = log.catalogue();
-        let key = |session| {
-            let row = catalogue.session(session)?;
-            self.reader.unwrap(&row.wrapped, &row.commitment).ok()
-        };
+        let key = |session| SessionAccess::of(catalogue, &self.reader, session);
         let reader = WalReader { keys: &self.reader, sessions: &key, workers: 1 };
         let (store, clock) = (&*self.vault.objects, &*self.clock);
         let (trust, archive) = (&self.trust, self.archive);

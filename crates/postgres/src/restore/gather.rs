@@ -2,9 +2,9 @@
 
 use soter_vault::ids::{BackupId, IncarnationId};
 use soter_vault::keys::{ReaderKeys, Trust};
-use soter_vault::log::{BackupRow, Catalogue, Log};
+use soter_vault::log::{BackupRow, Log};
 use soter_vault::vault::Vault;
-use soter_vault::wal::{Archive, Segment, WalReader, WalVault};
+use soter_vault::wal::{Archive, Segment, SessionAccess, WalReader, WalVault};
 
 use super::choice::{BaseBackup, Located, Recoverable, WalEnd, WalRange};
 use super::error::RestoreError;
@@ -193,7 +193,7 @@ impl StoreReader<'_> {
             .map_err(|_| RestoreError::SegmentSize)?;
         let history = &gathered.recoverable.history;
         let newest = history.timeline_at(Lsn(number.end(size).0.saturating_sub(1)));
-        let sessions = |id| session_key(gathered.log.catalogue(), self.keys, id);
+        let sessions = |id| SessionAccess::of(gathered.log.catalogue(), self.keys, id);
         let reader = WalReader { keys: self.keys, sessions: &sessions, workers: SEGMENT_WORKERS };
         let wal = self.wal_vault(gathered.archive);
         let mut timelines = vec![newest];
@@ -264,16 +264,6 @@ impl<'a> Search<'a> {
             self.located = Some(place);
         }
     }
-}
-
-/// The key of a session, if the operator can open it.
-fn session_key(
-    catalogue: &Catalogue,
-    keys: &ReaderKeys,
-    session: soter_vault::ids::SessionId,
-) -> Option<soter_vault::crypto::SymmetricKey> {
-    let row = catalogue.session(session)?;
-    keys.unwrap(&row.wrapped, &row.commitment).ok()
 }
 
 fn base_backup(id: BackupId, record: &BackupRecord) -> BaseBackup {

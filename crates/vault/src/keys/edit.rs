@@ -14,6 +14,7 @@ use crate::keys::{
     Enrolment, Identity, KeyError, MetadataRow, Operator, PublicKey, Recipient, Role, SignerRow,
     StoreKeyRow, StoreRow, TrustList, Wrapped,
 };
+use crate::log::WalRange;
 
 /// A store that is to be added.
 #[derive(Debug, Clone)]
@@ -35,6 +36,15 @@ pub struct AgentDraft {
     pub key: PublicKey,
     /// The public half of its identity.
     pub recipient: Recipient,
+}
+
+/// What a store has when a signer ends: up to here it stays believed.
+#[derive(Debug, Clone, Default)]
+pub struct StoreEnd {
+    /// Entries of its log.
+    pub entries: u64,
+    /// WAL without gaps.
+    pub wal: Vec<WalRange>,
 }
 
 impl TrustList {
@@ -66,12 +76,12 @@ impl TrustList {
             keys: vec![self.new_store_key(1)],
             metadata: vec![metadata],
         });
-        let enrolment = Enrolment { store: id, from: 0, until: None };
+        let enrolment = Enrolment::open(id, 0);
         for row in self.signers.iter_mut().filter(|row| row.is_of_the_operators_side()) {
-            row.stores.push(enrolment);
+            row.stores.push(enrolment.clone());
         }
         for agent in &draft.agents {
-            self.enrol(agent, enrolment);
+            self.enrol(agent, enrolment.clone());
         }
         Ok(id)
     }
@@ -92,9 +102,7 @@ impl TrustList {
             key,
             recipient: None,
             roles: roles.to_vec(),
-            stores: enrolments
-                .map(|id| Enrolment { store: id, from: from(id), until: None })
-                .collect(),
+            stores: enrolments.map(|id| Enrolment::open(id, from(id))).collect(),
         });
     }
 
@@ -113,26 +121,27 @@ impl TrustList {
         let mut readers = self.agents_of(store);
         readers.push(agent.recipient.clone());
         self.wrap_metadata(store, &readers, operator)?;
-        self.enrol(agent, Enrolment { store, from, until: None });
+        self.enrol(agent, Enrolment::open(store, from));
         Ok(())
     }
 
-    /// Ends a signer: it is believed up to these positions of its stores' logs and no further. What
-    /// it could read it still can.
+    /// Ends a signer: it is believed up to these positions of its stores' logs and no further, and
+    /// for the WAL that is there now. What it could read it still can.
     ///
     /// # Errors
     /// [`KeyError::UnknownSigner`].
     pub fn remove_signer(
         &mut self,
         key: &PublicKey,
-        heads: &BTreeMap<StoreId, u64>,
+        ends: &BTreeMap<StoreId, StoreEnd>,
     ) -> Result<(), KeyError> {
         if !self.signers.iter().any(|row| row.key == *key) {
             return Err(KeyError::UnknownSigner { signer: *key });
         }
         for row in self.signers.iter_mut().filter(|row| row.key == *key) {
             for enrolment in row.stores.iter_mut().filter(|it| it.until.is_none()) {
-                enrolment.until = Some(heads.get(&enrolment.store).copied().unwrap_or(0));
+                let end = ends.get(&enrolment.store).cloned().unwrap_or_default();
+                (enrolment.until, enrolment.wal) = (Some(end.entries), end.wal);
             }
         }
         // One that never had a store leaves nothing that must stay believed.

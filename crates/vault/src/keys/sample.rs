@@ -52,7 +52,7 @@ impl Sample {
 
 fn list(writer: &StoreKeys, secret: &Identity, collector: &Signer) -> TrustList {
     let operator = Identity::generate().recipient();
-    let stores = vec![Enrolment { store: writer.store, from: 0, until: None }];
+    let stores = vec![Enrolment::open(writer.store, 0)];
     TrustList {
         format: FORMAT,
         needs: Vec::new(),

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::ids::{Digest, StoreId, VaultId};
+use crate::ids::{Digest, IncarnationId, StoreId, VaultId};
 use crate::keys::{PublicKey, Recipient, Wrapped};
+use crate::log::WalRange;
 
 /// What a signer may do.
 #[derive(
@@ -117,8 +118,8 @@ pub struct SignerRow {
     pub stores: Vec<Enrolment>,
 }
 
-/// For which part of a store's log a signer is believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+/// For which part of a store's log a signer is believed, and for which of its WAL.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Enrolment {
     /// The store.
     pub store: StoreId,
@@ -127,6 +128,40 @@ pub struct Enrolment {
     /// The first position at which it is believed no more; none while it is enrolled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<u64>,
+    /// Once it has ended: the WAL that was in the vault then, which alone is still believed. WAL has
+    /// no position in the log that could tell old from new.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wal: Vec<WalRange>,
+}
+
+/// Which WAL somebody signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WalPlace {
+    /// The store.
+    pub store: StoreId,
+    /// The life of the cluster.
+    pub incarnation: IncarnationId,
+    /// Timeline.
+    pub timeline: u32,
+    /// First position and the one behind the last; none for a small file of the archive, which
+    /// belongs to its timeline as a whole.
+    pub span: Option<(u64, u64)>,
+}
+
+impl Enrolment {
+    /// One that has not ended.
+    pub fn open(store: StoreId, from: u64) -> Self {
+        Self { store, from, until: None, wal: Vec::new() }
+    }
+
+    /// Whether WAL is believed: all of it while enrolled, then what is named.
+    fn covers(&self, place: &WalPlace) -> bool {
+        let covers = |range: &WalRange| {
+            (range.incarnation, range.timeline) == (place.incarnation, place.timeline)
+                && place.span.is_none_or(|(from, to)| range.from <= from && to <= range.to)
+        };
+        self.until.is_none() || self.wal.iter().any(covers)
+    }
 }
 
 impl TrustList {
@@ -211,6 +246,13 @@ impl Trust {
         let newest = self.newest.max(row.0.number);
         lists.insert(row.0.number, row);
         Self { lists, newest }
+    }
+
+    /// Whether WAL of this agent is believed: enrolled now, or it was there when the enrolment ended.
+    /// (Otherwise a removed agent could go on by naming an old list.)
+    pub fn may_wal(&self, public: &PublicKey, place: &WalPlace) -> bool {
+        let mut of_store = self.newest().enrolments(public, Role::Agent, place.store);
+        of_store.any(|enrolment| enrolment.covers(place))
     }
 
     fn newest_row(&self) -> &(TrustList, Digest) {

@@ -97,6 +97,12 @@ pub enum LogError {
     /// It was asked to stop.
     #[error("stopped before it was done")]
     Stopped,
+    /// Nothing may be deleted in such a place by a rule.
+    #[error("nothing can be swept here: {reason}")]
+    Unsweepable {
+        /// Why.
+        reason: &'static str,
+    },
     /// The log is broken, and nothing may be deleted until somebody has looked.
     #[error(
         "the log is broken before entry {at}: nothing is deleted until an operator accepts that"
@@ -130,7 +136,9 @@ impl LogError {
             },
             Self::OldKeys { .. } | Self::Stopped => ErrorKind::Retry,
             Self::NoBackup(_) => ErrorKind::NotFound,
-            Self::HeldByAnother { .. } | Self::Newer { .. } => ErrorKind::Input,
+            Self::HeldByAnother { .. } | Self::Newer { .. } | Self::Unsweepable { .. } => {
+                ErrorKind::Input
+            }
             Self::TailCut { .. } | Self::Entry { .. } | Self::Broken { .. } => ErrorKind::Damaged,
             Self::Jammed { .. } | Self::TooLong(_) => ErrorKind::Failed,
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::crypto::SymmetricKey;
 use crate::ids::{BackupId, SessionId};
-use crate::keys::{PublicKey, StoreKeys, probe, wrap};
+use crate::keys::{PublicKey, Role, StoreKeys, Trust, probe, wrap};
 use crate::log::append::Log;
 use crate::log::catalogue::Catalogue;
 use crate::log::entry::{Author, Body, Draft};
@@ -133,7 +133,7 @@ impl Session {
         choose: &dyn Fn(&Catalogue, Duty) -> BTreeSet<SessionId>,
         still: &dyn Fn(&Catalogue) -> bool,
     ) -> Result<Self, LogError> {
-        let vault = log.vault().clone();
+        let (vault, trust) = (log.vault().clone(), log.trust().clone());
         probe(&*vault.objects)?;
         let id = SessionId::random(&*vault.random);
         let key = SymmetricKey::random(&*vault.random);
@@ -144,7 +144,7 @@ impl Session {
             if catalogue.session(id).is_some() {
                 return Ok(None);
             }
-            check_holder(catalogue, &opening, &signer)?;
+            check_holder(catalogue, &trust, &opening, &signer)?;
             if !still(catalogue) {
                 return Err(LogError::Overtaken { at: catalogue.next_sequence() });
             }
@@ -272,10 +272,16 @@ impl Session {
 
 fn check_holder(
     catalogue: &Catalogue,
+    trust: &Trust,
     opening: &Opening,
     signer: &PublicKey,
 ) -> Result<(), LogError> {
-    match catalogue.newest_session(opening.duty) {
+    // Whoever is enrolled no more can commit nothing more, and holds nothing.
+    let store = catalogue.place().store;
+    let holder = catalogue
+        .newest_session(opening.duty)
+        .filter(|holder| trust.newest().may(&holder.signer, Role::Agent, store));
+    match holder {
         Some(holder) if holder.signer != *signer && opening.take_over == TakeOver::OwnOnly => {
             Err(LogError::HeldByAnother { agent: holder.agent.clone(), signer: holder.signer })
         }

@@ -62,12 +62,12 @@ impl Listing {
     }
 
     /// The incarnations that have WAL here.
-    pub(super) fn incarnations(&self) -> BTreeSet<IncarnationId> {
+    pub(crate) fn incarnations(&self) -> BTreeSet<IncarnationId> {
         self.objects.iter().filter_map(Listed::incarnation).collect()
     }
 
     /// The size of an incarnation's segments, from the first sealed one that can be believed.
-    pub(super) fn read_segment_size(
+    pub(crate) fn read_segment_size(
         &self,
         objects: &dyn ObjectStore,
         trust: &Trust,

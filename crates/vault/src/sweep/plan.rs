@@ -51,31 +51,60 @@ pub fn doomed<'a>(catalogue: &Catalogue, listing: &'a Listing) -> Vec<&'a Listed
     listing.objects().iter().filter(|object| is_doomed(catalogue, &object.name)).collect()
 }
 
+/// Listed objects that such an entry would name, and none has named yet.
+pub(super) fn doomed_by<'a>(
+    sweep: &Sweep,
+    catalogue: &Catalogue,
+    listing: &'a Listing,
+) -> Vec<&'a Listed> {
+    let named = Named { packs: &sweep.packs, wal: &sweep.wal, parts: &sweep.parts };
+    let is_new = |object: &&Listed| named.has(&object.name) && !is_doomed(catalogue, &object.name);
+    listing.objects().iter().filter(is_new).collect()
+}
+
 fn is_doomed(catalogue: &Catalogue, name: &Name) -> bool {
-    let swept_wal = || catalogue.swept_wal().iter();
-    match name {
-        Name::Pack(class, _, session, number) => {
-            let pack = crate::pack::PackId { session: *session, number: *number };
-            catalogue.swept().contains(*class, pack)
+    let named = Named {
+        packs: catalogue.swept(),
+        wal: catalogue.swept_wal(),
+        parts: catalogue.swept_parts(),
+    };
+    named.has(name)
+}
+
+/// What entries have named.
+struct Named<'a> {
+    packs: &'a PackSet,
+    wal: &'a [WalRange],
+    parts: &'a [WalRange],
+}
+
+impl Named<'_> {
+    fn has(&self, name: &Name) -> bool {
+        match name {
+            Name::Pack(class, _, session, number) => {
+                let pack = crate::pack::PackId { session: *session, number: *number };
+                self.packs.contains(*class, pack)
+            }
+            Name::Wal(wal) => self.wal.iter().any(|range| {
+                (range.incarnation, range.timeline) == (wal.incarnation, wal.timeline)
+                    && segment_of(wal, range.segment_bytes)
+                        .is_some_and(|it| range.covers_segment(it))
+            }),
+            Name::WalIndex(_, incarnation, timeline, folder) => {
+                let from = u64::from(*folder) << 32;
+                let to = from.saturating_add(1 << 32);
+                self.wal.iter().any(|range| {
+                    (range.incarnation, range.timeline) == (*incarnation, *timeline)
+                        && range.from <= from
+                        && to <= range.to
+                })
+            }
+            Name::Live(part) => self.parts.iter().any(|range| {
+                (range.incarnation, range.timeline) == (part.incarnation, part.timeline)
+                    && range.covers_segment(part.segment)
+            }),
+            Name::VaultRecord | Name::Trust(_) | Name::Log(..) | Name::Checkpoint(..) => false,
         }
-        Name::Wal(wal) => swept_wal().any(|range| {
-            (range.incarnation, range.timeline) == (wal.incarnation, wal.timeline)
-                && segment_of(wal, range.segment_bytes).is_some_and(|it| range.covers_segment(it))
-        }),
-        Name::WalIndex(_, incarnation, timeline, folder) => {
-            let from = u64::from(*folder) << 32;
-            let to = from.saturating_add(1 << 32);
-            swept_wal().any(|range| {
-                (range.incarnation, range.timeline) == (*incarnation, *timeline)
-                    && range.from <= from
-                    && to <= range.to
-            })
-        }
-        Name::Live(part) => catalogue.swept_parts().iter().any(|range| {
-            (range.incarnation, range.timeline) == (part.incarnation, part.timeline)
-                && range.covers_segment(part.segment)
-        }),
-        Name::VaultRecord | Name::Trust(_) | Name::Log(..) | Name::Checkpoint(..) => false,
     }
 }
 

@@ -21,7 +21,7 @@ use crate::keys::ErrorKind;
 use crate::log::sample::{Bench, draft, opening};
 use crate::log::validate::Slot;
 use crate::log::{BackupRow, Duty, PackRows, PackSet, Retire, Session};
-use crate::names::{Name, PackClass, pack_prefix};
+use crate::names::{PackClass, pack_prefix};
 use crate::objects::{
     Created, Faults, Faulty, MemoryStore, ObjectError, ObjectInfo, Operation, create_once,
 };
@@ -306,7 +306,7 @@ impl Actor {
         };
         let now = log.vault().clock.now();
         if self.mutant == Mutant::None {
-            let collected = collect(&mut log, &author, &policy, now, &Stop::new())?;
+            let collected = collect(&mut log, &author, &policy, now, &Stop::new(), &|_, _| {})?;
             let mut tally = self.tally.lock().unwrap();
             tally.sweeps += usize::from(collected.entry.is_some());
             tally.deleted += usize::try_from(collected.deleted_count).unwrap();

@@ -5,7 +5,7 @@ use soter_world::Clock;
 use super::*;
 use crate::log::sample::{Bench, opening};
 use crate::log::{Duty, PackSet, Session};
-use crate::names::{Name, PackClass, repair_of};
+use crate::names::{PackClass, VAULT_RECORD, repair_of};
 use crate::objects::{Faults, Faulty, MemoryStore, ObjectError};
 use crate::pack::PackPlace;
 
@@ -14,7 +14,14 @@ fn run(bench: &Bench) -> Collected {
 }
 
 fn run_with(bench: &Bench, policy: &SweepPolicy) -> Result<Collected, LogError> {
-    collect(&mut bench.log(), &bench.collector(), policy, bench.clock.now(), &Stop::new())
+    collect(
+        &mut bench.log(),
+        &bench.collector(),
+        policy,
+        bench.clock.now(),
+        &Stop::new(),
+        &|_, _| {},
+    )
 }
 
 fn names(bench: &Bench, prefix: &str) -> Vec<String> {
@@ -241,13 +248,65 @@ fn what_is_locked_is_tried_again() {
 }
 
 #[test]
+fn where_one_writer_is_safe_alone_nothing_is_swept() {
+    let bench = ready_to_sweep(53);
+    let mut record =
+        Record::new(bench.vault.pins.vault, bench.vault.pins.roots.clone(), Timestamp::UNIX_EPOCH);
+    record.single_writer = true;
+    for bytes in [record.to_bytes(), b"damaged".to_vec()] {
+        bench.memory.overwrite(VAULT_RECORD, &bytes);
+        let refused = run_with(&bench, &SweepPolicy::STANDARD);
+        assert!(matches!(refused, Err(LogError::Unsweepable { .. })), "{refused:?}");
+        let now = bench.clock.now();
+        let seen = preview(&mut bench.log(), &SweepPolicy::STANDARD, now, &Stop::new());
+        assert!(matches!(seen, Err(LogError::Unsweepable { .. })), "{seen:?}");
+    }
+    record.single_writer = false;
+    bench.memory.overwrite(VAULT_RECORD, &record.to_bytes());
+    assert_eq!(run(&bench).deleted_count, 3);
+}
+
+#[test]
+fn what_is_foreseen_is_what_is_done() {
+    let bench = ready_to_sweep(54);
+    let (mut log, now) = (bench.log(), bench.clock.now());
+    let before = names(&bench, "");
+    let seen = preview(&mut log, &SweepPolicy::STANDARD, now, &Stop::new()).unwrap();
+    assert_eq!((names(&bench, ""), seen.left), (before.clone(), vec![]), "nothing is done");
+    let foreseen: Vec<_> = seen.new.into_iter().map(|object| object.info.name).collect();
+    let stop = Stop::new();
+    stop.stop();
+    let policy = SweepPolicy::STANDARD;
+    collect(&mut log, &bench.collector(), &policy, now, &stop, &|_, _| {}).unwrap();
+    let seen = preview(&mut log, &policy, now, &Stop::new()).unwrap();
+    assert_eq!((seen.new.len(), seen.left.len()), (0, foreseen.len()), "named, and still there");
+    run(&bench);
+    let after = names(&bench, "");
+    let gone: Vec<_> = before.into_iter().filter(|name| !after.contains(name)).collect();
+    assert_eq!(gone, foreseen);
+}
+
+/// A collector whose clock runs ahead goes by the newest object.
+#[test]
+fn the_stores_time_is_that_of_its_newest_object() {
+    let bench = Bench::new(55);
+    let session = bench.open(Duty::Wal);
+    assert_eq!(store_time(&bench.log()).unwrap(), Some(bench.clock.now()));
+    bench.days_pass(1);
+    bench.back_up(&session, 1, PackSet::default());
+    let newest = bench.clock.now();
+    bench.days_pass(100);
+    assert_eq!(store_time(&bench.log()).unwrap(), Some(newest));
+}
+
+#[test]
 fn a_stopped_run_ends_and_the_next_goes_on() {
     let bench = ready_to_sweep(39);
     let stop = Stop::new();
     stop.stop();
     let (mut log, now) = (bench.log(), bench.clock.now());
     let policy = SweepPolicy::STANDARD;
-    let collected = collect(&mut log, &bench.collector(), &policy, now, &stop).unwrap();
+    let collected = collect(&mut log, &bench.collector(), &policy, now, &stop, &|_, _| {}).unwrap();
     assert_eq!((collected.entry.is_some(), collected.deleted_count), (true, 0));
     assert_eq!(run(&bench).deleted_count, 3);
 }
@@ -269,7 +328,14 @@ fn a_crash_anywhere_is_finished_by_the_next_run() {
             Log::open(&bench.vault, bench.keys.writer.store, bench.keys.trust.clone(), None)
                 .and_then(|mut log| {
                     let policy = SweepPolicy::STANDARD;
-                    collect(&mut log, &bench.collector(), &policy, bench.clock.now(), &Stop::new())
+                    collect(
+                        &mut log,
+                        &bench.collector(),
+                        &policy,
+                        bench.clock.now(),
+                        &Stop::new(),
+                        &|_, _| {},
+                    )
                 });
         bench.vault.objects = memory;
         if !faulty.has_crashed() {

@@ -51,6 +51,17 @@ pub struct WalFault {
 }
 
 impl CheckedWal {
+    /// From where to where it was looked at.
+    pub fn looked_at(&self) -> WalRange {
+        WalRange {
+            incarnation: self.archive.incarnation,
+            timeline: self.range.timeline,
+            from: self.range.from,
+            to: self.range.to,
+            segment_bytes: self.archive.segment_size.bytes(),
+        }
+    }
+
     /// Whether everything is there and as it should be.
     pub fn passed(&self) -> bool {
         let is_lost = |fault: &WalFault| !matches!(fault.damage, Damage::Repaired { .. });

@@ -108,6 +108,14 @@ pub enum Fault {
         /// The list that the object names.
         trust_number: u32,
     },
+    /// Whoever wrote it is no agent any more, and it was not there when that ended.
+    #[error(
+        "{signer} is no agent any more, and this is not of the WAL that was there when it ended"
+    )]
+    Ended {
+        /// Who.
+        signer: PublicKey,
+    },
     /// The frames are not those that were signed.
     #[error("its frames are damaged")]
     Frames,

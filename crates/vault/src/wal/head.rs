@@ -13,7 +13,7 @@ use crate::crypto::{ObjectKey, Place, Purpose, SymmetricKey};
 use crate::frame::{Compression, FrameReader, FrameType, FrameWriter};
 use crate::header::{HEADER_LENGTH, Header, ObjectClass};
 use crate::ids::{ContentId, Digest, IncarnationId, Salt, SessionId};
-use crate::keys::{PublicKey, Role, SIGNATURE_LENGTH, Signer, StoreKeys, Trust};
+use crate::keys::{PublicKey, Role, SIGNATURE_LENGTH, Signer, StoreKeys, Trust, WalPlace};
 
 /// No head is longer than this in bytes.
 pub(crate) const HEAD_LENGTH_MAX: usize = 16 << 10;
@@ -217,8 +217,14 @@ impl Head {
         if !belongs {
             return Err(Fault::Elsewhere);
         }
+        let place = WalPlace {
+            store: self.header.store,
+            incarnation: file.object.incarnation,
+            timeline: self.timeline,
+            span: self.span,
+        };
         let signed = Signed { signer: self.signer, trust_number: self.trust_number };
-        signed.check(&file.name(), &self.bytes, self.header.store, trust)
+        signed.check(&file.name(), &self.bytes, &place, trust)
     }
 
     /// What the writer knew about the WAL in the file.
@@ -267,7 +273,7 @@ impl Signed {
         &self,
         name: &str,
         bytes: &[u8],
-        store: crate::ids::StoreId,
+        place: &WalPlace,
         trust: &Trust,
     ) -> Result<(), Fault> {
         let Self { signer, trust_number } = *self;
@@ -277,8 +283,12 @@ impl Signed {
             return Err(Fault::Signature(signer));
         }
         match trust.at(trust_number) {
-            Some(list) if list.may(&signer, Role::Agent, store) => Ok(()),
-            _ => Err(Fault::Signer { signer, trust_number }),
+            Some(list) if !list.may(&signer, Role::Agent, place.store) => {
+                Err(Fault::Signer { signer, trust_number })
+            }
+            Some(_) if trust.may_wal(&signer, place) => Ok(()),
+            Some(_) => Err(Fault::Ended { signer }),
+            None => Err(Fault::Signer { signer, trust_number }),
         }
     }
 }

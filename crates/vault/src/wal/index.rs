@@ -15,7 +15,7 @@ use crate::crypto::{ObjectKey, Place, Purpose, SymmetricKey};
 use crate::frame::{FrameReader, FrameType, FrameWriter};
 use crate::header::{HEADER_LENGTH, Header, ObjectClass};
 use crate::ids::{ContentId, Digest, Salt, StoreId};
-use crate::keys::{PublicKey, SIGNATURE_LENGTH, StoreKeys};
+use crate::keys::{PublicKey, SIGNATURE_LENGTH, StoreKeys, WalPlace};
 use crate::names::Name;
 use crate::objects::{Once, create_once};
 use crate::pack::METADATA_COMPRESSION;
@@ -273,7 +273,15 @@ impl WalVault<'_> {
         let name = self.index_name(folder);
         let signer = PublicKey(array(fixed, 72));
         let signed = Signed { signer, trust_number: number_u32(fixed, 68) };
-        signed.check(&name, bytes, header.store, self.trust)?;
+        // It is there once the folder's last segment is.
+        let last = self.first_of(folder) + u64::from(self.archive.segment_size.per_folder()) - 1;
+        let place = WalPlace {
+            store: header.store,
+            incarnation: self.archive.incarnation,
+            timeline: folder.timeline,
+            span: Some((self.archive.start_of(last), self.archive.end_of(last))),
+        };
+        signed.check(&name, bytes, &place, self.trust)?;
         let key = times_key(header.store, &name, header, metadata);
         let (mut times, offset) = (Vec::new(), table_end as u64);
         let frame = &bytes[table_end..times_end];

@@ -7,7 +7,8 @@ use super::place::Segment;
 use super::stitch::{Part, Stitched, stitch};
 use crate::crypto::SymmetricKey;
 use crate::ids::SessionId;
-use crate::keys::ReaderKeys;
+use crate::keys::{PublicKey, ReaderKeys, WalPlace};
+use crate::log::Catalogue;
 use crate::names::{LivePart, Name, live_prefix, split_repair};
 use crate::objects::{ObjectInfo, Once, create_once};
 
@@ -30,10 +31,28 @@ pub struct PutPart {
 pub struct WalReader<'a> {
     /// Opens sealed files.
     pub keys: &'a ReaderKeys,
-    /// The keys of sessions, from the log's `open` entries.
-    pub sessions: &'a dyn Fn(SessionId) -> Option<SymmetricKey>,
+    /// The keys of sessions and who opened them, from the log's `open` entries.
+    pub sessions: &'a dyn Fn(SessionId) -> Option<SessionAccess>,
     /// Threads that decompress.
     pub workers: usize,
+}
+
+/// What reads the parts of a session, and decides whether they count.
+#[derive(Debug, Clone)]
+pub struct SessionAccess {
+    /// `K_session`.
+    pub key: SymmetricKey,
+    /// Who opened the session. Parts are sealed, not signed: who has the key can make more of them.
+    pub signer: PublicKey,
+}
+
+impl SessionAccess {
+    /// Of a session of a store's log, if the log has it and `keys` open it.
+    pub fn of(catalogue: &Catalogue, keys: &ReaderKeys, session: SessionId) -> Option<Self> {
+        let row = catalogue.session(session)?;
+        let key = keys.unwrap(&row.wrapped, &row.commitment).ok()?;
+        Some(Self { key, signer: row.signer })
+    }
 }
 
 /// A segment as far as the vault knows it.
@@ -164,9 +183,12 @@ impl WalVault<'_> {
         reader: WalReader<'_>,
     ) -> Result<Option<Result<Part, Fault>>, WalError> {
         let Some(part) = self.part_named(&info.name) else { return Ok(Some(Err(Fault::Name))) };
-        let Some(key) = (reader.sessions)(part.session) else {
+        let Some(SessionAccess { key, signer }) = (reader.sessions)(part.session) else {
             return Ok(Some(Err(Fault::UnknownSession(part.session))));
         };
+        if !self.trust.may_wal(&signer, &self.place_of(&part)) {
+            return Ok(Some(Err(Fault::Ended { signer })));
+        }
         let bytes = match self.read(&info.name)? {
             None => return Ok(None),
             Some(Err(fault)) => return Ok(Some(Err(fault))),
@@ -174,6 +196,17 @@ impl WalVault<'_> {
         };
         let object = info.name.clone();
         Ok(Some(bytes.map(|bytes| Part { from: part.from, bytes, object })))
+    }
+
+    fn place_of(&self, part: &LivePart) -> WalPlace {
+        let start = self.archive.start_of(part.segment);
+        let at = |offset: u32| start.saturating_add(u64::from(offset));
+        WalPlace {
+            store: part.store,
+            incarnation: part.incarnation,
+            timeline: part.timeline,
+            span: Some((at(part.from), at(part.to))),
+        }
     }
 
     /// The part that an object is by its name, or would be if it is a repair.

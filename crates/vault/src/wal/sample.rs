@@ -8,7 +8,7 @@ use soter_world::sim::{SeededRandom, SimClock};
 use super::archive::{Pushed, WalVault};
 use super::error::WalError;
 use super::head::{CommitTimes, WalFacts};
-use super::live::{PutPart, WalReader};
+use super::live::{PutPart, SessionAccess, WalReader};
 use super::part::{PartSealer, SealedPart};
 use super::place::{Archive, ArchiveFile, Segment, SegmentSize};
 use super::sealed::{SealedFile, Sealer, WalBytes};
@@ -28,6 +28,7 @@ pub(crate) struct Scene {
     pub(crate) clock: SimClock,
     pub(crate) random: SeededRandom,
     pub(crate) archive: Archive,
+    sessions: Box<dyn Fn(SessionId) -> Option<SessionAccess>>,
 }
 
 /// Sessions whose keys the log knows.
@@ -52,7 +53,10 @@ impl Scene {
         let clock = SimClock::new();
         let memory = Arc::new(MemoryStore::new(Arc::new(SimClock::new())));
         let random = SeededRandom::new(SCENES.fetch_add(1, Ordering::Relaxed));
-        Self { keys, memory, clock, random, archive }
+        // The known sessions are the agent's.
+        let signer = keys.writer.signer.public();
+        let sessions = move |id| session_key(id).map(|key| SessionAccess { key, signer });
+        Self { keys, memory, clock, random, archive, sessions: Box::new(sessions) }
     }
 
     pub(crate) fn vault(&self) -> WalVault<'_> {
@@ -68,7 +72,7 @@ impl Scene {
     }
 
     pub(crate) fn reader(&self) -> WalReader<'_> {
-        WalReader { keys: &self.keys.reader, sessions: &session_key, workers: 1 }
+        WalReader { keys: &self.keys.reader, sessions: &*self.sessions, workers: 1 }
     }
 
     pub(crate) fn file(&self, name: &str) -> ArchiveFile {

@@ -146,12 +146,26 @@ fn an_agent_comes_and_goes() {
     assert!(!desk.list.may_at(&signer.public(), Role::Agent, store, 39));
     assert!(desk.list.may_at(&signer.public(), Role::Agent, store, 40));
 
-    let heads = BTreeMap::from([(store, 50)]);
+    let wal = vec![crate::log::sample::wal(3, 5)];
+    let heads = BTreeMap::from([(store, StoreEnd { entries: 50, wal: wal.clone() })]);
     let old = desk.agent.0.public();
     desk.list.remove_signer(&old, &heads).unwrap();
     assert!(matches!(desk.writer(store), Err(KeyError::NotEnrolled { .. })));
     assert!(desk.list.may_at(&old, Role::Agent, store, 49), "what it signed stays believed");
     assert!(!desk.list.may_at(&old, Role::Agent, store, 50));
+    let trust = crate::keys::Trust::from_lists([(desk.list.clone(), Digest([0; 32]))]).unwrap();
+    let place = |timeline, span| crate::keys::WalPlace {
+        store,
+        incarnation: wal[0].incarnation,
+        timeline,
+        span,
+    };
+    let believed = |timeline, span| trust.may_wal(&old, &place(timeline, span));
+    assert!(believed(1, Some((3 << 20, 4 << 20))) && believed(1, None), "what was there");
+    assert!(!believed(1, Some((5 << 20, 7 << 20))), "what reaches behind it");
+    assert!(!believed(1, Some((2 << 20, 3 << 20))), "what was not there");
+    assert!(!believed(2, Some((3 << 20, 4 << 20))) && !believed(2, None));
+    assert!(trust.may_wal(&signer.public(), &place(9, None)), "who is enrolled");
     let unknown = desk.list.remove_signer(&PublicKey([0; 32]), &heads);
     assert!(matches!(unknown, Err(KeyError::UnknownSigner { .. })));
 

@@ -292,7 +292,7 @@ fn a_session_is_its_signers_alone() {
     let mut writer = Writer::new();
     let second = Signer::from_seed([50; 32]);
     let mut list = writer.keys.trust.newest().clone();
-    let stores = vec![Enrolment { store: writer.keys.writer.store, from: 0, until: None }];
+    let stores = vec![Enrolment::open(writer.keys.writer.store, 0)];
     list.signers.push(SignerRow {
         name: "second".to_owned(),
         key: second.public(),
