@@ -1,15 +1,21 @@
-# `make test` is all a new user needs; it installs what is missing.
+# `make demo` and `make test` are all a new user needs; both install what is missing.
 # Everything else is for those who work on Soter. `make` alone lists the targets.
 
-.PHONY: help test check soak soak-real fuzz bench test-versions
+.PHONY: help demo test check soak soak-real fuzz bench test-versions
 
 help:
+	@echo "make demo                 the main job on a real server: protect, lose, bring back, measure"
 	@echo "make test                 checks and all tests"
 	@echo "make soak SEEDS=0..1000   the random suites over these seeds; restartable"
 	@echo "make soak-real SEEDS=0..8 real servers and agents killed under load; the machine lost at last"
 	@echo "make fuzz CASES=10000     the properties of parsers over many inputs"
 	@echo "make bench SIZE=1         Soter beside pgBackRest, on so many gigabytes; restartable"
 	@echo "make test-versions        the tests with real servers on PostgreSQL 14 to 18"
+
+demo:
+	scripts/install-test-tools
+	cargo build --release --locked --package soter-cli
+	"$${CARGO_TARGET_DIR:-target}/release/soter" demo
 
 test:
 	scripts/install-test-tools

@@ -13,6 +13,7 @@ mod adopt;
 mod agent;
 mod backup;
 mod backups;
+mod demo;
 mod restore;
 mod status;
 mod store;
@@ -58,6 +59,8 @@ enum Command {
     Backup(backup::BackupArgs),
     /// List the backups of a store.
     Backups(backups::BackupsArgs),
+    /// Show it on a real cluster made for it: protect, lose, bring back, measure.
+    Demo(demo::DemoArgs),
     /// Bring a cluster back, in a new directory.
     Restore(restore::RestoreArgs),
     /// Say how the protection of a store stands.
@@ -86,6 +89,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Agent(args) => agent::run(&context, &args),
         Command::Backup(args) => backup::run(&context, &args),
         Command::Backups(args) => backups::run(&context, &args),
+        Command::Demo(args) => demo::run(&context, &args),
         Command::Restore(args) => restore::run(&context, &args),
         Command::Status(args) => status::run(&context, &args),
         Command::Store(command) => store::run(&context, &command),

@@ -2,6 +2,7 @@
 
 mod commands;
 mod context;
+mod demo;
 mod failure;
 mod onlooker;
 mod output;

@@ -66,9 +66,14 @@ impl Output {
         drop(writeln!(io::stderr(), "warning: {sentence}"));
     }
 
+    /// Whether a line may move: a terminal, and somebody who looks at it.
+    pub(crate) fn is_live(&self) -> bool {
+        self.terminal && !self.quiet
+    }
+
     /// Shows how far something is: a bar on a terminal, lines otherwise.
     pub(crate) fn progress<'a>(&self, clock: &'a dyn Clock, doing: &str) -> Meter<'a> {
-        let bar = if self.terminal && !self.quiet {
+        let bar = if self.is_live() {
             let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
             bar.set_style(style());
             bar.set_message(doing.to_owned());
