@@ -5,6 +5,8 @@
 //! its WAL belongs to, backups leave the marker out, and nothing is written to a vault for a
 //! directory whose marker is missing or names another incarnation than the log does.
 
+mod seen;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +17,8 @@ use soter_vault::log::{Catalogue, Incarnation, Log, LogError, Opening, Session};
 use soter_world::{Disk, Random, durable};
 
 use crate::cluster::{MajorVersion, SystemIdentifier};
+
+pub use seen::{SEEN_NAME, Seen};
 
 /// The marker's name in the data directory.
 pub const MARKER_NAME: &str = "soter.incarnation";

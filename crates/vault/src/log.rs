@@ -16,6 +16,7 @@ mod packs;
 #[cfg(test)]
 pub(crate) mod sample;
 mod session;
+mod tail;
 pub mod validate;
 
 pub use append::Log;
@@ -29,3 +30,4 @@ pub use event::{
 pub use finding::{Finding, Floor, Hole, NamedPack, Problem, Severity, Void};
 pub use packs::{PackRows, PackSet, TableError};
 pub use session::{BackupDraft, FENCE_CHECK_INTERVAL, Opening, SESSION_AGE_MAX, Session, TakeOver};
+pub use tail::Tail;

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use soter_plan::{Store, StoreName};
 use soter_postgres::agent::{Answer, PushDone, Request, Trusting, ask, push_file, socket_in};
-use soter_postgres::cluster::SystemIdentifier;
 use soter_postgres::control::ControlFile;
-use soter_postgres::incarnation;
+use soter_postgres::incarnation::{self, Marker, MarkerError, Seen};
+use soter_vault::Vault;
 use soter_vault::frame::Compression;
-use soter_vault::log::{Duty, Log, Opening, TakeOver};
+use soter_vault::ids::IncarnationId;
+use soter_vault::log::{Duty, Log, LogError, Opening, TakeOver};
 use soter_vault::wal::{Archive, Outcome, Sealer, SegmentSize, WalVault};
 use soter_world::durable;
 
@@ -113,28 +114,10 @@ fn push_directly(
     let data = &postgres(store).data_directory;
     let control = read_control(context, data)?;
     let vault = context.vault(open, pins.clone());
-    let log = Log::open(&vault, keys.store, open.trust().clone(), None)
-        .map_err(|error| Failure::of(Ending::Failed, &error))?;
-    let is_first = incarnation::current(log.catalogue()).is_none();
-    let cluster: (SystemIdentifier, _) = (control.system_identifier, control.version);
-    let life =
-        incarnation::establish(&*context.disk, data, log.catalogue(), cluster, &*context.random)
-            .map_err(|error| Failure::of(Ending::Input, &error).hint(error.hint()))?;
     let segment_size = SegmentSize::new(control.wal_segment_size.bytes())
         .ok_or_else(|| Failure::new(Ending::Failed, "the segment size is none"))?;
-    let archive = Archive { store: keys.store, incarnation: life.id, segment_size };
-    if is_first {
-        // The history begins with an entry, so that a clone is told from it.
-        let opening = Opening {
-            duty: Duty::Wal,
-            agent: "soter wal push".to_owned(),
-            incarnation: Some(life),
-            take_over: TakeOver::OwnOnly,
-            content: b"{\"reason\":\"first WAL\"}".to_vec(),
-        };
-        incarnation::open_session(log, keys, opening)
-            .map_err(|e| Failure::of(Ending::Failed, &e))?;
-    }
+    let incarnation = life(context, writer, &vault, data, &control)?;
+    let archive = Archive { store: keys.store, incarnation, segment_size };
     let wal =
         WalVault { store: &*vault.objects, clock: &*vault.clock, trust: open.trust(), archive };
     let compression = Compression::Zstd(store.compression.level);
@@ -151,6 +134,53 @@ fn push_directly(
         was_there: pushed.outcome == Outcome::AlreadyThere,
         findings: pushed.findings.iter().map(ToString::to_string).collect(),
     })
+}
+
+/// The incarnation that the directory continues. The log is read as a whole only when what was seen
+/// of it before does not suffice; the first time, the history begins with an entry of its own, so
+/// that a clone is told from it.
+fn life(
+    context: &Context,
+    writer: &Writer,
+    vault: &Vault,
+    data: &Path,
+    control: &ControlFile,
+) -> Result<IncarnationId, Failure> {
+    let Writer { vault: open, keys, .. } = writer;
+    let (disk, trust) = (&*context.disk, open.trust());
+    let unreadable = |error: LogError| Failure::of(Ending::Failed, &error);
+    let refused = |error: MarkerError| Failure::of(Ending::Input, &error).hint(error.hint());
+    let system_identifier = control.system_identifier;
+    let marker = Marker::read(disk, data).map_err(refused)?;
+    let is_ours = |marker: &Marker| {
+        marker.store == keys.store && marker.system_identifier == system_identifier
+    };
+    if let Some(marker) = marker.filter(is_ours)
+        && let Some(known) =
+            Seen::incarnation(disk, data, &marker, vault, trust).map_err(unreadable)?
+    {
+        return Ok(known);
+    }
+    let log = Log::open(vault, keys.store, trust.clone(), None).map_err(unreadable)?;
+    let seen = Seen::of(log.catalogue(), log.trust());
+    let cluster = (system_identifier, control.version);
+    let life = incarnation::establish(disk, data, log.catalogue(), cluster, &*context.random);
+    let life = life.map_err(refused)?;
+    let id = life.id;
+    match seen {
+        Some(seen) => seen.save(disk, data),
+        None => {
+            let opening = Opening {
+                duty: Duty::Wal,
+                agent: "soter wal push".to_owned(),
+                incarnation: Some(life),
+                take_over: TakeOver::OwnOnly,
+                content: b"{\"reason\":\"first WAL\"}".to_vec(),
+            };
+            incarnation::open_session(log, keys, opening).map_err(unreadable)?;
+        }
+    }
+    Ok(id)
 }
 
 fn read_control(context: &Context, data: &Path) -> Result<ControlFile, Failure> {

@@ -41,8 +41,9 @@ const EMPTIED: [&str; 8] = [
 /// Files at the top of the data directory that are left out. `backup_label` and `tablespace_map`
 /// there are leftovers: this backup's come from the server at its end. Without the marker a restored
 /// cluster cannot write into its parent's history; what is ours is made by each restore.
-const LEFT_OUT: [&str; 13] = [
+const LEFT_OUT: [&str; 14] = [
     crate::incarnation::MARKER_NAME,
+    crate::incarnation::SEEN_NAME,
     "postmaster.pid",
     "postmaster.opts",
     "current_logfiles.tmp",

@@ -58,8 +58,7 @@ impl Log {
         trust: Trust,
         remembered: Option<LogHead>,
     ) -> Result<Self, LogError> {
-        let place = LogPlace { vault: vault.pins.vault, store };
-        let mut log = Self { vault: vault.clone(), trust, catalogue: Catalogue::empty(place) };
+        let mut log = Self::unread(vault, store, trust);
         log.read_all()?;
         match remembered {
             Some(head) if !log.contains(head) => {
@@ -67,6 +66,12 @@ impl Log {
             }
             _ => Ok(log),
         }
+    }
+
+    /// A log of which nothing was read.
+    pub(super) fn unread(vault: &Vault, store: StoreId, trust: Trust) -> Self {
+        let place = LogPlace { vault: vault.pins.vault, store };
+        Self { vault: vault.clone(), trust, catalogue: Catalogue::empty(place) }
     }
 
     /// What the log amounts to, as far as it was read.
@@ -256,7 +261,7 @@ impl Log {
     }
 
     /// What is in a slot, and durable.
-    fn look(&self, sequence: u64) -> Result<Option<Found>, LogError> {
+    pub(super) fn look(&self, sequence: u64) -> Result<Option<Found>, LogError> {
         let name = Name::Log(self.catalogue.place().store, sequence).to_string();
         match self.vault.objects.head(&name)? {
             Some(info) => self.read(sequence, info.modified),
@@ -269,7 +274,10 @@ impl Log {
     }
 
     /// The entry in a slot, or the first authentic repair of it.
-    fn read_authentic(&self, sequence: u64) -> Result<Option<Result<Entry, Hole>>, LogError> {
+    pub(super) fn read_authentic(
+        &self,
+        sequence: u64,
+    ) -> Result<Option<Result<Entry, Hole>>, LogError> {
         let place = self.catalogue.place();
         let name = Name::Log(place.store, sequence).to_string();
         let Some(bytes) = absent_as_none(self.vault.objects.read(&name))? else {
@@ -315,9 +323,9 @@ impl Log {
 }
 
 /// A slot that is taken.
-struct Found {
+pub(super) struct Found {
     stored: Timestamp,
-    entry: Result<Entry, Hole>,
+    pub(super) entry: Result<Entry, Hole>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
