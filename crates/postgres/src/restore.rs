@@ -3,6 +3,7 @@
 pub mod choice;
 pub mod configure;
 mod error;
+pub mod feed;
 pub mod gather;
 pub mod start;
 pub mod target;

@@ -10,6 +10,7 @@ use soter_postgres::error::ErrorKind;
 use soter_postgres::lsn::{Lsn, Timeline};
 use soter_postgres::restore::RestoreError;
 use soter_postgres::restore::choice::choose;
+use soter_postgres::restore::feed::Feeder;
 use soter_postgres::restore::gather::StoreReader;
 use soter_postgres::restore::target::Target;
 use soter_postgres::restore::write::RestoreTarget;
@@ -95,8 +96,7 @@ pub(super) fn run(context: &Context, args: &RestoreArgs) -> Result<(), Failure> 
         source.gather_life(&target, args.incarnation).map_err(|error| failure(&error))?;
     let choice = choose(&gathered.recoverable, &target, !args.exclusive)
         .map_err(|refusal| failure(&RestoreError::Refused(refusal)))?;
-    let record = gathered.records.iter().find(|(id, _)| *id == choice.backup);
-    let (_, record) = record.ok_or_else(|| failure(&RestoreError::NothingThere))?;
+    let record = gathered.record(&choice).map_err(|error| failure(&error))?;
     let directory = absolute(&args.target_dir)?;
     let mut plan = Plan {
         store: reader.name.clone(),
@@ -131,7 +131,9 @@ pub(super) fn run(context: &Context, args: &RestoreArgs) -> Result<(), Failure> 
     outcome.map_err(|error| failure(&error))?;
     let written_at = context.clock.monotonic();
     if let Some(starting) = starting {
-        let started = starting.run(context, &stop, (&choice, record));
+        let feeder =
+            Feeder { reader: &source, gathered: &gathered, choice: &choice, target: &restore };
+        let started = starting.run(context, &stop, &feeder);
         let started = started.map_err(|error| failure(&error))?;
         let times = Times { begun, gathered_at, written_at };
         plan.started = Some(starting.report(context, &started, times));

@@ -6,7 +6,7 @@ use soter_vault::log::{BackupRow, Log};
 use soter_vault::vault::Vault;
 use soter_vault::wal::{Archive, Segment, SessionAccess, WalReader, WalVault};
 
-use super::choice::{BaseBackup, Located, Recoverable, WalEnd, WalRange};
+use super::choice::{BaseBackup, Choice, Located, Recoverable, WalEnd, WalRange};
 use super::error::RestoreError;
 use super::target::Target;
 use crate::backup::record::BackupRecord;
@@ -42,6 +42,18 @@ pub struct Gathered {
     pub archive: Archive,
     /// What the choice is made from.
     pub recoverable: Recoverable,
+}
+
+impl Gathered {
+    /// The record of the backup that was chosen.
+    ///
+    /// # Errors
+    /// [`RestoreError::NothingThere`] if it is another store's choice.
+    pub fn record(&self, choice: &Choice) -> Result<&BackupRecord, RestoreError> {
+        let mut records = self.records.iter();
+        let found = records.find(|(id, _)| *id == choice.backup);
+        found.map(|(_, record)| record).ok_or(RestoreError::NothingThere)
+    }
 }
 
 impl StoreReader<'_> {

@@ -17,14 +17,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 use postgres::Client;
 use soter_world::disk::Owner;
-use soter_world::{Clock, Disk, Stop};
+use soter_world::{Clock, Disk, Stop, durable};
 
 pub use doors::{Doors, NAMES_NAME, RULES_NAME};
 
 use super::choice::Choice;
 use super::error::RestoreError;
+use super::feed::{Feed, Feeder};
 use crate::agent::{CANARY_SCHEMA, CANARY_TABLE};
 use crate::backup::record::BackupRecord;
+use crate::backup_label::BackupLabel;
 use crate::cluster::MajorVersion;
 use crate::connection::{ConnectionInfo, Host};
 use crate::lsn::{Lsn, Timeline};
@@ -46,6 +48,9 @@ const AT_LEAST_AS_THE_SOURCE: [&str; 5] = [
     "max_prepared_transactions",
     "max_locks_per_transaction",
 ];
+
+/// Longest backup label that is read: it has ten short lines.
+const LABEL_LENGTH_MAX: usize = 64 << 10;
 
 /// Long enough for a program that reads the configuration and prints a setting.
 const SETTING_TIMEOUT: Duration = Duration::from_secs(30);
@@ -96,8 +101,27 @@ pub struct Started {
 }
 
 impl Start<'_> {
-    /// Starts the server, waits until it stands at the target, compares, promotes, and opens it.
-    /// `replayed` is told how far it is.
+    /// Starts the server, feeds it the WAL, waits until it stands at the target, compares, promotes,
+    /// and opens it. `replayed` is told how far it is.
+    ///
+    /// # Errors
+    /// When anything is not as it should be; the server is stopped then.
+    pub fn run_fed(
+        &self,
+        feeder: &Feeder<'_>,
+        replayed: &dyn Fn(Lsn),
+    ) -> Result<Started, RestoreError> {
+        let record = feeder.gathered.record(feeder.choice)?;
+        let feed = Feed::new(feeder.choice, record);
+        std::thread::scope(|scope| {
+            scope.spawn(|| feeder.run(&feed));
+            // However this ends, those who feed are not to wait for ever.
+            let _ending = feed.ending();
+            self.run(feeder.choice, record, &feed, replayed)
+        })
+    }
+
+    /// The same, while somebody else feeds.
     ///
     /// # Errors
     /// When anything is not as it should be; the server is stopped then.
@@ -105,6 +129,7 @@ impl Start<'_> {
         &self,
         choice: &Choice,
         record: &BackupRecord,
+        feed: &Feed,
         replayed: &dyn Fn(Lsn),
     ) -> Result<Started, RestoreError> {
         let begun = self.clock.monotonic();
@@ -112,6 +137,7 @@ impl Start<'_> {
         self.doors.close(self, &role)?;
         let settings = self.all_settings(record);
         let log = self.directory.join(LOG_NAME);
+        self.wait_for_first_wal(feed, record)?;
         let launch = Launch {
             programs: self.programs,
             data_directory: self.directory,
@@ -121,7 +147,7 @@ impl Start<'_> {
         };
         let postmaster = launch.start(self.disk)?;
         let connection = self.connection(role, record);
-        let watch = Watch { start: self, postmaster: &postmaster, choice };
+        let watch = Watch { start: self, postmaster: &postmaster, choice, record, feed };
         let (mut client, end_reached) = watch.until_it_stands(&connection, replayed)?;
         let arrived = self.clock.monotonic();
         self.promote(&postmaster, &mut client)?;
@@ -196,6 +222,29 @@ impl Start<'_> {
             self.clock.sleep(watch::POLL);
         }
         Ok(())
+    }
+
+    /// A server looks for the checkpoint that the backup began with before anything else.
+    fn wait_for_first_wal(&self, feed: &Feed, record: &BackupRecord) -> Result<(), RestoreError> {
+        let path = self.directory.join("backup_label");
+        let label = durable::read(self.disk, &path, LABEL_LENGTH_MAX);
+        let label = label.map_err(|source| RestoreError::File { path, source })?;
+        let checkpoint = BackupLabel::parse(&label).map_or(record.stop, |label| label.checkpoint);
+        feed.needed(checkpoint);
+        while !feed.is_complete() && feed.fed_to() <= checkpoint {
+            self.go_on_feeding(feed)?;
+            self.clock.sleep(watch::POLL);
+        }
+        Ok(())
+    }
+
+    /// Whether there is a reason not to wait for more WAL.
+    fn go_on_feeding(&self, feed: &Feed) -> Result<(), RestoreError> {
+        match feed.take_failure() {
+            Some(error) => Err(error),
+            None if self.stop.is_stopped() => Err(RestoreError::Interrupted),
+            None => Ok(()),
+        }
     }
 
     /// Whether there is a reason not to wait on.

@@ -13,11 +13,11 @@ use soter_world::{OsDisk, Stop, SystemClock, SystemRandom};
 
 use super::RestoreError;
 use super::choice::{Choice, Refusal, choose};
+use super::feed::{Feed, Feeder, SEGMENTS_AHEAD_MAX};
 use super::gather::StoreReader;
-use super::start::{Doors, Start};
+use super::start::{Doors, Start, Started};
 use super::target::Target;
 use super::write::RestoreTarget;
-use crate::backup::record::BackupRecord;
 use crate::backup::run::{BackupSetup, FullPolicy, run};
 use crate::connection::ConnectionInfo;
 use crate::incarnation;
@@ -96,9 +96,13 @@ impl Lab {
     }
 
     fn restore(&self, target: &Target, directory: &Path) -> Result<Choice, RestoreError> {
-        let (choice, _) = self.restore_unfinished(target, directory)?;
-        self.target(directory).finish()?;
-        Ok(choice)
+        let restoring = |feeder: &Feeder<'_>| {
+            let (reader, choice) = (feeder.reader, feeder.choice);
+            let stop = Stop::new();
+            feeder.target.write(reader, feeder.gathered, choice, &NoProgress, &stop)?;
+            Ok(choice.clone())
+        };
+        self.with_feeder(target, directory, restoring)
     }
 
     fn target<'a>(&self, directory: &'a Path) -> RestoreTarget<'a> {
@@ -106,20 +110,60 @@ impl Lab {
         RestoreTarget { disk: &OsDisk, directory, owner, workers: 2 }
     }
 
-    fn restore_unfinished(
+    /// Decides, and does something with the decision.
+    fn with_feeder<T>(
         &self,
         target: &Target,
         directory: &Path,
-    ) -> Result<(Choice, BackupRecord), RestoreError> {
+        act: impl FnOnce(&Feeder<'_>) -> Result<T, RestoreError>,
+    ) -> Result<T, RestoreError> {
         let keys = self.vault.reader_keys().unwrap();
         let TestVault { vault, trust, .. } = &self.vault;
         let reader = StoreReader { vault, trust, keys: &keys };
         let gathered = reader.gather(target)?;
         let choice = choose(&gathered.recoverable, target, true)?;
-        let restore = self.target(directory);
-        restore.write_unfinished(&reader, &gathered, &choice, &NoProgress, &Stop::new())?;
-        let record = gathered.records.iter().find(|(id, _)| *id == choice.backup);
-        Ok((choice, record.unwrap().1.clone()))
+        let target = self.target(directory);
+        let (reader, gathered, choice, target) = (&reader, &gathered, &choice, &target);
+        act(&Feeder { reader, gathered, choice, target })
+    }
+
+    /// Restores and starts, with these settings; `replayed` sees how far it is.
+    fn start(
+        &self,
+        directory: &Path,
+        settings: &[(&str, &str)],
+        stop: &Stop,
+        replayed: &dyn Fn(Lsn),
+    ) -> Result<Started, RestoreError> {
+        let settings: Vec<(String, String)> = settings
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let doors = doors(directory);
+        let start = Start { settings: &settings, ..self.how_to_start(directory, &doors, stop) };
+        self.with_feeder(&Target::Latest, directory, |feeder| {
+            feeder.write_unfinished()?;
+            start.run_fed(feeder, replayed)
+        })
+    }
+
+    fn how_to_start<'a>(
+        &'a self,
+        directory: &'a Path,
+        doors: &'a Doors,
+        stop: &'a Stop,
+    ) -> Start<'a> {
+        Start {
+            disk: &OsDisk,
+            clock: &SystemClock,
+            stop,
+            programs: self.cluster.binaries(),
+            owner: self.cluster.owner(),
+            directory,
+            doors,
+            role: None,
+            settings: &[],
+        }
     }
 
     /// Restores, starts as a standby, waits for the target, promotes.
@@ -138,6 +182,19 @@ impl Lab {
         assert_eq!(restored.psql("SELECT pg_is_in_recovery()").unwrap(), "f");
         restored
     }
+}
+
+impl Feeder<'_> {
+    fn write_unfinished(&self) -> Result<(), RestoreError> {
+        let (reader, gathered, choice) = (self.reader, self.gathered, self.choice);
+        let stop = Stop::new();
+        self.target.write_unfinished(reader, gathered, choice, &NoProgress, &stop)?;
+        Ok(())
+    }
+}
+
+fn doors(directory: &Path) -> Doors {
+    Doors { socket_directory: directory.to_owned(), port: 5432, on_localhost: false }
 }
 
 fn count(cluster: &TestCluster) -> String {
@@ -279,27 +336,74 @@ fn real_a_server_that_replays_less_than_the_plan_says_is_not_promoted() {
     lab.cluster.kill().unwrap();
     lab.push_wal();
     let directory = lab.cluster.directory().join("less");
-    let (choice, record) = lab.restore_unfinished(&Target::Latest, &directory).unwrap();
-    // The last segment is lost between the vault and the server.
-    let names = std::fs::read_dir(directory.join("pg_wal")).unwrap().map(|e| e.unwrap().path());
-    std::fs::remove_file(names.filter(|path| path.is_file()).max().unwrap()).unwrap();
-    let doors = Doors { socket_directory: directory.clone(), port: 5432, on_localhost: false };
-    let stop = Stop::new();
-    let start = Start {
-        disk: &OsDisk,
-        clock: &SystemClock,
-        stop: &stop,
-        programs: lab.cluster.binaries(),
-        owner: lab.cluster.owner(),
-        directory: &directory,
-        doors: &doors,
-        role: None,
-        settings: &[],
-    };
-    let error = start.run(&choice, &record, &|_| ()).unwrap_err();
+    let (doors, stop) = (doors(&directory), Stop::new());
+    let start = lab.how_to_start(&directory, &doors, &stop);
+    let outcome = lab.with_feeder(&Target::Latest, &directory, |feeder| {
+        feeder.write_unfinished()?;
+        let record = feeder.gathered.record(feeder.choice)?;
+        let feed = Feed::whole(feeder.choice, record);
+        feeder.run(&feed);
+        // The last segment is lost between the vault and the server.
+        let files = std::fs::read_dir(directory.join("pg_wal")).unwrap().map(|e| e.unwrap().path());
+        std::fs::remove_file(files.filter(|path| path.is_file()).max().unwrap()).unwrap();
+        let error = start.run(feeder.choice, record, &feed, &|_| ()).unwrap_err();
+        Ok((error, feeder.choice.end))
+    });
+    let (error, end) = outcome.unwrap();
     let RestoreError::Astray { expected, reached, .. } = error else { panic!("{error:?}") };
-    assert_eq!(expected, choice.end.to_string());
-    assert!(reached.parse::<Lsn>().unwrap() < choice.end, "{reached}");
+    assert_eq!(expected, end.to_string());
+    assert!(reached.parse::<Lsn>().unwrap() < end, "{reached}");
     assert!(!directory.join("postmaster.pid").exists(), "the server goes on");
     assert!(directory.join("standby.signal").exists(), "it was promoted");
+}
+
+/// How many WAL segments are in a data directory.
+fn segments_in(directory: &Path) -> u64 {
+    let names = std::fs::read_dir(directory.join("pg_wal")).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.len() == 24).count() as u64
+}
+
+#[test]
+fn real_wal_is_fed_while_it_is_replayed_and_never_far_ahead() {
+    let mut lab = Lab::new();
+    lab.cluster.psql("CREATE TABLE t (id int, filler text)").unwrap();
+    lab.back_up();
+    // A replay that is delayed stands still at the first commit.
+    lab.cluster.psql("INSERT INTO t VALUES (0)").unwrap();
+    for batch in 0..16 {
+        let rows = "SELECT i, repeat('x', 900) FROM generate_series(1, 10000) i";
+        lab.cluster.psql(&format!("INSERT INTO t {rows}; CHECKPOINT -- {batch}")).unwrap();
+    }
+    lab.cluster.kill().unwrap();
+    lab.push_wal();
+    let total = segments_in(lab.cluster.data_directory());
+    assert!(total > 2 * SEGMENTS_AHEAD_MAX, "only {total} segments");
+
+    // A replay that stands still: what is fed comes to its limit and not beyond.
+    let directory = lab.cluster.directory().join("held");
+    let (stop, looks) = (Stop::new(), std::cell::Cell::new(0));
+    let look = |_| {
+        // Often enough for a feeder that knows no limit to go on.
+        looks.set(looks.get() + u32::from(segments_in(&directory) > SEGMENTS_AHEAD_MAX));
+        if looks.get() > 100 {
+            stop.stop();
+        }
+    };
+    let outcome = lab.start(&directory, &[("recovery_min_apply_delay", "1h")], &stop, &look);
+    assert!(matches!(outcome, Err(RestoreError::Interrupted)), "{outcome:?}");
+    let held = segments_in(&directory);
+    // The first commit may be in the segment behind the backup's.
+    assert!(held <= SEGMENTS_AHEAD_MAX + 2, "{held} segments for a replay that stands still");
+
+    // The whole way: replayed WAL goes.
+    let directory = lab.cluster.directory().join("fed");
+    let most = std::cell::Cell::new(0);
+    let count_files = |_| most.set(segments_in(&directory).max(most.get()));
+    let small = [("max_wal_size", "16MB"), ("checkpoint_completion_target", "0")];
+    let started = lab.start(&directory, &small, &Stop::new(), &count_files).unwrap();
+    assert!(most.get() < total - 20, "{} of {total} segments at once", most.get());
+    let process = started.server.release();
+    let restored = TestCluster::attach(&directory, (&directory, 5432), process).unwrap();
+    assert_eq!(count(&restored), "160001");
 }

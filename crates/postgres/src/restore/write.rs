@@ -16,10 +16,11 @@ use soter_world::{Disk, DiskFile, Stop, durable};
 use super::choice::{Choice, StopAt};
 use super::configure::{auto_conf, disarm, place_of};
 use super::error::RestoreError;
+use super::feed::{Feed, Feeder};
 use super::gather::{Gathered, StoreReader};
 use crate::backup::record::BackupRecord;
 use crate::backup::tree::{CONFIGURATION_PREFIX, DATA_PREFIX};
-use crate::lsn::{SegmentNumber, SegmentSize};
+use crate::lsn::Timeline;
 
 /// Says that a restore has not come to its end.
 pub(crate) const UNFINISHED: &str = "soter.restoring";
@@ -60,13 +61,20 @@ impl RestoreTarget<'_> {
         progress: &dyn Progress,
         stop: &Stop,
     ) -> Result<Restored, RestoreError> {
-        let restored = self.write_unfinished(reader, gathered, choice, progress, stop)?;
+        let restored = self.write_files(reader, gathered, choice, progress, stop)?;
+        let feed = Feed::whole(choice, gathered.record(choice)?);
+        Feeder { reader, gathered, choice, target: self }.run(&feed);
+        if let Some(error) = feed.take_failure() {
+            return Err(error);
+        }
+        self.make_startable()?;
         self.finish()?;
         Ok(restored)
     }
 
-    /// The same, but the directory stays marked as unfinished: the server is to be started by
-    /// [`Start`](super::start::Start), and [`RestoreTarget::finish`] called when it is back.
+    /// The same without the WAL, and the directory stays marked as unfinished: the server is to be
+    /// started by [`Start`](super::start::Start) with a [`Feeder`], and [`RestoreTarget::finish`]
+    /// called when it is back.
     ///
     /// # Errors
     /// See [`RestoreError`].
@@ -78,24 +86,36 @@ impl RestoreTarget<'_> {
         progress: &dyn Progress,
         stop: &Stop,
     ) -> Result<Restored, RestoreError> {
+        let restored = self.write_files(reader, gathered, choice, progress, stop)?;
+        self.make_startable()?;
+        Ok(restored)
+    }
+
+    /// Everything but WAL segments, not durable yet.
+    fn write_files(
+        &self,
+        reader: &StoreReader<'_>,
+        gathered: &Gathered,
+        choice: &Choice,
+        progress: &dyn Progress,
+        stop: &Stop,
+    ) -> Result<Restored, RestoreError> {
         self.prepare()?;
-        let record = gathered.records.iter().find(|(id, _)| *id == choice.backup);
-        let (_, record) = record.ok_or(RestoreError::NothingThere)?;
+        let record = gathered.record(choice)?;
         let restored = self.contents(reader, gathered, choice, record, (progress, stop))?;
-        self.wal(reader, gathered, choice, record)?;
+        self.history(reader, gathered)?;
         self.configuration(choice)?;
-        let failed = |source| RestoreError::File { path: self.directory.to_owned(), source };
-        self.make_startable().map_err(failed)?;
         Ok(restored)
     }
 
     /// Makes everything durable, and only then something that a server would start.
-    fn make_startable(&self) -> io::Result<()> {
+    fn make_startable(&self) -> Result<(), RestoreError> {
         let (disk, directory) = (self.disk, self.directory);
-        disk.sync_filesystem(directory)?;
         let control = directory.join(CONTROL);
-        disk.rename(&directory.join(CONTROL_WAITING), &control)?;
-        disk.sync_dir(durable::parent(&control))
+        disk.sync_filesystem(directory)
+            .and_then(|()| disk.rename(&directory.join(CONTROL_WAITING), &control))
+            .and_then(|()| disk.sync_dir(durable::parent(&control)))
+            .map_err(|source| RestoreError::File { path: directory.to_owned(), source })
     }
 
     /// Takes away what says that the restore is unfinished.
@@ -132,7 +152,7 @@ impl RestoreTarget<'_> {
         self.disk.sync_dir(path).map_err(failed)
     }
 
-    fn own(&self, path: &Path) -> io::Result<()> {
+    pub(super) fn own(&self, path: &Path) -> io::Result<()> {
         self.owner.map_or(Ok(()), |owner| self.disk.set_owner(path, owner))
     }
 
@@ -170,45 +190,18 @@ impl RestoreTarget<'_> {
         Ok(restore(&map, &session_key, &sink, options, progress, stop)?)
     }
 
-    /// Puts the WAL from the backup's start to the end into `pg_wal`; the last segment filled up
-    /// with zeros, under its full name.
-    fn wal(
-        &self,
-        reader: &StoreReader<'_>,
-        gathered: &Gathered,
-        choice: &Choice,
-        record: &BackupRecord,
-    ) -> Result<(), RestoreError> {
-        let size = record.segment_size;
-        let last = choice.wal_to.segment_before(size);
-        let mut number = record.start.segment(size);
-        let history = &gathered.recoverable.history;
-        while number <= last {
-            let bytes = reader.segment(gathered, number)?;
-            let bytes = bytes.ok_or(RestoreError::WalEnds { at: number.start(size) })?;
-            let reached = number.start(size).0 + bytes.len() as u64;
-            if reached < choice.wal_to.0.min(number.end(size).0) {
-                return Err(RestoreError::WalEnds { at: crate::lsn::Lsn(reached) });
-            }
-            let bytes = soter_vault::wal::zero_filled(bytes, gathered.archive.segment_size);
-            let end = crate::lsn::Lsn(number.end(size).0.min(choice.wal_to.0).saturating_sub(1));
-            self.wal_file(&segment_name(history.timeline_at(end).0, number, size), &bytes)?;
-            number = number.next();
+    /// The file that says how the timeline came about: without it no server finds the way there.
+    fn history(&self, reader: &StoreReader<'_>, gathered: &Gathered) -> Result<(), RestoreError> {
+        let timeline = gathered.recoverable.history.timeline();
+        if timeline == Timeline::FIRST {
+            return Ok(());
         }
-        let timeline = history.timeline();
-        if timeline != crate::lsn::Timeline::FIRST {
-            let name = format!("{:08X}.history", timeline.0);
-            let wal = reader.wal_vault(gathered.archive);
-            let file = wal.archive.file(&name).ok_or(RestoreError::NoHistory { timeline })?;
-            let fetched = wal.fetch(&file, reader.keys, 1)?;
-            let fetched = fetched.ok_or(RestoreError::NoHistory { timeline })?;
-            self.wal_file(&name, &fetched.bytes)?;
-        }
-        Ok(())
-    }
-
-    fn wal_file(&self, name: &str, bytes: &[u8]) -> Result<(), RestoreError> {
-        self.file(&self.directory.join("pg_wal").join(name), bytes)
+        let name = format!("{:08X}.history", timeline.0);
+        let wal = reader.wal_vault(gathered.archive);
+        let file = wal.archive.file(&name).ok_or(RestoreError::NoHistory { timeline })?;
+        let fetched = wal.fetch(&file, reader.keys, 1)?;
+        let fetched = fetched.ok_or(RestoreError::NoHistory { timeline })?;
+        self.wal_file(&name, &fetched.bytes)
     }
 
     fn file(&self, path: &Path, bytes: &[u8]) -> Result<(), RestoreError> {
@@ -266,11 +259,6 @@ fn settings(choice: &Choice) -> Vec<(&'static str, String)> {
         settings.push(("recovery_target_inclusive", inclusive.to_owned()));
     }
     settings
-}
-
-fn segment_name(timeline: u32, number: SegmentNumber, size: SegmentSize) -> String {
-    let per_upper = u64::from(size.segments_per_upper_half());
-    format!("{timeline:08X}{:08X}{:08X}", number.0 / per_upper, number.0 % per_upper)
 }
 
 struct TargetSink<'a> {

@@ -10,7 +10,7 @@ use soter_postgres::backup::record::BackupRecord;
 use soter_postgres::lsn::{Lsn, Timeline};
 use soter_postgres::postmaster::{ProgramSearch, Programs};
 use soter_postgres::restore::RestoreError;
-use soter_postgres::restore::choice::Choice;
+use soter_postgres::restore::feed::Feeder;
 use soter_postgres::restore::start::{Doors, LOG_NAME, Start, Started};
 use soter_world::{Stop, exec, random};
 
@@ -142,8 +142,9 @@ impl Starting<'_> {
         &self,
         context: &Context,
         stop: &Stop,
-        (choice, record): (&Choice, &BackupRecord),
+        feeder: &Feeder<'_>,
     ) -> Result<Started, RestoreError> {
+        let begin = feeder.gathered.record(feeder.choice)?.start;
         self.make_socket_directory(context)?;
         let start = Start {
             disk: &*context.disk,
@@ -157,13 +158,13 @@ impl Starting<'_> {
             settings: &self.args.set,
         };
         let meter = context.output.progress(&*context.clock, "replaying");
-        let total = choice.end.bytes_since(record.start).unwrap_or(0);
+        let total = feeder.choice.end.bytes_since(begin).unwrap_or(0);
         let furthest = Cell::new(0);
         let replayed = |position: Lsn| {
-            furthest.set(position.bytes_since(record.start).unwrap_or(0).max(furthest.get()));
+            furthest.set(position.bytes_since(begin).unwrap_or(0).max(furthest.get()));
             meter.bytes(furthest.get(), total.max(furthest.get()));
         };
-        let outcome = start.run(choice, record, &replayed);
+        let outcome = start.run_fed(feeder, &replayed);
         meter.finish();
         outcome
     }

@@ -1,16 +1,21 @@
 //! Waiting until the replay stands at its target, and judging whether it does.
 
+use std::path::Path;
 use std::time::Duration;
 
 use postgres::Client;
+use soter_world::Disk;
 
 use super::{Start, cannot};
+use crate::backup::record::BackupRecord;
 use crate::connection::ConnectionInfo;
-use crate::lsn::Lsn;
+use crate::lsn::{Lsn, SegmentSize};
 use crate::postmaster::Postmaster;
 use crate::restore::choice::{Choice, StopAt};
 use crate::restore::error::RestoreError;
+use crate::restore::feed::Feed;
 use crate::server::Error;
+use crate::wal::name::{SegmentName, WalFileName};
 
 /// How long between two looks.
 pub(super) const POLL: Duration = Duration::from_millis(5);
@@ -41,6 +46,8 @@ pub(super) struct Watch<'a> {
     pub(super) start: &'a Start<'a>,
     pub(super) postmaster: &'a Postmaster,
     pub(super) choice: &'a Choice,
+    pub(super) record: &'a BackupRecord,
+    pub(super) feed: &'a Feed,
 }
 
 impl Watch<'_> {
@@ -54,22 +61,25 @@ impl Watch<'_> {
         let clock = self.start.clock;
         let mut last_step = (None, clock.monotonic());
         loop {
-            self.start.go_on(self.postmaster)?;
+            self.go_on()?;
             let seen = match look(&mut client) {
                 Ok(seen) => seen,
                 // If it has ended, its log says more than a broken connection.
                 Err(error) => return Err(self.reason().unwrap_or(error)),
             };
             if let Some(position) = seen.replayed {
+                self.feed.replayed(position);
                 replayed(position);
             }
+            let is_fed = self.feed.is_complete();
             match (judge(self.choice, &seen), seen.replayed) {
-                (Judgement::Arrived, Some(position)) => return Ok((client, position)),
+                // Promoted before all WAL is durable, it could lose it to a power cut.
+                (Judgement::Arrived, Some(position)) if is_fed => return Ok((client, position)),
                 (Judgement::Astray, _) => return Err(self.astray(&seen)),
                 _ => {}
             }
             let now = clock.monotonic();
-            if !seen.waits_for_wal || last_step.0 != seen.replayed {
+            if !is_fed || !seen.waits_for_wal || last_step.0 != seen.replayed {
                 last_step = (seen.replayed, now);
             } else if now.saturating_sub(last_step.1) > STILL {
                 return Err(self.astray(&seen));
@@ -82,7 +92,12 @@ impl Watch<'_> {
     /// backup took.
     fn connect(&self, connection: &ConnectionInfo) -> Result<Client, RestoreError> {
         while !self.postmaster.is_accepting(self.start.disk) {
-            self.start.go_on(self.postmaster)?;
+            self.go_on()?;
+            match self.reading() {
+                Some(position) => self.feed.replayed(position),
+                // As far as it must come before it lets us ask.
+                None => self.feed.needed(self.record.stop),
+            }
             self.start.clock.sleep(POLL);
         }
         match connection.connect_sql() {
@@ -97,6 +112,25 @@ impl Watch<'_> {
                 Err(self.reason().unwrap_or(error))
             }
         }
+    }
+
+    /// Which segment the server reads, by the title of its process: it says nothing else before it is
+    /// consistent.
+    fn reading(&self) -> Option<Lsn> {
+        let disk = self.start.disk;
+        let process = self.postmaster.id();
+        let children = format!("/proc/{process}/task/{process}/children");
+        let children = first_bytes(disk, &children)?;
+        let mut children = children.split_whitespace();
+        children.find_map(|child| {
+            let title = first_bytes(disk, &format!("/proc/{child}/cmdline"))?;
+            segment_in_title(&title, self.record.segment_size)
+        })
+    }
+
+    fn go_on(&self) -> Result<(), RestoreError> {
+        self.start.go_on_feeding(self.feed)?;
+        self.start.go_on(self.postmaster)
     }
 
     /// Why the server does not answer, if it has ended or is ending.
@@ -118,6 +152,26 @@ impl Watch<'_> {
             reached,
             log: self.postmaster.log_tail(self.start.disk),
         }
+    }
+}
+
+/// The beginning of a file of the kernel's, which has no length.
+fn first_bytes(disk: &dyn Disk, path: &str) -> Option<String> {
+    let mut bytes = [0; 4096];
+    let length = disk.open(Path::new(path)).ok()?.read_at(0, &mut bytes).ok()?;
+    Some(String::from_utf8_lossy(bytes.get(..length)?).into_owned())
+}
+
+/// The segment in `postgres: startup recovering 000000010000000000000007`, or `… waiting for …`.
+fn segment_in_title(title: &str, size: SegmentSize) -> Option<Lsn> {
+    let title = title.trim_end_matches(['\0', ' ']);
+    let (before, name) = title.rsplit_once(' ')?;
+    if !before.starts_with("postgres: ") || !before.contains("startup") {
+        return None;
+    }
+    match WalFileName::parse(name, size).ok()? {
+        WalFileName::Segment(SegmentName { segment, .. }) => Some(segment.start(size)),
+        _ => None,
     }
 }
 
@@ -180,6 +234,18 @@ mod tests {
     fn at(position: u64, is_paused: bool) -> Seen {
         let replayed = Some(Lsn(position));
         Seen { in_recovery: true, is_paused, replayed, waits_for_wal: true }
+    }
+
+    #[test]
+    fn the_title_of_the_process_says_what_it_reads() {
+        let size = SegmentSize::new(1 << 20).unwrap();
+        let segment = |title: &str| segment_in_title(title, size).map(|lsn| lsn.0 >> 20);
+        let name = "000000010000000000000007";
+        assert_eq!(segment(&format!("postgres: startup recovering {name}\0\0")), Some(7));
+        assert_eq!(segment(&format!("postgres: main: startup waiting for {name}")), Some(7));
+        assert_eq!(segment("postgres: startup"), None);
+        assert_eq!(segment(&format!("postgres: walsender streaming {name}")), None);
+        assert_eq!(segment(&format!("cat startup {name}")), None);
     }
 
     #[test]
