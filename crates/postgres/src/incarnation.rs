@@ -11,7 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use soter_vault::ids::{IncarnationId, StoreId};
+use soter_vault::ids::{IncarnationId, SessionId, StoreId};
 use soter_vault::keys::StoreKeys;
 use soter_vault::log::{Catalogue, Incarnation, Log, LogError, Opening, Session};
 use soter_world::{Disk, Random, durable};
@@ -189,6 +189,20 @@ pub fn all(catalogue: &Catalogue) -> Vec<Incarnation> {
 /// # Errors
 /// [`LogError::Overtaken`]; what opening a session can fail with.
 pub fn open_session(log: Log, keys: &StoreKeys, opening: Opening) -> Result<Session, LogError> {
+    let id = SessionId::random(&*log.vault().random);
+    open_session_as(id, log, keys, opening)
+}
+
+/// The same under an id that the caller has chosen; see [`Session::open_as`].
+///
+/// # Errors
+/// As for [`open_session`].
+pub fn open_session_as(
+    session: SessionId,
+    log: Log,
+    keys: &StoreKeys,
+    opening: Opening,
+) -> Result<Session, LogError> {
     let id = |life: Incarnation| life.id;
     let seen = current(log.catalogue()).map(id);
     let chosen = opening.incarnation.as_ref().map(|life| life.id);
@@ -196,7 +210,7 @@ pub fn open_session(log: Log, keys: &StoreKeys, opening: Opening) -> Result<Sess
         let now = current(catalogue).map(id);
         now == seen || now == chosen
     };
-    Session::open_if(log, keys, opening, &still)
+    Session::open_as(session, log, keys, opening, &still)
 }
 
 /// What an incarnation is bound to in the log.

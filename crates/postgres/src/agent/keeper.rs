@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use soter_vault::keys::ErrorKind as VaultErrorKind;
 use soter_vault::log::{Duty, FENCE_CHECK_INTERVAL, LogError, WalRange};
 use soter_vault::map::{Progress, Step};
 use soter_vault::wal::{WalError, WalVault};
@@ -107,12 +108,21 @@ impl Shared<'_> {
             let writer = engine.writer();
             match writer.session.check_fence() {
                 Ok(()) => {}
+                // Nobody writes under it, and nobody else would: go on under a third one.
+                Err(LogError::Superseded { .. }) if self.is_superseded_by_own_attempt(&writer) => {
+                    self.rotate(&engine);
+                    continue;
+                }
                 Err(error @ LogError::Superseded { .. }) => {
                     self.fail(self.superseded(&engine, &error));
                     return;
                 }
                 // Nothing is known while the vault is away.
-                Err(_) => continue,
+                Err(error) if error.kind() == VaultErrorKind::Retry => continue,
+                Err(error) => {
+                    self.find(&format!("the log cannot be looked at: {}", chain(&error)));
+                    continue;
+                }
             }
             let trust = writer.session.log().trust().newest().number;
             if writer.session.is_old() || trust > writer.trust.newest().number {
@@ -153,17 +163,16 @@ impl Shared<'_> {
 
     /// Makes backups when they are due or wanted.
     pub(crate) fn keep_backups(&self) {
-        let mut next = (self.around.next_backup)(self.around.world.clock.now());
-        self.desk().backup.next_at = next;
+        let mut timetable = Timetable::new(self.around.world.clock.now(), self.around.next_backup);
+        self.desk().backup.next_at = timetable.next;
         let mut not_before = Duration::ZERO;
         while !self.stop.is_stopped() {
             self.wait_for_change(LOOK);
             let now = self.around.world.clock.now();
-            if next.is_some_and(|at| at <= now) {
+            if timetable.is_due(now, self.around.next_backup) {
                 self.want_backup("it is due".to_owned(), false);
-                next = (self.around.next_backup)(now);
-                self.desk().backup.next_at = next;
             }
+            self.desk().backup.next_at = timetable.next;
             let Some(engine) = self.streaming_engine() else { continue };
             if self.now() < not_before {
                 continue;
@@ -284,6 +293,35 @@ fn reached_from(vault: &WalVault<'_>, wal: &WalRange) -> Result<Lsn, WalError> {
     Ok(Lsn(vault.contiguous_end(wal.timeline, wal.from)?.hinted))
 }
 
+/// When the next backup is due, by a clock that may be set.
+struct Timetable {
+    next: Option<Timestamp>,
+    looked_at: Timestamp,
+}
+
+/// When the first backup after a moment is due.
+type NextAfter<'a> = &'a dyn Fn(Timestamp) -> Option<Timestamp>;
+
+impl Timetable {
+    fn new(now: Timestamp, next_after: NextAfter<'_>) -> Self {
+        Self { next: next_after(now), looked_at: now }
+    }
+
+    /// Whether one is due; once for each that is. A clock that was ahead and is set right must not
+    /// leave the next one in what was thought to be the future.
+    fn is_due(&mut self, now: Timestamp, next_after: NextAfter<'_>) -> bool {
+        if now < self.looked_at {
+            self.next = next_after(now);
+        }
+        self.looked_at = now;
+        let is_due = self.next.is_some_and(|at| at <= now);
+        if is_due {
+            self.next = next_after(now);
+        }
+        is_due
+    }
+}
+
 /// Nobody watches how far a backup of the agent is.
 struct Quietly;
 
@@ -298,6 +336,25 @@ mod tests {
 
     use super::*;
     use crate::agent::scene::{Scene, wal_bytes};
+
+    #[test]
+    fn a_clock_that_is_set_neither_stops_backups_nor_repeats_them() {
+        // Due at every full hour.
+        let hourly =
+            |after: Timestamp| Timestamp::from_second((after.as_second() / 3600 + 1) * 3600).ok();
+        let at = |second: i64| Timestamp::from_second(second).unwrap();
+        let mut timetable = Timetable::new(at(100 * 3600 + 10), &hourly);
+        let mut due = |second: i64| timetable.is_due(at(second), &hourly);
+        assert!(!due(100 * 3600 + 3599));
+        assert!(due(101 * 3600));
+        assert!(!due(101 * 3600 + 1));
+        // A year ahead for a moment: one backup, not one for each hour.
+        assert!(due(9000 * 3600));
+        assert!(!due(9000 * 3600 + 60));
+        assert!(!due(101 * 3600 + 300));
+        assert!(due(102 * 3600 + 5));
+        assert!(!due(102 * 3600 + 6));
+    }
 
     #[test]
     fn a_backup_whose_wal_is_in_a_gap_is_none() {

@@ -19,9 +19,7 @@ use super::supervisor::Supervisor;
 pub fn run(settings: &Settings, around: &Surroundings<'_>, stop: &Stop) -> Ending {
     let directory = &settings.state_directory;
     let disk = &*around.world.disk;
-    let in_directory = |error: io::Error| {
-        Ending::Input(format!("cannot use the state directory {}: {error}", directory.display()))
-    };
+    let in_directory = |error: io::Error| unusable(directory, &error);
     if let Err(error) = durable::create_dir_all_durable(disk, directory) {
         return in_directory(error);
     }
@@ -60,6 +58,16 @@ pub fn run(settings: &Settings, around: &Surroundings<'_>, stop: &Stop) -> Endin
     })
 }
 
+/// How an agent ends that cannot use its state directory. A disk that is full gets room again, so
+/// that a service manager shall try again; anything else a person must look at.
+fn unusable(directory: &Path, error: &io::Error) -> Ending {
+    let what = format!("cannot use the state directory {}: {error}", directory.display());
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Ending::Failed(what),
+        _ => Ending::Input(what),
+    }
+}
+
 /// The right to be the agent of a state directory; it is given back when the process ends, however
 /// it does. `None` when another process has it.
 fn lock(directory: &Path) -> io::Result<Option<File>> {
@@ -69,5 +77,18 @@ fn lock(directory: &Path) -> io::Result<Option<File>> {
         Ok(()) => Ok(Some(file)),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_no_mistake_of_a_person() {
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        assert!(matches!(unusable(Path::new("/state"), &full), Ending::Failed(_)));
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        assert!(matches!(unusable(Path::new("/state"), &denied), Ending::Input(_)));
     }
 }

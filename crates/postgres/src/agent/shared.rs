@@ -1,10 +1,12 @@
 //! What the threads of an agent share: where it stands, and what was found.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use soter_vault::ids::SessionId;
 use soter_vault::log::WalRange;
 use soter_world::{Clock, Stop};
 
@@ -65,6 +67,8 @@ pub(crate) struct Desk {
     /// Why a backup shall be made at once, and whether a full one.
     pub(crate) wanted_backup: Option<WantedBackup>,
     pub(crate) memory: Memory,
+    /// Sessions that we tried to open and do not know to have opened.
+    pub(crate) attempts: VecDeque<SessionId>,
     pub(crate) queue: Option<QueueStatus>,
     pub(crate) rate: Rate,
     /// What another thread found that ends the agent.
@@ -101,6 +105,7 @@ impl<'a> Shared<'a> {
             backup: BackupStatus::default(),
             wanted_backup: None,
             memory,
+            attempts: VecDeque::new(),
             queue: None,
             rate: Rate::default(),
             trouble: None,

@@ -1,6 +1,6 @@
 //! The agent's side of the vault: a session, and what is stored beside the stream.
 
-use soter_vault::ids::IncarnationId;
+use soter_vault::ids::{IncarnationId, SessionId};
 use soter_vault::keys::ErrorKind as VaultErrorKind;
 use soter_vault::log::{Catalogue, Duty, Incarnation, Log, LogError, Opening};
 use soter_vault::wal::{
@@ -14,6 +14,9 @@ use super::shared::Shared;
 use crate::cluster::{MajorVersion, SystemIdentifier};
 use crate::incarnation::{self, Marker, MarkerError};
 use crate::lsn::SegmentSize;
+
+/// How many sessions are remembered that could not be opened: only the last one can be the newest.
+const ATTEMPTS_MAX: usize = 8;
 
 /// Which life of the cluster a session is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,11 +48,15 @@ impl Shared<'_> {
             content: b"{\"reason\":\"agent\"}".to_vec(),
         };
         let store = keys.store;
-        let session =
-            incarnation::open_session(log, &keys, opening).map_err(|error| log_trouble(&error))?;
+        let id = SessionId::random(&*self.around.world.random);
+        self.note_attempt(id);
+        let session = incarnation::open_session_as(id, log, &keys, opening);
+        let session = session.map_err(|error| log_trouble(&error))?;
         let head = session.log().catalogue().head();
         {
             let mut desk = self.desk();
+            // Only those are of interest that came to nothing, as far as we know.
+            desk.attempts.retain(|attempt| *attempt != id);
             desk.memory.head = head;
             desk.memory.trust_number = trust.newest().number;
         }
@@ -57,6 +64,23 @@ impl Shared<'_> {
         let segment_size = VaultSegmentSize::new(size.bytes())
             .ok_or_else(|| Trouble::Lasting("the segment size is none".to_owned()))?;
         Ok(Writer { session, trust, archive: Archive { store, incarnation, segment_size } })
+    }
+
+    fn note_attempt(&self, id: SessionId) {
+        let attempts = &mut self.desk().attempts;
+        if attempts.len() == ATTEMPTS_MAX {
+            attempts.pop_front();
+        }
+        attempts.push_back(id);
+    }
+
+    /// Whether what has superseded a writer is a session that we tried to open ourselves, the answer
+    /// to which was lost.
+    pub(crate) fn is_superseded_by_own_attempt(&self, writer: &Writer) -> bool {
+        let log = writer.session.log();
+        let newest = log.catalogue().newest_session(Duty::Wal).map(|session| session.id);
+        drop(log);
+        newest.is_some_and(|newest| self.desk().attempts.contains(&newest))
     }
 
     fn life(&self, life: Life, catalogue: &Catalogue) -> Result<Incarnation, Trouble> {
@@ -135,5 +159,94 @@ fn log_trouble(error: &LogError) -> Trouble {
         VaultErrorKind::Retry | VaultErrorKind::NotFound | VaultErrorKind::Failed => {
             Trouble::Passing(said)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use jiff::Timestamp;
+    use soter_vault::frame::Compression;
+    use soter_vault::log::TakeOver;
+    use soter_world::{OsDisk, Stop};
+
+    use super::*;
+    use crate::agent::flow::Mode;
+    use crate::agent::memory::Memory;
+    use crate::agent::scene::Scene;
+    use crate::agent::settings::{Settings, Surroundings, World};
+    use crate::connection::ConnectionInfo;
+    use crate::replication::SlotName;
+
+    fn settings(state_directory: &std::path::Path) -> Settings {
+        Settings {
+            store: "orders".to_owned(),
+            agent: "db1".to_owned(),
+            connection: ConnectionInfo::parse("user=nobody").unwrap(),
+            data_directory: "/nowhere".into(),
+            state_directory: state_directory.to_owned(),
+            slot: SlotName::new("soter_orders").unwrap(),
+            mode: Mode::Synchronous,
+            spool_bytes_max: None,
+            compression: Compression::Zstd(1),
+            canary_every: None,
+            full_every: std::time::Duration::MAX,
+            backup_workers: 1,
+            take_over: TakeOver::OwnOnly,
+        }
+    }
+
+    /// Opens a second session while the vault dies in the n-th operation, and asks the first one
+    /// who has superseded it. `None` when it was not.
+    fn opening_dies_in(operation: u64, seed: u64, is_over: &mut bool) -> Option<bool> {
+        let scene = Scene::new(1000 * seed + operation);
+        drop(scene.writer().unwrap());
+        let directory = tempfile::tempdir().unwrap();
+        let settings = settings(directory.path());
+        let open = |_| {
+            let (vault, trust) = (scene.vault.clone(), scene.trust.clone());
+            Ok(Keyring { vault, trust, keys: scene.keys.clone() })
+        };
+        let world = World {
+            disk: Arc::new(OsDisk),
+            clock: Arc::clone(&scene.clock) as _,
+            random: Arc::clone(&scene.random) as _,
+        };
+        let next_backup = |_: Timestamp| None;
+        let around = Surroundings { world, open: &open, next_backup: &next_backup, say: &|_| () };
+        let shared = Shared::new(&settings, &around, Memory::default(), Stop::new());
+        let life = Life::Marked(scene.archive.incarnation);
+        let first = shared.open_writer(life, scene.size).unwrap();
+        scene.store.crash_at(scene.store.operations() + operation);
+        let second = shared.open_writer(life, scene.size);
+        *is_over = !scene.store.has_crashed();
+        scene.store.revive();
+        let outcome = match first.session.check_fence() {
+            Err(LogError::Superseded { .. }) if second.is_err() => {
+                Some(shared.is_superseded_by_own_attempt(&first))
+            }
+            _ => None,
+        };
+        // Somebody else is somebody else.
+        drop(scene.writer().unwrap());
+        assert!(first.session.check_fence().is_err());
+        assert!(!shared.is_superseded_by_own_attempt(&first));
+        outcome
+    }
+
+    #[test]
+    fn a_session_whose_opening_was_not_answered_is_known_again() {
+        let mut known = 0;
+        for seed in 0..4 {
+            let (mut is_over, mut operations) = (false, 0..);
+            while !is_over && let Some(operation) = operations.next() {
+                if let Some(is_own) = opening_dies_in(operation, seed, &mut is_over) {
+                    assert!(is_own, "operation {operation} of seed {seed}");
+                    known += 1;
+                }
+            }
+        }
+        assert!(known > 0, "it was never opened without an answer");
     }
 }

@@ -45,6 +45,9 @@ pub struct Opening {
     pub content: Vec<u8>,
 }
 
+/// Chooses the dead sessions to adopt.
+type Adopting<'a> = &'a dyn Fn(&Catalogue, Duty) -> BTreeSet<SessionId>;
+
 /// Whose session may be superseded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TakeOver {
@@ -97,21 +100,25 @@ impl Session {
     /// [`LogError::HeldByAnother`] when another agent holds the duty; [`LogError::Key`] when the
     /// place lets several writers create one name; what appending can fail with.
     pub fn open(log: Log, keys: &StoreKeys, opening: Opening) -> Result<Self, LogError> {
-        Self::open_if(log, keys, opening, &|_| true)
+        let id = SessionId::random(&*log.vault().random);
+        Self::open_as(id, log, keys, opening, &|_| true)
     }
 
-    /// The same, if `still` holds for what the log amounts to when it is this entry's turn. Others
+    /// The same under an id that the caller has chosen, a random one that was never used: when this
+    /// fails without an answer, the session may be in the log all the same, and is known by it. It
+    /// is opened if `still` holds for what the log amounts to when it is this entry's turn: others
     /// may append after the log was read that decided about this session.
     ///
     /// # Errors
     /// [`LogError::Overtaken`] when it does not; else as for [`Session::open`].
-    pub fn open_if(
+    pub fn open_as(
+        id: SessionId,
         log: Log,
         keys: &StoreKeys,
         opening: Opening,
         still: &dyn Fn(&Catalogue) -> bool,
     ) -> Result<Self, LogError> {
-        Self::open_with(log, keys, opening, &to_adopt, still)
+        Self::open_with(id, log, keys, opening, (&to_adopt, still))
     }
 
     /// The same with another choice of whom to adopt. It is a matter of economy alone: no choice
@@ -123,19 +130,19 @@ impl Session {
         opening: Opening,
         choose: &dyn Fn(&Catalogue, Duty) -> BTreeSet<SessionId>,
     ) -> Result<Self, LogError> {
-        Self::open_with(log, keys, opening, choose, &|_| true)
+        let id = SessionId::random(&*log.vault().random);
+        Self::open_with(id, log, keys, opening, (choose, &|_| true))
     }
 
     fn open_with(
+        id: SessionId,
         mut log: Log,
         keys: &StoreKeys,
         opening: Opening,
-        choose: &dyn Fn(&Catalogue, Duty) -> BTreeSet<SessionId>,
-        still: &dyn Fn(&Catalogue) -> bool,
+        (choose, still): (Adopting<'_>, &dyn Fn(&Catalogue) -> bool),
     ) -> Result<Self, LogError> {
         let (vault, trust) = (log.vault().clone(), log.trust().clone());
         probe(&*vault.objects)?;
-        let id = SessionId::random(&*vault.random);
         let key = SymmetricKey::random(&*vault.random);
         let (commitment, wrapped) = (key.commitment(), wrap(&key, &keys.recipient));
         let signer = keys.signer.public();
