@@ -17,7 +17,9 @@ use std::thread;
 use jiff::Timestamp;
 use soter_world::Stop;
 
-pub use archive::{CheckedWal, WalFault, WalRequest, check_parts, unreachable, verify_wal};
+pub use archive::{
+    CheckedWal, WalFault, WalRequest, check_parts, unreachable, usable_wal, verify_wal,
+};
 pub use heads::{Heads, verify_heads};
 pub use hurt::{Hurt, hurt_by};
 

@@ -23,6 +23,7 @@ mod seal;
 mod sealed;
 mod stitch;
 mod stored;
+mod stretch;
 
 pub use archive::{Fetched, Located, Outcome, Pushed, WalVault};
 pub use coverage::{Behind, ContiguousEnd, Range, Span};
@@ -36,3 +37,4 @@ pub use seal::SealedSegment;
 pub use sealed::{OpenError, SealError, SealedFile, Sealer, WalBytes, WalSource, check, open};
 pub use stitch::{Divergence, Island, Part, Stitched, stitch, zero_filled};
 pub use stored::stored_wal;
+pub use stretch::{Stretch, stretches};

@@ -22,7 +22,9 @@ fn real_a_cluster_is_protected_lost_and_brought_back() {
     lab.cluster.psql("INSERT INTO t SELECT generate_series(20001, 30000)").unwrap();
     lab.wait_archived();
     let listed = lab.ok(&["backups", "orders"]);
-    assert_eq!(listed.lines().count(), 3, "{listed}");
+    let kinds: Vec<_> = listed.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
+    assert_eq!(kinds[..3], ["kind", "full", "increment"], "{listed}");
+    assert!(listed.contains("\nrecoverable: "), "{listed}");
     lab.cluster.kill().unwrap();
     fs::remove_dir_all(lab.cluster.data_directory()).unwrap();
 

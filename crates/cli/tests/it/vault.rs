@@ -121,10 +121,14 @@ fn real_damage_of_every_kind_is_named_with_what_it_costs() {
     fs::remove_file(lab.root.join("vault").join(format!("{wal}.r1"))).unwrap();
     flip(&lab, &wal);
 
-    // A gap between the backups.
+    a_gap_says_where_recovery_ends(&lab, &segments);
+}
+
+/// A gap between the backups, as `verify` and `backups` tell it.
+fn a_gap_says_where_recovery_ends(lab: &Lab, segments: &[&String]) {
     let listed: Value = serde_json::from_str(&lab.ok(&["--json", "backups", "orders"])).unwrap();
     let position = |row: usize, field: &str| {
-        let text = listed[row][field].as_str().unwrap();
+        let text = listed["backups"][row][field].as_str().unwrap();
         text.parse::<soter_postgres::lsn::Lsn>().unwrap().0
     };
     let between = segments.iter().find(|name| {
@@ -136,7 +140,21 @@ fn real_damage_of_every_kind_is_named_with_what_it_costs() {
     assert_eq!(done.status, Status::Exited(1), "{}", lab::text(&done.stderr));
     let report: Value = serde_json::from_slice(&done.stdout).unwrap();
     let lost = &report["gaps"][0]["lost"];
-    assert_eq!((&lost["from"], &lost["to"]), (&report["gaps"][0]["from"], &listed[1]["stop"]));
+    let (first, second) = (&listed["backups"][0], &listed["backups"][1]);
+    assert_eq!((&lost["from"], &lost["to"]), (&report["gaps"][0]["from"], &second["stop"]));
+
+    // `soter backups` says the same of it: two stretches instead of one.
+    let whole = listed["recoverable"].as_array().unwrap();
+    assert_eq!((whole.len(), &whole[0]["from"]), (1, &first["stop"]), "{listed:#}");
+    assert!(whole[0]["newest_commit"].is_string());
+    let broken: Value = serde_json::from_str(&lab.ok(&["--json", "backups", "orders"])).unwrap();
+    let ends = |row: usize| {
+        let stretch = &broken["recoverable"][row];
+        (stretch["from"].clone(), stretch["to"].clone())
+    };
+    assert_eq!(ends(0), (first["stop"].clone(), lost["from"].clone()));
+    assert_eq!(ends(1), (second["stop"].clone(), whole[0]["to"].clone()));
+    assert_eq!(broken["gaps"][0]["recoverable_again_from"], second["stop"]);
 }
 
 /// Where a segment of 1 MiB begins, by its name.
@@ -154,7 +172,22 @@ fn real_what_was_verified_is_signed_by_whom_the_root_trusts() {
     let verify = [&["verify"][..], &with_collector].concat();
     lab.fails(&verify, 1, "has no backup");
     lab.ok(&["backup", "orders"]);
+    let verified = || {
+        let listed: Value =
+            serde_json::from_str(&lab.ok(&["--json", "backups", "orders"])).unwrap();
+        listed["backups"][0]["verified"].clone()
+    };
+    assert_eq!(verified(), Value::Null);
     assert!(lab.ok(&verify).contains("signed into the log"));
+    assert_eq!((&verified()["level"], &verified()["passed"]), (&"hashed".into(), &true.into()));
+    let object = objects(&lab, "data")[0].clone();
+    flip(&lab, &object);
+    lab.fails(&verify, 1, "is not whole");
+    assert_eq!(verified()["passed"], false);
+    assert!(lab.ok(&["backups", "orders"]).contains("DAMAGED (hashed)"));
+    flip(&lab, &object);
+    lab.ok(&verify);
+    assert_eq!(verified()["passed"], true, "the last word counts");
 
     let agent = lab.path("keys/agent.key");
     lab.fails(&["verify", "orders", "--collector", &agent], 2, "needed is \"collector\"");

@@ -79,18 +79,32 @@ pub fn verify_wal(
     stop: &Stop,
     progress: Told<'_>,
 ) -> Result<Vec<CheckedWal>, LogError> {
-    let (vault, trust) = (log.vault(), log.trust());
     let mut checked = Vec::new();
-    for (archive, from) in archives(log.catalogue()) {
-        let (store, clock) = (&*vault.objects, &*vault.clock);
-        let wal = WalVault { store, clock, trust, archive };
-        for range in wal.ranges().map_err(store_error)? {
-            let Some(range) = range_from(range, from) else { continue };
-            let segments = wal.sealed_in(&range).map_err(store_error)?;
-            checked.push(look(log, request, (archive, range), &segments, (stop, progress))?);
-        }
+    for (archive, range) in usable_wal(log)? {
+        let segments = wal_of(log, archive).sealed_in(&range).map_err(store_error)?;
+        checked.push(look(log, request, (archive, range), &segments, (stop, progress))?);
     }
     Ok(checked)
+}
+
+/// The WAL of each timeline of every incarnation that has live backups, from the oldest of them on.
+///
+/// # Errors
+/// The store's.
+pub fn usable_wal(log: &Log) -> Result<Vec<(Archive, Range)>, LogError> {
+    let mut found = Vec::new();
+    for (archive, from) in archives(log.catalogue()) {
+        let ranges = wal_of(log, archive).ranges().map_err(store_error)?;
+        let ranges = ranges.into_iter().filter_map(|range| range_from(range, from));
+        found.extend(ranges.map(|range| (archive, range)));
+    }
+    Ok(found)
+}
+
+/// The WAL of an archive of the log's vault.
+fn wal_of(log: &Log, archive: Archive) -> WalVault<'_> {
+    let (store, clock) = (&*log.vault().objects, &*log.vault().clock);
+    WalVault { store, clock, trust: log.trust(), archive }
 }
 
 /// Opens the streamed parts behind the sealed segments of a range; with the keys of their sessions

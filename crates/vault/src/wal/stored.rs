@@ -4,6 +4,7 @@ use super::archive::WalVault;
 use super::coverage::Range;
 use super::error::WalError;
 use super::place::{Archive, SegmentSize};
+use super::stretch::whole;
 use crate::ids::IncarnationId;
 use crate::log::{Log, LogError, WalRange};
 use crate::sweep::Listing;
@@ -42,13 +43,6 @@ fn known_size(log: &Log, incarnation: IncarnationId) -> Option<SegmentSize> {
 }
 
 fn without_gaps(archive: Archive, range: &Range) -> Vec<WalRange> {
-    let mut from = range.from;
-    let mut ends: Vec<(u64, u64)> = Vec::new();
-    for (gap, behind) in &range.gaps {
-        ends.push((from, *gap));
-        from = *behind;
-    }
-    ends.push((from, range.to));
     let of = |(from, to): (u64, u64)| WalRange {
         incarnation: archive.incarnation,
         timeline: range.timeline,
@@ -56,7 +50,7 @@ fn without_gaps(archive: Archive, range: &Range) -> Vec<WalRange> {
         to,
         segment_bytes: archive.segment_size.bytes(),
     };
-    ends.into_iter().map(of).collect()
+    whole(range).into_iter().map(of).collect()
 }
 
 #[cfg(test)]

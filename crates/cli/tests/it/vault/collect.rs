@@ -48,7 +48,7 @@ fn real_what_the_plan_does_not_keep_goes_in_two_steps_and_nothing_else() {
     lab.ok(&["backup", "orders", "--full"]);
     lab.wait_archived();
     let listed = json(&lab, &["backups", "orders"]);
-    let id = |row: usize| listed[row]["id"].as_str().unwrap().to_owned();
+    let id = |row: usize| listed["backups"][row]["id"].as_str().unwrap().to_owned();
     let collector = lab.path("keys/collector.key");
     let collect = ["vault", "collect", "orders", "--collector", &collector];
     let dry = [&collect[..], &["--dry-run"]].concat();
@@ -80,7 +80,7 @@ fn real_what_the_plan_does_not_keep_goes_in_two_steps_and_nothing_else() {
     let done = json(&lab, &collect);
     assert_eq!(kept(&done), [false, false, true]);
     assert_eq!(contents(&lab), contents_before, "only WAL from before all backups goes at once");
-    assert_eq!(json(&lab, &["backups", "orders"]).as_array().unwrap().len(), 1);
+    assert_eq!(json(&lab, &["backups", "orders"])["backups"].as_array().unwrap().len(), 1);
     let again = json(&lab, &collect);
     assert_eq!((kept(&again), &again["deleted_after"]), (vec![true], &Value::Null));
 
