@@ -239,7 +239,7 @@ impl Bench {
         let gathered = reader.gather(target)?;
         let choice = choose(&gathered.recoverable, target, true)?;
         let directory = Path::new(TARGET);
-        let restore = RestoreTarget { disk, directory, owner: None, workers: 1 };
+        let restore = RestoreTarget { disk, directory, owner: None, workers: 1, tablespaces: &[] };
         restore.write(&reader, &gathered, &choice, &NoProgress, &Stop::new())?;
         Ok(())
     }

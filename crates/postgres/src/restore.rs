@@ -6,6 +6,7 @@ mod error;
 pub mod feed;
 pub mod gather;
 pub mod start;
+pub mod tablespaces;
 pub mod target;
 pub mod write;
 

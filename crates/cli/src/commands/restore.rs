@@ -12,6 +12,7 @@ use soter_postgres::restore::RestoreError;
 use soter_postgres::restore::choice::choose;
 use soter_postgres::restore::feed::Feeder;
 use soter_postgres::restore::gather::StoreReader;
+use soter_postgres::restore::tablespaces::{TablespaceMapping, tablespace_places};
 use soter_postgres::restore::target::Target;
 use soter_postgres::restore::write::RestoreTarget;
 use soter_vault::ids::{BackupId, IncarnationId};
@@ -48,6 +49,10 @@ pub(super) struct RestoreArgs {
     /// Do not replay what is exactly at the target.
     #[arg(long)]
     exclusive: bool,
+    /// Where a tablespace goes: its number, its name or its old directory, and the new one. Without,
+    /// to its old place, if nothing is there. May be repeated.
+    #[arg(long, value_name = "OLD=NEW")]
+    tablespace: Vec<TablespaceMapping>,
     /// Say what would be done, and do nothing.
     #[arg(long)]
     dry_run: bool,
@@ -98,6 +103,8 @@ pub(super) fn run(context: &Context, args: &RestoreArgs) -> Result<(), Failure> 
         .map_err(|refusal| failure(&RestoreError::Refused(refusal)))?;
     let record = gathered.record(&choice).map_err(|error| failure(&error))?;
     let directory = absolute(&args.target_dir)?;
+    let tablespaces = tablespace_places(&record.server.tablespaces, &args.tablespace, &directory)
+        .map_err(|error| failure(&error))?;
     let mut plan = Plan {
         store: reader.name.clone(),
         backup: choice.backup,
@@ -122,7 +129,13 @@ pub(super) fn run(context: &Context, args: &RestoreArgs) -> Result<(), Failure> 
         total: plan.total_bytes,
     };
     let owner = server_owner(context);
-    let restore = RestoreTarget { disk: &*context.disk, directory: &directory, owner, workers: 2 };
+    let restore = RestoreTarget {
+        disk: &*context.disk,
+        directory: &directory,
+        owner,
+        workers: 2,
+        tablespaces: &tablespaces,
+    };
     let outcome = match &starting {
         None => restore.write(&source, &gathered, &choice, &shown, &stop),
         Some(_) => restore.write_unfinished(&source, &gathered, &choice, &shown, &stop),
@@ -196,7 +209,9 @@ fn failure(error: &RestoreError) -> Failure {
         RestoreError::Postmaster(error) if error.kind() == ErrorKind::Input => Ending::Input,
         RestoreError::Refused(_)
         | RestoreError::NotEmpty { .. }
-        | RestoreError::Tablespace { .. } => Ending::Input,
+        | RestoreError::Tablespace { .. }
+        | RestoreError::UnknownTablespace { .. }
+        | RestoreError::SharedPlace { .. } => Ending::Input,
         _ => Ending::Failed,
     };
     let failure = Failure::of(ending, error);

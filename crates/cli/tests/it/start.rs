@@ -6,10 +6,10 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use soter_postgres::testing::{output_of, wait_until};
+use soter_postgres::testing::{Shutdown, hand_over, output_of, wait_until};
 use soter_world::exec::{Signal, Status, is_running};
 
-use crate::lab::{Lab, text};
+use crate::lab::{Lab, files_named, text};
 
 const LONG: Duration = Duration::from_secs(120);
 
@@ -121,4 +121,54 @@ fn real_a_server_that_does_not_come_back_is_stopped_and_explained() {
         std::os::unix::fs::PermissionsExt::mode(&fs::metadata(sockets).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o700);
     fs::remove_dir_all(sockets).unwrap();
+}
+
+#[test]
+fn real_tablespaces_get_new_places() {
+    let mut lab = Lab::archiving();
+    let (old, kept) = (lab.root.join("old space"), lab.root.join("kept"));
+    for place in [&old, &kept] {
+        fs::create_dir(place).unwrap();
+        hand_over(place, lab.cluster.owner()).unwrap();
+    }
+    for (name, place) in [("mapped", &old), ("kept", &kept)] {
+        let make = format!("CREATE TABLESPACE {name} LOCATION '{}'", place.display());
+        lab.cluster.psql(&make).unwrap();
+        let fill = format!(
+            "CREATE TABLE t_{name} (n int PRIMARY KEY USING INDEX TABLESPACE {name}) \
+             TABLESPACE {name}; INSERT INTO t_{name} SELECT generate_series(1, 5000)"
+        );
+        lab.cluster.psql(&fill).unwrap();
+    }
+    lab.ok(&["backup", "orders"]);
+    lab.cluster.psql("INSERT INTO t_mapped VALUES (0); INSERT INTO t_kept VALUES (0)").unwrap();
+    lab.wait_archived();
+    lab.cluster.kill().unwrap();
+    fs::remove_dir_all(lab.cluster.data_directory()).unwrap();
+
+    // The old places are not empty; what was forgotten there is not touched.
+    let new = lab.path("new space");
+    let mapping = format!("{}={new}", old.display());
+    let arguments = |name: &str, more: &[&str]| lab.start_arguments(name, more);
+    lab.fails(&arguments("refused", &["--tablespace", &mapping]), 2, "kept is not empty");
+    lab.fails(&arguments("refused", &["--tablespace", "x=/y"]), 2, "means no tablespace");
+    assert!(!lab.root.join("refused").exists(), "something was written");
+    fs::remove_dir_all(&kept).unwrap();
+    let old_files = files_named(&old, |_| true);
+    let (mut back, _) = lab.recover("back", &["--tablespace", &mapping]);
+    for name in ["mapped", "kept"] {
+        let count = format!("SELECT count(*) FROM t_{name}");
+        assert_eq!(back.psql(&count).unwrap(), "5001", "{name}");
+    }
+    let places =
+        "SELECT pg_tablespace_location(oid) FROM pg_tablespace WHERE oid > 9999 ORDER BY oid";
+    let kept = kept.display().to_string();
+    assert_eq!(back.psql(places).unwrap(), format!("{new}\n{kept}"));
+    assert_eq!(files_named(&old, |_| true), old_files, "the original's files were touched");
+    assert_eq!(files_named(Path::new(&new), |name| name == "soter.restoring"), 0);
+    let check = back.client("pg_amcheck").args(["--install-missing", "--heapallindexed", "-a"]);
+    output_of("pg_amcheck", check).unwrap();
+    back.stop(Shutdown::Fast).unwrap();
+    let check = back.server_program("pg_checksums").args(["--check", "-D"]);
+    output_of("pg_checksums", check.arg(back.data_directory())).unwrap();
 }

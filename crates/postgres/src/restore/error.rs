@@ -62,11 +62,27 @@ pub enum RestoreError {
         /// Whether a restore was broken off there.
         unfinished: bool,
     },
-    /// A tablespace needs a place of its own.
-    #[error("tablespace {oid} needs a place of its own")]
+    /// It is not known where a tablespace was, so nothing says where it goes.
+    #[error("tablespace {tablespace} needs a place")]
     Tablespace {
-        /// Its OID.
-        oid: String,
+        /// Which.
+        tablespace: String,
+    },
+    /// A mapping for a tablespace that there is not.
+    #[error("{mapping:?} means no tablespace of the backup")]
+    UnknownTablespace {
+        /// What was typed.
+        mapping: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// A tablespace would be in another one, or in the data directory, or around it.
+    #[error("tablespace {tablespace} cannot be in {path}, which is another's place")]
+    SharedPlace {
+        /// Which.
+        tablespace: String,
+        /// Where.
+        path: PathBuf,
     },
     /// A file of the target cannot be written.
     #[error("cannot write {path}")]
@@ -132,10 +148,18 @@ impl RestoreError {
             Self::NothingThere => "take one with `soter backup`".to_owned(),
             Self::Refused(refusal) => refusal.hint(),
             Self::NotEmpty { path, .. } => format!(
-                "name another directory, or empty {} if nothing in it is needed",
+                "name another directory (for a tablespace: --tablespace OLD=NEW), or empty {} if nothing in it is needed",
                 path.display()
             ),
-            Self::Tablespace { .. } => "give it with --tablespace OLD=NEW".to_owned(),
+            Self::Tablespace { .. } | Self::SharedPlace { .. } => {
+                "give it a directory of its own with --tablespace OLD=NEW".to_owned()
+            }
+            Self::UnknownTablespace { known, .. } if known.is_empty() => {
+                "the backup has none".to_owned()
+            }
+            Self::UnknownTablespace { known, .. } => {
+                format!("name it by number, name or directory: {known}")
+            }
             Self::Postmaster(error) => return error.hint(),
             Self::Connect { .. } => "name a superuser of the cluster: --role NAME".to_owned(),
             Self::Astray { .. } => {

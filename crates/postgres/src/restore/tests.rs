@@ -107,7 +107,7 @@ impl Lab {
 
     fn target<'a>(&self, directory: &'a Path) -> RestoreTarget<'a> {
         let owner = Some(self.cluster.owner());
-        RestoreTarget { disk: &OsDisk, directory, owner, workers: 2 }
+        RestoreTarget { disk: &OsDisk, directory, owner, workers: 2, tablespaces: &[] }
     }
 
     /// Decides, and does something with the decision.

@@ -19,7 +19,8 @@ use super::error::RestoreError;
 use super::feed::{Feed, Feeder};
 use super::gather::{Gathered, StoreReader};
 use crate::backup::record::BackupRecord;
-use crate::backup::tree::{CONFIGURATION_PREFIX, DATA_PREFIX};
+use crate::backup::tree::{CONFIGURATION_PREFIX, DATA_PREFIX, TABLESPACES_PREFIX};
+use crate::backup_label::{TablespacePlace, format_tablespace_map};
 use crate::lsn::Timeline;
 
 /// Says that a restore has not come to its end.
@@ -45,6 +46,8 @@ pub struct RestoreTarget<'a> {
     pub owner: Option<Owner>,
     /// Threads.
     pub workers: usize,
+    /// Where each tablespace goes: absent or empty directories.
+    pub tablespaces: &'a [TablespacePlace],
 }
 
 impl RestoreTarget<'_> {
@@ -100,19 +103,49 @@ impl RestoreTarget<'_> {
         progress: &dyn Progress,
         stop: &Stop,
     ) -> Result<Restored, RestoreError> {
-        self.prepare()?;
+        for directory in self.directories() {
+            self.require_empty(directory)?;
+        }
+        for directory in self.directories() {
+            self.prepare(directory)?;
+        }
         let record = gathered.record(choice)?;
         let restored = self.contents(reader, gathered, choice, record, (progress, stop))?;
         self.history(reader, gathered)?;
         self.configuration(choice)?;
+        self.links()?;
         Ok(restored)
+    }
+
+    /// The data directory, and those of tablespaces.
+    fn directories(&self) -> impl Iterator<Item = &Path> {
+        let places = self.tablespaces.iter().map(|place| place.directory.as_path());
+        std::iter::once(self.directory).chain(places)
+    }
+
+    /// Where tablespaces are: as links, and in the file by which a server that recovers from a backup
+    /// makes these links anew.
+    fn links(&self) -> Result<(), RestoreError> {
+        if self.tablespaces.is_empty() {
+            return Ok(());
+        }
+        for TablespacePlace { tablespace, directory } in self.tablespaces {
+            let path = self.directory.join("pg_tblspc").join(tablespace.to_string());
+            let linked = self.disk.symlink(directory, &path).and_then(|()| self.own(&path));
+            linked.map_err(|source| RestoreError::File { path, source })?;
+        }
+        let path = self.directory.join("tablespace_map");
+        let map = format_tablespace_map(self.tablespaces);
+        let written = durable::write_durable(self.disk, &path, &map);
+        written.and_then(|()| self.own(&path)).map_err(|source| RestoreError::File { path, source })
     }
 
     /// Makes everything durable, and only then something that a server would start.
     fn make_startable(&self) -> Result<(), RestoreError> {
         let (disk, directory) = (self.disk, self.directory);
         let control = directory.join(CONTROL);
-        disk.sync_filesystem(directory)
+        self.directories()
+            .try_for_each(|directory| disk.sync_filesystem(directory))
             .and_then(|()| disk.rename(&directory.join(CONTROL_WAITING), &control))
             .and_then(|()| disk.sync_dir(durable::parent(&control)))
             .map_err(|source| RestoreError::File { path: directory.to_owned(), source })
@@ -123,25 +156,31 @@ impl RestoreTarget<'_> {
     /// # Errors
     /// When the file cannot be removed.
     pub fn finish(&self) -> Result<(), RestoreError> {
-        let failed = |source| RestoreError::File { path: self.directory.to_owned(), source };
-        self.disk.remove_file(&self.directory.join(UNFINISHED)).map_err(failed)?;
-        self.disk.sync_dir(self.directory).map_err(failed)
+        for directory in self.directories() {
+            let removed = self.disk.remove_file(&directory.join(UNFINISHED));
+            removed
+                .and_then(|()| self.disk.sync_dir(directory))
+                .map_err(|source| RestoreError::File { path: directory.to_owned(), source })?;
+        }
+        Ok(())
     }
 
-    fn prepare(&self) -> Result<(), RestoreError> {
-        let path = self.directory;
-        let failed = |source| RestoreError::File { path: path.to_owned(), source };
+    /// Whether nothing is there that could be lost.
+    fn require_empty(&self, path: &Path) -> Result<(), RestoreError> {
         match self.disk.list(path) {
-            Ok(entries) if entries.is_empty() => {}
+            Ok(entries) if entries.is_empty() => Ok(()),
             Ok(entries) => {
                 let unfinished = entries.iter().any(|entry| entry.name == UNFINISHED);
-                return Err(RestoreError::NotEmpty { path: path.to_owned(), unfinished });
+                Err(RestoreError::NotEmpty { path: path.to_owned(), unfinished })
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                durable::create_dir_all_durable(self.disk, path).map_err(failed)?;
-            }
-            Err(error) => return Err(failed(error)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(RestoreError::File { path: path.to_owned(), source }),
         }
+    }
+
+    fn prepare(&self, path: &Path) -> Result<(), RestoreError> {
+        let failed = |source| RestoreError::File { path: path.to_owned(), source };
+        durable::create_dir_all_durable(self.disk, path).map_err(failed)?;
         self.disk.set_mode(path, 0o700).map_err(failed)?;
         self.own(path).map_err(failed)?;
         // Under its own name from the beginning: whatever is left of a restore has it.
@@ -181,9 +220,6 @@ impl RestoreTarget<'_> {
             Some(row) => reader.keys.unwrap(&row.wrapped, &row.commitment),
             None => Err(soter_vault::keys::KeyError::UnknownStore { store: reader.keys.store }),
         };
-        if let Some(tablespace) = record.server.tablespaces.first() {
-            return Err(RestoreError::Tablespace { oid: tablespace.id.to_string() });
-        }
         let main = record.server.files.config_file.clone();
         let sink = TargetSink { target: self, main };
         let options = RestoreOptions { workers: self.workers, select: &|_| true };
@@ -276,6 +312,12 @@ impl TargetSink<'_> {
                 if inside == Path::new(CONTROL) { CONTROL_WAITING.as_ref() } else { inside };
             return Some(self.target.directory.join(inside));
         }
+        if let Ok(inside) = path.strip_prefix(TABLESPACES_PREFIX) {
+            let number = inside.components().next()?.as_os_str().to_str()?;
+            let mut places = self.target.tablespaces.iter();
+            let place = places.find(|place| place.tablespace.to_string() == number)?;
+            return Some(place.directory.join(inside.strip_prefix(number).ok()?));
+        }
         let outside = path.strip_prefix(CONFIGURATION_PREFIX).ok()?;
         let original = Path::new("/").join(outside);
         let beside = self.main.as_deref().and_then(|main| place_of(main, &original));
@@ -303,7 +345,8 @@ impl Sink for TargetSink<'_> {
     fn directory(&self, entry: &FileEntry) -> io::Result<()> {
         let disk = self.target.disk;
         let Some(place) = self.place(entry) else { return Ok(()) };
-        if place == self.target.directory || !entry.path.as_path().starts_with(DATA_PREFIX) {
+        let is_there = self.target.directories().any(|directory| directory == place);
+        if is_there || entry.path.as_path().starts_with(CONFIGURATION_PREFIX) {
             return Ok(());
         }
         disk.create_dir(&place)?;
@@ -319,7 +362,7 @@ impl Sink for TargetSink<'_> {
     fn file(&self, entry: &FileEntry, size: u64) -> io::Result<Box<dyn SinkFile>> {
         let disk = self.target.disk;
         let Some(place) = self.place(entry) else { return Ok(Box::new(NoFile)) };
-        if !entry.path.as_path().starts_with(DATA_PREFIX) {
+        if entry.path.as_path().starts_with(CONFIGURATION_PREFIX) {
             self.parents(&place)?;
         }
         let file = disk.create(&place)?;
