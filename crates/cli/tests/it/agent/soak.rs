@@ -131,7 +131,8 @@ impl Soak {
                 let backup = self.lab.spawn(&["backup", "orders"]);
                 self.clients.wait_for_more(self.random.index(20));
                 self.kill_agent();
-                // With the agent that makes it, it fails.
+                // The agent makes it; without one it would make it by itself, and wait for WAL.
+                backup.kill();
                 drop(backup.wait());
                 self.start_agent();
             }
