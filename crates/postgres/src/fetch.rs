@@ -15,7 +15,7 @@ use soter_vault::ids::{ContentId, IncarnationId};
 use soter_vault::keys::ReaderKeys;
 use soter_vault::log::{Log, LogError};
 use soter_vault::wal::{
-    Behind, Fault, Finding, Segment, SegmentBytes, SessionAccess, WalError, WalReader, WalVault,
+    Behind, Finding, Segment, SegmentBytes, SessionAccess, WalError, WalReader, WalVault,
     zero_filled,
 };
 use soter_world::{Disk, durable};
@@ -291,13 +291,10 @@ impl WalFiles<'_> {
         end: Lsn,
         findings: Vec<Finding>,
     ) -> Result<(), FetchError> {
-        let start = name.segment.start(self.size());
-        let reaches_further = |finding: &Finding| match self.wal.part_named(&finding.object) {
-            Some(part) => start.0 + u64::from(part.to) > end.0,
-            // A name that no writer makes holds nothing; the segment's own would hold all of it.
-            None => finding.fault != Fault::Name,
-        };
-        let findings: Vec<Finding> = findings.into_iter().filter(reaches_further).collect();
+        let length = end.0.saturating_sub(name.segment.start(self.size()).0);
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let hides = |finding: &Finding| self.wal.may_hold_more(finding, length);
+        let findings: Vec<Finding> = findings.into_iter().filter(hides).collect();
         if findings.is_empty() || self.end.is_some_and(|known| known <= end) {
             return Ok(());
         }

@@ -50,9 +50,18 @@ pub struct WalEnd {
     pub last_commit: Option<Timestamp>,
     /// Up to this time it is known that no later commit is missing.
     pub known_until: Option<Timestamp>,
-    /// Set when the vault holds WAL behind `record_end` that cannot be read on from there: the end
-    /// of what is readable is then not the end of what there was.
-    pub unreadable_to: Option<Lsn>,
+}
+
+/// WAL that is in the vault and cannot be read: the end of what is readable is then not the end of
+/// what there was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Before this it can be read.
+    pub from: Lsn,
+    /// Up to here, or further, there is WAL.
+    pub to: Lsn,
+    /// What is wrong with which object, if it is an object's fault.
+    pub objects: Vec<String>,
 }
 
 /// All that the decision depends on, of one incarnation of a cluster.
@@ -66,6 +75,8 @@ pub struct Recoverable {
     pub history: TimelineHistory,
     /// Its end, if any of its WAL is there.
     pub end: Option<WalEnd>,
+    /// What is behind that end.
+    pub unreadable: Option<Unreadable>,
     /// For targets by transaction or name: its record. For targets by time: the first end of a
     /// transaction later than that; for targets by position: the first record that begins there or
     /// later. If it was found.
@@ -184,13 +195,11 @@ pub enum Refusal {
         target: String,
     },
     /// There is WAL behind the last record that can be read.
-    #[error("the WAL cannot be read on from {at}, although there is more of it, up to {to}")]
-    Unreadable {
-        /// End of the last record that can be read.
-        at: Lsn,
-        /// Up to where the vault holds WAL.
-        to: Lsn,
-    },
+    #[error(
+        "the WAL cannot be read on from {}, although there is more of it, up to {}{}",
+        .0.from, .0.to, because(&.0.objects)
+    )]
+    Unreadable(Unreadable),
     /// WAL is missing on the way.
     #[error("WAL is missing on timeline {timeline} from {from}: the target {target} is behind it")]
     Gap {
@@ -233,13 +242,20 @@ impl Refusal {
                 "`soter backups` shows the recoverable range; the target may be outside it"
                     .to_owned()
             }
-            Self::Unreadable { at, .. } => format!(
-                "what is before it comes back with --to lsn:{at}; look for the WAL in another vault"
+            Self::Unreadable(Unreadable { from, .. }) => format!(
+                "what is before it comes back with --to lsn:{from}; look for the WAL in another vault"
             ),
             Self::Gap { from, .. } => {
                 format!("the nearest point before the gap is --to lsn:{from}")
             }
         }
+    }
+}
+
+fn because(objects: &[String]) -> String {
+    match objects {
+        [] => String::new(),
+        objects => format!(": {}", objects.join("; ")),
     }
 }
 
@@ -294,40 +310,39 @@ fn usable_backups(have: &Recoverable) -> Vec<&BaseBackup> {
 /// What PostgreSQL is told. Targets at or behind the last record become the end of WAL, if it is
 /// known that nothing is missing there.
 fn stop_at(have: &Recoverable, target: &Target, inclusive: bool) -> Result<StopAt, Refusal> {
-    let target_text = || target.to_string();
-    let too_late = |end: &WalEnd| Refusal::TooLate {
-        target: target_text(),
-        last: Point { lsn: end.record_end, at: end.known_until.max(end.last_commit) },
+    // Nobody asked for less than everything, so less must not look like it.
+    let readable = || match &have.unreadable {
+        Some(unreadable) => Err(Refusal::Unreadable(unreadable.clone())),
+        None => Ok(()),
     };
-    let whole = |end: &WalEnd| match end.unreadable_to {
-        // Nobody asked for less than everything, so less must not look like it.
-        Some(to) => Err(Refusal::Unreadable { at: end.record_end, to }),
-        None => Ok(StopAt::EndOfWal),
+    let whole = || readable().map(|()| StopAt::EndOfWal);
+    let too_late = |end: &WalEnd| {
+        let last = Point { lsn: end.record_end, at: end.known_until.max(end.last_commit) };
+        readable().and(Err(Refusal::TooLate { target: target.to_string(), last }))
     };
+    let not_found = || readable().and(Err(Refusal::NotFound { target: target.to_string() }));
     match (target, &have.end) {
-        (Target::Latest, Some(end)) => whole(end),
-        (Target::Latest, None) => Ok(StopAt::EndOfWal),
+        (Target::Latest, _) => whole(),
         (Target::Immediate | Target::Backup(_), _) => Ok(StopAt::Consistent),
         (Target::Lsn(lsn), Some(end)) => match lsn.cmp(&end.record_end) {
             std::cmp::Ordering::Less => Ok(StopAt::Lsn(*lsn)),
             std::cmp::Ordering::Equal => Ok(StopAt::EndOfWal),
-            std::cmp::Ordering::Greater => Err(too_late(end)),
+            std::cmp::Ordering::Greater => too_late(end),
         },
         (Target::Time(time), Some(end)) => {
             let is_within = |last| *time < last || (!inclusive && *time == last);
             if end.last_commit.is_some_and(is_within) {
                 Ok(StopAt::Time(*time))
             } else if end.known_until.max(end.last_commit).is_some_and(|until| *time <= until) {
-                whole(end)
+                whole()
             } else {
-                Err(too_late(end))
+                too_late(end)
             }
         }
         (Target::Xid(xid), _) if have.located.is_some() => Ok(StopAt::Xid(*xid)),
         (Target::Name(name), _) if have.located.is_some() => Ok(StopAt::Name(name.clone())),
-        (Target::Xid(_) | Target::Name(_), _) => Err(Refusal::NotFound { target: target_text() }),
-        (Target::Lsn(lsn), None) => Ok(StopAt::Lsn(*lsn)),
-        (Target::Time(_), None) => Err(Refusal::NotFound { target: target_text() }),
+        (Target::Xid(_) | Target::Name(_), _) | (Target::Time(_), None) => not_found(),
+        (Target::Lsn(lsn), None) => readable().map(|()| StopAt::Lsn(*lsn)),
     }
 }
 

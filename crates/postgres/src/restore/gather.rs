@@ -4,14 +4,16 @@ use soter_vault::ids::{BackupId, IncarnationId};
 use soter_vault::keys::{ReaderKeys, Trust};
 use soter_vault::log::{BackupRow, Log};
 use soter_vault::vault::Vault;
-use soter_vault::wal::{Archive, Segment, SessionAccess, WalReader, WalVault};
+use soter_vault::wal::{
+    Archive, Finding, Segment, SegmentBytes, SessionAccess, Stitched, WalError, WalReader, WalVault,
+};
 
-use super::choice::{BaseBackup, Choice, Located, Recoverable, WalEnd, WalRange};
+use super::choice::{BaseBackup, Choice, Located, Recoverable, Unreadable, WalEnd, WalRange};
 use super::error::RestoreError;
 use super::target::Target;
 use crate::backup::record::BackupRecord;
 use crate::incarnation;
-use crate::lsn::{Lsn, SegmentNumber, Timeline};
+use crate::lsn::{Lsn, SegmentNumber, SegmentSize, Timeline};
 use crate::timeline::TimelineHistory;
 use crate::wal::decoder::{Fed, WalDecoder};
 use crate::wal::header::WalIdentity;
@@ -92,6 +94,7 @@ impl StoreReader<'_> {
             wal: ranges,
             history,
             end: None,
+            unreadable: None,
             located: None,
             located_at: None,
         };
@@ -164,32 +167,34 @@ impl StoreReader<'_> {
         let mut decoder = WalDecoder::new(identity, timeline, first);
         let mut search = Search::new(target);
         let mut number = first;
-        let mut unreadable_to = None;
-        while let Some(bytes) = self.segment(gathered, number)? {
+        let hidden = loop {
+            let Read { bytes, hidden } = self.read(gathered, number)?;
+            let Some(bytes) = bytes else { break hidden };
             let outcome = decoder.feed(&bytes, &mut |record| search.see(record));
             // They were seen as they came.
             decoder.take_restore_points();
             let is_whole = bytes.len() as u64 == record.segment_size.bytes_u64();
             number = number.next();
             if !is_whole {
-                break;
+                break hidden;
             }
             if !matches!(outcome, Ok(Fed::More)) {
                 // Where WAL ends, nothing follows.
-                let behind = self.segment(gathered, number)?;
-                let end =
-                    |bytes: Vec<u8>| Lsn(number.start(record.segment_size).0 + bytes.len() as u64);
-                unreadable_to = behind.map(end);
-                break;
+                let Read { bytes, hidden } = self.read(gathered, number)?;
+                let start = number.start(record.segment_size).0;
+                let end = |bytes: Vec<u8>| (Lsn(start + bytes.len() as u64), Vec::new());
+                break hidden.or(bytes.map(end));
             }
-        }
+        };
         let facts = decoder.facts();
         gathered.recoverable.end = facts.last_record.map(|place| WalEnd {
             record_end: place.end,
             last_commit: facts.time_max,
             known_until: facts.time_max,
-            unreadable_to,
         });
+        let from = facts.last_record.map_or(start, |place| place.end);
+        gathered.recoverable.unreadable =
+            hidden.map(|(to, objects)| Unreadable { from, to, objects });
         gathered.recoverable.located = search.located;
         gathered.recoverable.located_at = search.located_at;
         Ok(())
@@ -201,8 +206,16 @@ impl StoreReader<'_> {
         gathered: &Gathered,
         number: SegmentNumber,
     ) -> Result<Option<Vec<u8>>, RestoreError> {
-        let size = crate::lsn::SegmentSize::new(gathered.archive.segment_size.bytes())
-            .map_err(|_| RestoreError::SegmentSize)?;
+        let found = self.find(gathered, number)?;
+        Ok(found.map(|(_, found)| found.into_bytes()))
+    }
+
+    fn find(
+        &self,
+        gathered: &Gathered,
+        number: SegmentNumber,
+    ) -> Result<Option<(Segment, SegmentBytes)>, RestoreError> {
+        let size = segment_size(gathered)?;
         let history = &gathered.recoverable.history;
         let newest = history.timeline_at(Lsn(number.end(size).0.saturating_sub(1)));
         let sessions = |id| SessionAccess::of(gathered.log.catalogue(), self.keys, id);
@@ -212,12 +225,55 @@ impl StoreReader<'_> {
         timelines.extend(history.ancestors().iter().rev().map(|ancestor| ancestor.timeline));
         for timeline in timelines.into_iter().filter(|timeline| *timeline <= newest) {
             let segment = Segment { timeline: timeline.0, number: number.0 };
-            if let Some(bytes) = wal.read_segment(segment, reader)? {
-                return Ok(Some(bytes.into_bytes()));
+            if let Some(found) = wal.read_segment(segment, reader)? {
+                return Ok(Some((segment, found)));
             }
         }
         Ok(None)
     }
+
+    /// The same, with what is there and cannot be used: its end, and what is wrong with it.
+    fn read(&self, gathered: &Gathered, number: SegmentNumber) -> Result<Read, RestoreError> {
+        let size = segment_size(gathered)?;
+        let (start, end) = (number.start(size), number.end(size));
+        let (segment, found) = match self.find(gathered, number) {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(Read { bytes: None, hidden: None }),
+            Err(RestoreError::Wal(WalError::Damaged { findings, .. })) => {
+                let objects = findings.iter().map(ToString::to_string).collect();
+                return Ok(Read { bytes: None, hidden: Some((end, objects)) });
+            }
+            Err(error) => return Err(error),
+        };
+        let length = found.bytes().len();
+        if length as u64 == size.bytes_u64() {
+            return Ok(Read { bytes: Some(found.into_bytes()), hidden: None });
+        }
+        let wal = self.wal_vault(gathered.archive);
+        let hides = |finding: &&Finding| wal.may_hold_more(finding, length);
+        let hiding: Vec<&Finding> = found.findings().iter().filter(hides).collect();
+        let mut objects: Vec<String> = hiding.iter().map(ToString::to_string).collect();
+        let part_end = |finding: &&Finding| {
+            wal.part_named(&finding.object).map_or(end, |part| Lsn(start.0 + u64::from(part.to)))
+        };
+        let mut to = hiding.iter().map(part_end).max();
+        if let SegmentBytes::Parts(Stitched { divergence: Some(divergence), .. }, _) = &found {
+            objects.push(format!("{segment}: {} disagree", divergence.objects.join(" and ")));
+            to = to.or(Some(end));
+        }
+        Ok(Read { bytes: Some(found.into_bytes()), hidden: to.map(|to| (to, objects)) })
+    }
+}
+
+/// A segment as far as it can be read.
+struct Read {
+    bytes: Option<Vec<u8>>,
+    /// Up to where there is more, and why it cannot be used.
+    hidden: Option<(Lsn, Vec<String>)>,
+}
+
+fn segment_size(gathered: &Gathered) -> Result<SegmentSize, RestoreError> {
+    SegmentSize::new(gathered.archive.segment_size.bytes()).map_err(|_| RestoreError::SegmentSize)
 }
 
 /// From where the WAL is read: far enough back for what the target names to be met.

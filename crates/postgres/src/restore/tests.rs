@@ -287,11 +287,11 @@ fn real_wal_that_breaks_off_in_the_middle_is_not_taken_for_all_of_it() {
     });
     let target = lab.directory.path().join("target");
     let outcome = lab.restore(&Target::Latest, &target);
-    let Err(RestoreError::Refused(Refusal::Unreadable { at, to })) = outcome else {
+    let Err(RestoreError::Refused(Refusal::Unreadable(unreadable))) = outcome else {
         panic!("{outcome:?}");
     };
-    assert!(at < to && !target.exists());
-    let before = lab.recover("before", &Target::Lsn(at));
+    assert!(unreadable.from < unreadable.to && !target.exists());
+    let before = lab.recover("before", &Target::Lsn(unreadable.from));
     assert_eq!(count(&before), "10", "the insert did not commit before the break");
 }
 

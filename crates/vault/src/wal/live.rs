@@ -209,6 +209,16 @@ impl WalVault<'_> {
         }
     }
 
+    /// Whether an object that does not count may have held more of its segment than its first
+    /// `length` bytes.
+    pub fn may_hold_more(&self, finding: &Finding, length: usize) -> bool {
+        match self.part_named(&finding.object) {
+            Some(part) => part.to as usize > length,
+            // A name that no writer makes holds nothing; the segment's own would hold all of it.
+            None => finding.fault != Fault::Name,
+        }
+    }
+
     /// The part that an object is by its name, or would be if it is a repair.
     pub fn part_named(&self, object: &str) -> Option<LivePart> {
         match Name::parse(split_repair(object).0) {

@@ -32,8 +32,8 @@ fn cluster() -> Recoverable {
             record_end: Lsn(1000),
             last_commit: Some(time(60)),
             known_until: Some(time(62)),
-            unreadable_to: None,
         }),
+        unreadable: None,
         located: None,
         located_at: None,
     }
@@ -116,12 +116,8 @@ fn switched() -> Recoverable {
     let mut have = cluster();
     have.history = TimelineHistory::parse(Timeline(2), b"1\t0/2BC\tno recovery target\n").unwrap();
     have.wal = vec![range(1, 100, 1010), range(2, 700, 900)];
-    have.end = Some(WalEnd {
-        record_end: Lsn(890),
-        last_commit: Some(time(50)),
-        known_until: None,
-        unreadable_to: None,
-    });
+    have.end =
+        Some(WalEnd { record_end: Lsn(890), last_commit: Some(time(50)), known_until: None });
     have
 }
 
@@ -169,9 +165,13 @@ fn latest_without_the_wal_of_the_backup_itself_is_a_gap() {
 #[test]
 fn the_end_of_what_can_be_read_is_not_taken_for_the_end() {
     let mut have = cluster();
-    have.end.as_mut().unwrap().unreadable_to = Some(Lsn(1010));
-    let unreadable = Refusal::Unreadable { at: Lsn(1000), to: Lsn(1010) };
-    for target in [Target::Latest, Target::Time(time(61))] {
+    let objects = vec!["wal/x: its frames are damaged".to_owned()];
+    let unreadable = Unreadable { from: Lsn(1000), to: Lsn(1010), objects };
+    have.unreadable = Some(unreadable.clone());
+    let unreadable = Refusal::Unreadable(unreadable);
+    assert!(unreadable.to_string().ends_with("up to 0/3F2: wal/x: its frames are damaged"));
+    let behind = [Target::Lsn(Lsn(1001)), Target::Time(time(63)), Target::Xid(7)];
+    for target in [Target::Latest, Target::Time(time(61))].into_iter().chain(behind) {
         assert_eq!(choose(&have, &target, true).unwrap_err(), unreadable, "{target}");
     }
     assert!(unreadable.hint().contains("--to lsn:0/3E8"), "{}", unreadable.hint());
