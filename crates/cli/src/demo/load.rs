@@ -86,7 +86,7 @@ impl Load {
         let pgbench = stage
             .programs
             .client("pgbench", server)
-            .args(["--no-vacuum", "--protocol=prepared", "--max-tries=10"])
+            .args(["--no-vacuum", "--protocol=prepared"])
             .arg(format!("--client={PGBENCH_CLIENTS}"))
             .arg(format!("--rate={PGBENCH_RATE}"))
             .arg(format!("--time={PGBENCH_SECONDS}"))

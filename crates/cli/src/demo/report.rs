@@ -146,8 +146,15 @@ pub(crate) fn table(report: &Report) -> String {
             machine.rpo_by_canary_seconds, machine.canary_every_seconds
         ),
     );
-    row("RTO to first query, machine lost", rto(&machine.recovery));
-    row("RTO to first query, table lost", rto(&report.table.recovery));
+    row(
+        "RTO to first query, machine lost",
+        format!(
+            "{:.1} s from the SIGKILL on; {}",
+            machine.outage_seconds,
+            restored(&machine.recovery)
+        ),
+    );
+    row("RTO to first query, table lost", restored(&report.table.recovery));
     let protection = &report.protection;
     row("cluster", human_bytes(protection.cluster_bytes));
     row(
@@ -172,8 +179,9 @@ pub(crate) fn table(report: &Report) -> String {
     lines.join("\n")
 }
 
-fn rto(recovery: &Recovery) -> String {
-    format!("{:.1} s, {} read", recovery.rto_seconds, human_bytes(recovery.bytes_read))
+fn restored(recovery: &Recovery) -> String {
+    let read = human_bytes(recovery.bytes_read);
+    format!("soter restore took {:.1} s, read {read}", recovery.rto_seconds)
 }
 
 /// In one line.

@@ -29,7 +29,7 @@ impl<'a> Screen<'a> {
     pub(super) fn new(output: &'a Output, clock: &'a dyn Clock) -> Self {
         let living = output.is_live().then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template("   {spinner} {wide_msg}")
+            let style = ProgressStyle::with_template("   {spinner} {msg}  {elapsed}")
                 .unwrap_or_else(|_| ProgressStyle::default_spinner());
             bar.set_style(style.tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ "));
             bar.enable_steady_tick(TICK);
@@ -64,6 +64,9 @@ impl<'a> Screen<'a> {
     /// Something begins that takes a while.
     pub(super) fn begin(&self, what: &str) {
         *self.step_begun.borrow_mut() = self.clock.monotonic();
+        if let Some(bar) = &self.living {
+            bar.reset_elapsed();
+        }
         self.live(what);
     }
 

@@ -12,7 +12,6 @@ use super::super::{Stage, failed};
 use super::orders;
 use super::strike::Struck;
 use crate::failure::{Ending, Failure};
-use crate::output::human_bytes;
 
 /// pgbench's books: what every transaction adds in one place it adds in three others.
 const BOOKS: &str = "SELECT
@@ -101,12 +100,7 @@ pub(super) fn restore(
         rto_seconds: fraction(started, "rto_seconds")?,
     };
     stage.screen.done(&format!("{what}: it answers"));
-    stage.screen.note(&format!(
-        "{}; {} read, timeline {}",
-        phases(started),
-        human_bytes(recovery.bytes_read),
-        recovery.timeline
-    ));
+    stage.screen.note(&phases(started));
     Ok((server, recovery))
 }
 
