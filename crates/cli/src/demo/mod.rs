@@ -104,7 +104,11 @@ pub(crate) fn run(context: &Context, wishes: &Wishes, stop: &Stop) -> Result<Rep
         place.keep()?;
     }
     screen.begin("clearing up");
+    let root = place.root().to_owned();
     let left = place.leave();
+    if wishes.keep {
+        screen.say(&format!("kept: {}", root.display()));
+    }
     if stop.is_stopped() {
         left?;
         let what = "interrupted; no process is left";
@@ -132,10 +136,19 @@ fn interruptible(stage: &Stage<'_>) -> Result<Report, Failure> {
                 }
             }
         });
-        let played = acts::play(stage);
-        over.stop();
-        played
+        // Also when an act panics, or the thread above would wait for ever.
+        let _over = StopOnDrop(&over);
+        acts::play(stage)
     })
+}
+
+/// Stops when it goes away.
+struct StopOnDrop<'a>(&'a Stop);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
 }
 
 impl Stage<'_> {

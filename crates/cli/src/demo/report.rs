@@ -36,8 +36,11 @@ pub(crate) struct Protection {
     pub(crate) backup_stored_bytes: u64,
     /// Bytes of WAL that were streamed until the disaster.
     pub(crate) wal_bytes: u64,
-    /// Bytes of all objects in the vault at the disaster.
-    pub(crate) vault_bytes: u64,
+    /// Bytes of the objects of completed segments.
+    pub(crate) wal_segments_stored_bytes: u64,
+    /// Bytes of the objects that were sent before their segments were complete. Each has at least
+    /// four KiB, so that its size says little; they go when the vault is collected.
+    pub(crate) wal_parts_stored_bytes: u64,
     /// How long commits took before there was any protection.
     pub(crate) latency_without: Latency,
     /// How long they took when each waited for the vault.
@@ -166,11 +169,12 @@ pub(crate) fn table(report: &Report) -> String {
         ),
     );
     row(
-        "vault with all WAL",
+        "WAL streamed",
         format!(
-            "{}; {} of WAL streamed",
-            human_bytes(protection.vault_bytes),
-            human_bytes(protection.wal_bytes)
+            "{}; {} in segments, {} in parts until collected",
+            human_bytes(protection.wal_bytes),
+            human_bytes(protection.wal_segments_stored_bytes),
+            human_bytes(protection.wal_parts_stored_bytes)
         ),
     );
     row("commit latency without Soter", latency(&protection.latency_without));

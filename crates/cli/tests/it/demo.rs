@@ -90,6 +90,11 @@ fn real_demo_loses_nothing_and_leaves_nothing() {
     for recovery in [&report["machine"]["recovery"], &table["recovery"]] {
         assert!(recovery["bytes_read"].as_u64().unwrap() > 0, "{recovery}");
     }
+    let protection = &report["protection"];
+    for stored in ["backup", "wal_segments", "wal_parts"] {
+        let bytes = protection[format!("{stored}_stored_bytes")].as_u64();
+        assert!(bytes.is_some_and(|bytes| bytes > 0), "{protection}");
+    }
     for act in 1..=7 {
         assert!(demo.said().contains(&format!("\n{act}  ")), "{}", demo.said());
     }

@@ -46,7 +46,8 @@ pub(super) fn measure(
         cluster_bytes: whole(&backups[0], "total_bytes")?,
         backup_stored_bytes: whole(&backups[0], "new_bytes")?,
         wal_bytes: streamed(&backups[0], &status)?,
-        vault_bytes: vault_size(product)?,
+        wal_segments_stored_bytes: stored(product, "wal")?,
+        wal_parts_stored_bytes: stored(product, "live")?,
         latency_without,
         latency_with,
     };
@@ -131,6 +132,11 @@ fn make_synchronous(stage: &Stage<'_>, server: &Server, agent: &Agent) -> Result
     })
 }
 
-fn vault_size(product: &Product) -> Result<u64, Failure> {
-    size_below(product.vault()).map_err(failed("measure the vault"))
+/// Bytes of a class of the vault's objects.
+fn stored(product: &Product, class: &str) -> Result<u64, Failure> {
+    let directory = product.vault().join(class);
+    if !directory.exists() {
+        return Ok(0);
+    }
+    size_below(&directory).map_err(failed("measure the vault"))
 }
