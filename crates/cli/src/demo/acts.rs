@@ -33,6 +33,8 @@ const SECOND_LOAD: u32 = 1;
 struct Protected {
     server: Server,
     agent: Agent,
+    /// Its base backup, as `soter backups` describes it.
+    backup: serde_json::Value,
     load: Load,
 }
 

@@ -77,7 +77,7 @@ pub(super) fn drop_and_recover(
 /// transaction, behind the lock, so that it is what the table had at its end.
 fn drop_table(stage: &Stage<'_>, protected: Protected) -> Result<Dropped, Failure> {
     let screen = stage.screen;
-    let Protected { server, agent, load } = protected;
+    let Protected { server, agent, load, .. } = protected;
     while load.commits() < ORDERS_BEFORE {
         load.check()?;
         screen.live(&format!("{} orders on the recovered cluster", grouped(load.commits())));

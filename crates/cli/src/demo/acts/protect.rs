@@ -1,5 +1,6 @@
 //! A cluster becomes a protected one: vault, agent, synchronous commits, base backup, all under load.
 
+use serde_json::Value;
 use soter_postgres::lsn::Lsn;
 use soter_postgres::postmaster::Postmaster;
 
@@ -26,8 +27,8 @@ pub(super) fn first(
     stage.screen.begin("soter vault init");
     let product = Product::init(stage)?;
     stage.screen.done("soter vault init: a vault in a directory, and its keys");
-    let agent = protect(stage, &product, &server)?;
-    Ok((product, Protected { server, agent, load }))
+    let (agent, backup) = protect(stage, &product, &server)?;
+    Ok((product, Protected { server, agent, backup, load }))
 }
 
 /// Measures what protection costs, and how much was stored.
@@ -38,14 +39,14 @@ pub(super) fn measure(
     latency_without: Latency,
 ) -> Result<(Protected, Protection), Failure> {
     let latency_with = measured(stage, &protected.load, "commits with Soter")?;
-    let backups = product.json(stage, &["backups", STORE])?;
+    let backup = &protected.backup;
     let status = product.wait(stage, &protected.agent, "it says how it stands", |status| {
         status["wal"].is_object()
     })?;
     let protection = Protection {
-        cluster_bytes: whole(&backups[0], "total_bytes")?,
-        backup_stored_bytes: whole(&backups[0], "new_bytes")?,
-        wal_bytes: streamed(&backups[0], &status)?,
+        cluster_bytes: whole(backup, "total_bytes")?,
+        backup_stored_bytes: whole(backup, "new_bytes")?,
+        wal_bytes: streamed(backup, &status)?,
         wal_segments_stored_bytes: stored(product, "wal")?,
         wal_parts_stored_bytes: stored(product, "live")?,
         latency_without,
@@ -55,8 +56,8 @@ pub(super) fn measure(
 }
 
 /// From the beginning of the base backup to what is durable now.
-fn streamed(backup: &serde_json::Value, status: &serde_json::Value) -> Result<u64, Failure> {
-    let lsn = |value: &serde_json::Value| -> Option<Lsn> { value.as_str()?.parse().ok() };
+fn streamed(backup: &Value, status: &Value) -> Result<u64, Failure> {
+    let lsn = |value: &Value| -> Option<Lsn> { value.as_str()?.parse().ok() };
     let range = lsn(&backup["start"]).zip(lsn(&status["wal"]["durable"]));
     let (from, to) = range
         .ok_or_else(|| Failure::new(Ending::Failed, "soter did not say how far the WAL is"))?;
@@ -80,12 +81,17 @@ pub(super) fn again(
     product.json(stage, &["adopt", STORE, "--data-dir", &data])?;
     screen.done("soter adopt: it has a life of its own in the vault");
     let load = Load::start(stage, &server, SECOND_LOAD)?;
-    let agent = protect(stage, product, &server)?;
-    Ok((Protected { server, agent, load }, postmaster))
+    let (agent, backup) = protect(stage, product, &server)?;
+    Ok((Protected { server, agent, backup, load }, postmaster))
 }
 
-/// Starts the agent, makes commits wait for it, waits for the base backup.
-fn protect(stage: &Stage<'_>, product: &Product, server: &Server) -> Result<Agent, Failure> {
+/// Starts the agent, makes commits wait for it, waits for the base backup, which `soter backups`
+/// describes.
+fn protect(
+    stage: &Stage<'_>,
+    product: &Product,
+    server: &Server,
+) -> Result<(Agent, Value), Failure> {
     let screen = stage.screen;
     screen.begin("soter agent");
     product.write_plan(stage, server)?;
@@ -103,18 +109,18 @@ fn protect(stage: &Stage<'_>, product: &Product, server: &Server) -> Result<Agen
         status["backup"]["last_id"].is_string()
     })?;
     let id = status["backup"]["last_id"].clone();
-    let backups = product.json(stage, &["backups", STORE])?;
-    let backups = backups.as_array().map(Vec::as_slice).unwrap_or_default();
-    let made = backups.iter().find(|backup| backup["id"] == id);
+    let listed = product.json(stage, &["backups", STORE])?;
+    let backups = listed["backups"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let made = backups.iter().find(|backup| backup["id"] == id).cloned();
     let made = made.ok_or_else(|| Failure::new(Ending::Failed, "soter lists no base backup"))?;
-    let (total, new) = (whole(made, "total_bytes")?, whole(made, "new_bytes")?);
+    let (total, new) = (whole(&made, "total_bytes")?, whole(&made, "new_bytes")?);
     screen.done(&format!(
         "base backup, meanwhile: {}, stored as {} ({})",
         human_bytes(total),
         human_bytes(new),
         percent(new, total)
     ));
-    Ok(agent)
+    Ok((agent, made))
 }
 
 /// Tells the server to wait for the agent, and waits until it does.

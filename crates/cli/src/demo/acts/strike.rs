@@ -31,7 +31,7 @@ pub(super) fn machine(
 ) -> Result<Struck, Failure> {
     let screen = stage.screen;
     screen.act(3, "The machine is lost");
-    let Protected { server, agent, load } = protected;
+    let Protected { server, agent, load, .. } = protected;
     let at = stage.context.clock.now();
     let moment = stage.context.clock.monotonic();
     let killed = kill_below(&server.data, &*stage.context.clock)
