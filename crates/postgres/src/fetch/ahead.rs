@@ -17,6 +17,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
+use soter_vault::crypto::ContentIdKey;
 use soter_vault::ids::ContentId;
 use soter_vault::keys::ReaderKeys;
 use soter_vault::wal::Archive;
@@ -47,6 +48,10 @@ const POLL: Duration = Duration::from_millis(3);
 
 /// How long a segment that the helper is fetching is waited for.
 const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// How much of a file is read at once to compare it: a part of every segment, and small enough to
+/// stay in the processor's cache.
+const READ_BYTES: usize = 256 << 10;
 
 /// Says what the server has asked for last.
 const ASKED: &str = "asked";
@@ -160,11 +165,7 @@ impl Ahead<'_> {
                 // The server is past it.
                 drop(self.disk.remove_file(&file));
             } else if segment == name {
-                let length_max = usize::try_from(self.size.bytes()).unwrap_or(usize::MAX);
-                let bytes = durable::read(self.disk, &file, length_max);
-                let is_it = bytes.is_ok_and(|bytes| {
-                    bytes.len() == length_max && keys.content_ids.id(&bytes).to_string() == content
-                });
+                let is_it = self.id_of(&file, keys).is_ok_and(|id| id == content);
                 if !is_it {
                     self.disk.remove_file(&file)?;
                     return Ok(Taken::Damaged(self.directory.join(wanted)));
@@ -174,6 +175,22 @@ impl Ahead<'_> {
             }
         }
         Ok(Taken::NotThere)
+    }
+
+    /// The content id of a file of the size of a segment.
+    fn id_of(&self, file: &Path, keys: &ReaderKeys) -> io::Result<String> {
+        let file = self.disk.open(file)?;
+        let length = file.len()?;
+        if length != self.size.bytes_u64() {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let mut hasher = keys.content_ids.hasher();
+        let mut buffer = vec![0; READ_BYTES];
+        for offset in (0..length).step_by(READ_BYTES) {
+            file.read_exact_at(offset, &mut buffer)?;
+            hasher.update(&buffer);
+        }
+        Ok(ContentIdKey::finish(&hasher).to_string())
     }
 
     /// Whether a helper is to be started, after `name` was handed over and `before` the one before.
