@@ -14,6 +14,8 @@ mod agent;
 mod backup;
 mod backups;
 mod demo;
+mod doctor;
+mod init;
 mod restore;
 mod status;
 mod store;
@@ -61,6 +63,10 @@ enum Command {
     Backups(backups::BackupsArgs),
     /// Show it on a real cluster made for it: protect, lose, bring back, measure.
     Demo(demo::DemoArgs),
+    /// Say what keeps a store from being protected, and how to mend it.
+    Doctor(doctor::DoctorArgs),
+    /// Write a plan from a running cluster.
+    Init(init::InitArgs),
     /// Bring a cluster back, in a new directory.
     Restore(restore::RestoreArgs),
     /// Say how the protection of a store stands.
@@ -90,6 +96,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Backup(args) => backup::run(&context, &args),
         Command::Backups(args) => backups::run(&context, &args),
         Command::Demo(args) => demo::run(&context, &args),
+        Command::Doctor(args) => doctor::run(&context, &args),
+        Command::Init(args) => init::run(&context, &args),
         Command::Restore(args) => restore::run(&context, &args),
         Command::Status(args) => status::run(&context, &args),
         Command::Store(command) => store::run(&context, &command),

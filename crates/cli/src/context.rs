@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use soter_plan::{Ink, Kind, Plan, Postgres, Reference, Store, StoreName};
+use soter_plan::{Connection, Ink, Kind, Plan, Postgres, Reference, Store, StoreName};
 use soter_vault::Vault;
 use soter_vault::crypto::SymmetricKey;
 use soter_vault::ids::StoreId;
@@ -153,8 +153,12 @@ impl Context {
 
     /// The connection string of a store, with its references resolved.
     pub(crate) fn connection(&self, postgres: &Postgres) -> Result<Secret<String>, Failure> {
-        let resolved = postgres.connection.resolve(|reference| self.look_up(reference));
-        resolved.map(Secret::new)
+        self.resolved(&postgres.connection)
+    }
+
+    /// A connection string with its references resolved.
+    pub(crate) fn resolved(&self, connection: &Connection) -> Result<Secret<String>, Failure> {
+        connection.resolve(|reference| self.look_up(reference)).map(Secret::new)
     }
 
     fn look_up(&self, reference: &Reference) -> Result<String, Failure> {

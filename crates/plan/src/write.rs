@@ -6,7 +6,7 @@
 use crate::connection::Connection;
 use crate::names::{StoreName, VaultName};
 use crate::plan::WalMode;
-use crate::vault::{RootKey, VaultUrl};
+use crate::vault::{AGENT_KEY_DEFAULT, RootKey, VaultUrl};
 
 /// What `soter init` found out.
 #[derive(Debug, Clone)]
@@ -17,6 +17,8 @@ pub struct Facts {
     pub url: VaultUrl,
     /// The vault's root keys, one to three.
     pub root_keys: Vec<RootKey>,
+    /// The agent's key file: absolute, without control characters.
+    pub agent_key: String,
     /// The store's name.
     pub store: StoreName,
     /// How to reach the cluster.
@@ -35,10 +37,15 @@ pub fn write(facts: &Facts) -> String {
         WalMode::Asynchronous => "asynchronous",
         WalMode::Synchronous => "synchronous",
     };
+    let agent = match facts.agent_key.as_str() {
+        AGENT_KEY_DEFAULT => format!("#agent: {AGENT_KEY_DEFAULT}"),
+        other => format!("agent: {}", quoted(&other.replace("${", "$${"))),
+    };
     let values = [
         ("{vault}", facts.vault.to_string()),
         ("{url}", quoted(&facts.url.to_string())),
         ("{roots}", roots.join(", ")),
+        ("{agent}", agent),
         ("{store}", facts.store.to_string()),
         ("{connection}", quoted(&facts.connection.to_string())),
         ("{data_directory}", quoted(&facts.data_directory.replace("${", "$${"))),
@@ -77,7 +84,7 @@ vaults:
       # The public part of the root key that `soter vault init` made: it says which vault is yours.
       root: [{roots}]
       # The agent's key file on this machine.
-      #agent: /etc/soter/agent.key
+      {agent}
 
 stores:
   {store}:

@@ -10,6 +10,8 @@ mod bad_input;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod fetch;
 #[cfg(test)]
 mod lab;

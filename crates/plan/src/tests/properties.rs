@@ -73,6 +73,7 @@ proptest! {
         store in "[a-z][a-z0-9_-]{0,39}",
         path in "/[^/\0]{1,10}(/[^\0]{0,20}[^/\0])?",
         data_directory in "/d(\\$\\{|\\$|\\{url\\}|\"|\\\\|\\PC){0,20}",
+        agent_key in "/k(\\$\\{|\\$|\\{url\\}|\"|\\\\|\\PC){0,20}",
         host in "(\\$\\{|'|\\\\|\\PC){1,20}",
         keys in proptest::collection::btree_set(any::<[u8; 32]>(), 1..=3),
         synchronous: bool,
@@ -82,6 +83,7 @@ proptest! {
             vault: vault.parse().unwrap(),
             url: VaultUrl::File(path.into()),
             root_keys: keys.into_iter().map(RootKey).collect(),
+            agent_key,
             store: store.parse().unwrap(),
             connection: Connection::parse(&format!("host='{host}' password=${{file:/a b}}")).unwrap(),
             data_directory,
@@ -95,6 +97,7 @@ proptest! {
         let vault = &plan.vaults[&facts.vault];
         prop_assert_eq!(&vault.url, &facts.url);
         prop_assert_eq!(&vault.root_keys, &facts.root_keys);
+        prop_assert_eq!(vault.agent_key.to_str(), Some(facts.agent_key.as_str()));
         let (store, postgres) = only_store(&plan);
         prop_assert!(plan.stores.contains_key(&facts.store));
         prop_assert_eq!(&store.vaults, &[facts.vault]);
@@ -111,6 +114,7 @@ fn the_comments_of_a_written_plan_are_its_defaults() {
         vault: "main".parse().unwrap(),
         url: "file:///srv/soter".parse().unwrap(),
         root_keys: vec![RootKey([7; 32])],
+        agent_key: "/etc/soter/agent.key".to_owned(),
         store: "orders".parse().unwrap(),
         connection: Connection::parse("host=/run/postgresql user=soter").unwrap(),
         data_directory: "/var/lib/postgresql/15/main".to_owned(),

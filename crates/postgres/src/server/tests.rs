@@ -93,7 +93,6 @@ fn real_findings_are_gone_after_their_commands() {
         Code::RoleCannotReplicate,
         Code::RoleCannotReadSettings,
         Code::RoleCannotBackUp,
-        Code::ReplicationRefused,
         Code::FsyncOff,
         Code::SynchronousNotNamed,
         Code::RemoteApply,

@@ -88,6 +88,7 @@ pub(super) fn replication_connection(context: &Context<'_>, found: &mut Vec<Find
                 .to_owned(),
             commands: Vec::new(),
         }),
+        ReplicationProbe::Refused { sqlstate, .. } if is_explained(context, sqlstate) => {}
         ReplicationProbe::Refused { host, sqlstate, message } => {
             let (hint, commands) = remedy(context, host, sqlstate);
             found.push(Finding {
@@ -99,6 +100,21 @@ pub(super) fn replication_connection(context: &Context<'_>, found: &mut Vec<Find
                 commands,
             });
         }
+    }
+}
+
+/// Whether another finding says why the server refuses, and what mends it.
+fn is_explained(context: &Context<'_>, sqlstate: &str) -> bool {
+    let role = &context.facts.role;
+    match sqlstate {
+        // Too many connections: of all receivers, or of this role.
+        "53300" => {
+            super::retention::are_senders_used_up(context)
+                || role.connection_limit.is_some_and(|limit| limit < CONNECTIONS_NEEDED)
+        }
+        // Not allowed to.
+        "42501" => role.lacks.contains(&Privilege::Replicate),
+        _ => false,
     }
 }
 

@@ -12,13 +12,8 @@ const KEEP_MEGABYTES_MIN: i64 = 1024;
 const KEEP_PROPOSED: &str = "32GB";
 
 pub(super) fn wal_senders(context: &Context<'_>, found: &mut Vec<Finding>) {
-    let receivers = &context.facts.receivers;
-    let is_connected = receivers
-        .iter()
-        .any(|receiver| receiver.application_name == context.desired.application_name);
     let Some(max) = context.number("max_wal_senders") else { return };
-    let used = i64::try_from(receivers.len()).unwrap_or(i64::MAX);
-    if !context.is_streaming() || is_connected || used < max {
+    if !context.is_streaming() || !are_senders_used_up(context) {
         return;
     }
     found.push(Finding {
@@ -29,6 +24,16 @@ pub(super) fn wal_senders(context: &Context<'_>, found: &mut Vec<Finding>) {
         hint: "raise it and restart PostgreSQL".to_owned(),
         commands: set("max_wal_senders", &(max + 4).to_string()),
     });
+}
+
+/// Whether others have all connections that may receive WAL.
+pub(super) fn are_senders_used_up(context: &Context<'_>) -> bool {
+    let receivers = &context.facts.receivers;
+    let is_connected = receivers
+        .iter()
+        .any(|receiver| receiver.application_name == context.desired.application_name);
+    let used = i64::try_from(receivers.len()).unwrap_or(i64::MAX);
+    !is_connected && context.number("max_wal_senders").is_some_and(|max| used >= max)
 }
 
 pub(super) fn wal_sender_timeout(context: &Context<'_>, found: &mut Vec<Finding>) {

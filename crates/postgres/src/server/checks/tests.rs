@@ -277,6 +277,18 @@ fn places_for_receivers() {
         &["Error wal-senders-exhausted ALTER SYSTEM SET max_wal_senders = '6';"],
     );
     check(|case| case.facts.receivers = vec![receiver("a"), receiver("soter")], &[]);
+    // The server says the same when it is asked for a connection, and that is not said twice.
+    check(
+        |case| {
+            case.facts.receivers = vec![receiver("a"), receiver("b")];
+            case.probe = ReplicationProbe::Refused {
+                host: Host::Name("db".to_owned()),
+                sqlstate: "53300".to_owned(),
+                message: "no".to_owned(),
+            };
+        },
+        &["Error wal-senders-exhausted ALTER SYSTEM SET max_wal_senders = '6';"],
+    );
     let expected = format!("ALTER SYSTEM SET wal_sender_timeout = '60s'; {RELOAD}");
     check(
         |case| case.set("wal_sender_timeout", "0"),
