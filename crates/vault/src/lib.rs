@@ -15,6 +15,7 @@ pub mod names;
 pub mod objects;
 pub mod pack;
 pub mod record;
+pub mod refresh;
 pub mod retention;
 pub mod survey;
 pub mod sweep;

@@ -17,7 +17,8 @@ use soter_vault::frame::Compression;
 use soter_vault::ids::BackupId;
 use soter_vault::keys::{StoreKeys, Trust};
 use soter_vault::log::{
-    BackupDraft, BackupRow, Catalogue, Duty, Incarnation, Log, Opening, Session, TakeOver, WalRange,
+    BackupDraft, BackupRow, Catalogue, Duty, Incarnation, Log, Opening, PackSet, Session, TakeOver,
+    WalRange,
 };
 use soter_vault::map::{
     Adopted, BackupJob, Base, LoadedMap, MapAccess, PackTarget, Progress, Sharing, WriteOptions,
@@ -25,6 +26,7 @@ use soter_vault::map::{
 };
 use soter_vault::names::PackClass;
 use soter_vault::pack::{PackId, PackRow};
+use soter_vault::refresh::{PACK_AGE_MAX, shareable};
 use soter_vault::vault::Vault;
 use soter_world::{Disk, Stop, durable};
 
@@ -462,7 +464,14 @@ impl Copying<'_> {
                 },
             )?),
         };
-        let base = base_map.as_ref().map(|map| Base { map, sharing: Sharing::All });
+        let young = previous.map(|previous| young_packs(session, &previous.row));
+        let is_young = |class, pack| young.as_ref().is_some_and(|it| it.contains(class, pack));
+        // To choose, every leaf is read; without anything old there is nothing to choose.
+        let are_all_young = previous.is_none_or(|previous| {
+            previous.row.packs.iter().all(|(class, pack)| is_young(class, pack))
+        });
+        let sharing = if are_all_young { Sharing::All } else { Sharing::Chosen(&is_young) };
+        let base = base_map.as_ref().map(|map| Base { map, sharing });
         let options = WriteOptions { workers: setup.workers, compression: setup.compression };
         let job = BackupJob {
             plan: &plan.files,
@@ -482,4 +491,14 @@ pub const WAL_WAIT_MAX: Duration = Duration::from_secs(120);
 /// Says that the WAL did not arrive.
 pub fn wal_missing(wal: &WalRange, reached: Option<Lsn>) -> BackupError {
     BackupError::WalMissing { needed: Lsn(wal.to), reached }
+}
+
+/// What of a base is young enough to be shared, by the time at which the vault stored this session's
+/// first entry.
+fn young_packs(session: &Session, base: &BackupRow) -> PackSet {
+    let log = session.log();
+    let catalogue = log.catalogue();
+    // The session is in the log that it was opened in; were it not, nothing would be shared.
+    let now = catalogue.session(session.id()).map(|row| row.stored);
+    now.map(|now| shareable(catalogue, base, now, PACK_AGE_MAX)).unwrap_or_default()
 }

@@ -74,6 +74,13 @@ impl Log {
         Self { vault: vault.clone(), trust, catalogue: Catalogue::empty(place) }
     }
 
+    /// The same log for another who reads it: simulations of years cannot read it anew each day.
+    #[cfg(test)]
+    pub(crate) fn duplicate(&self) -> Self {
+        let Self { vault, trust, catalogue } = self;
+        Self { vault: vault.clone(), trust: trust.clone(), catalogue: catalogue.clone() }
+    }
+
     /// What the log amounts to, as far as it was read.
     pub fn catalogue(&self) -> &Catalogue {
         &self.catalogue

@@ -115,6 +115,24 @@ fn real_what_the_plan_does_not_keep_goes_in_two_steps_and_nothing_else() {
     lab.fails(&dry, 2, "cannot create an object only if it is absent");
 }
 
+/// Locks of objects run from their creation: what a new backup needs must be young.
+#[test]
+fn real_what_is_old_is_stored_anew_and_what_is_young_is_shared() {
+    let lab = Lab::archiving();
+    let counters = || json(&lab, &["backup", "orders"])["counters"].clone();
+    let first = counters();
+    let second = counters();
+    let stored = |counters: &Value| counters["stored_bytes"].as_u64().unwrap();
+    assert!(stored(&second) * 4 < stored(&first), "{second:#}");
+    age(&lab, 31);
+    let third = json(&lab, &["backup", "orders"]);
+    assert_eq!(third["kind"], "increment", "its contents are the base's, and stored anew");
+    assert!(stored(&third["counters"]) * 2 > stored(&first), "{third:#}");
+    let fourth = counters();
+    assert!(stored(&fourth) * 4 < stored(&first), "{fourth:#}");
+    lab.ok(&["verify", "orders"]);
+}
+
 #[test]
 fn real_an_agent_is_replaced_and_what_the_old_one_wrote_stays_believed() {
     let lab = Lab::archiving();
