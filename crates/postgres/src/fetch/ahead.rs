@@ -4,8 +4,10 @@
 //! for, a helper process fetches the next ones into a directory beside the server's WAL, at most
 //! `depth` of them, and ends when nobody asks any more. Handing one over is then a rename.
 //!
-//! What lies in the directory is convenience, never truth: a file appears there durable and whole,
-//! its name carries the keyed hash of its content, and it is compared with that before it is used.
+//! What lies in the directory is convenience, never truth: a file appears there whole, its name
+//! carries the keyed hash of its content, and it is compared with that before it is used. So nothing
+//! here is synced: what a power cut leaves of a file is found out, and the server itself syncs each
+//! segment that it was given when it gives it its real name.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -148,7 +150,7 @@ impl Ahead<'_> {
     }
 
     /// Hands a segment over, if it was fetched ahead; waits for one that is just being fetched. The
-    /// file is complete and synced, and comes to its place by a rename.
+    /// file is complete, and comes to its place by a rename.
     ///
     /// # Errors
     /// Whatever the disk says; fetch it anew then.
@@ -300,10 +302,17 @@ impl Ahead<'_> {
         let stored = fetched.and_then(|file| {
             let content = file.sealed?;
             let wanted = self.file(name, content);
-            durable::write_durable(self.disk, &wanted, &file.bytes).ok()
+            self.put(&wanted, &file.bytes).ok()
         });
         drop(self.disk.remove_file(&sign));
         stored.is_some()
+    }
+
+    /// Makes a file appear whole, not synced.
+    fn put(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let (temporary, file) = durable::create_temporary(self.disk, path)?;
+        let written = file.write_at(0, bytes).and_then(|()| self.disk.rename(&temporary, path));
+        written.inspect_err(|_| drop(self.disk.remove_file(&temporary)))
     }
 
     fn wait_for(&self, name: SegmentName) {
