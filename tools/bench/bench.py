@@ -86,7 +86,8 @@ def run(chosen):
     once, name = Once(lab), commit()
     bench = rows.Bench(lab, lab.root / f"results-{chosen.size:g}-GB-{name}.jsonl")
     # WAL has vaults of its own: each run begins with an empty one, and backups are still needed.
-    soter, soter_wal = (Soter(lab, name, chosen.binary) for name in ("soter", "soter-wal"))
+    soter = Soter(lab, "soter", lab.data, chosen.binary)
+    soter_wal = Soter(lab, "soter-wal", lab.archiving, chosen.binary)
     bundles = PgBackRest(lab, "pgbackrest-bundles", bundles=True, asynchronous=False)
     files = PgBackRest(lab, "pgbackrest-files", bundles=False, asynchronous=False)
     ahead = PgBackRest(lab, "pgbackrest-async", bundles=True, asynchronous=True)

@@ -14,9 +14,9 @@ STORE = "bench"
 
 
 class Soter:
-    def __init__(self, lab, directory, binary):
+    def __init__(self, lab, directory, data, binary):
         self.lab, self.name = lab, "soter"
-        self.home = lab.root / directory
+        self.home, self.data = lab.root / directory, data
         self.binary = self.home / "soter"
         self.built = binary
 
@@ -32,27 +32,23 @@ class Soter:
         made = lab.run(self.binary, "--json", "vault", "init", "--url", url,
                        "--keys", home / "keys", "--store", STORE)
         root = json.loads(made)["root"]
-        for plan, directory in (("soter.yaml", lab.data), ("archiving.yaml", lab.archiving)):
-            self.write_plan(home / plan, directory, url, root)
-            # A cluster that belonged to another vault belongs to nobody now.
-            (directory / "soter.incarnation").unlink(missing_ok=True)
-
-    def write_plan(self, path, directory, url, root):
-        lab = self.lab
-        lab.write(path, f"""
+        # A cluster that belonged to another vault belongs to nobody now.
+        (self.data / "soter.incarnation").unlink(missing_ok=True)
+        lab.write(home / "soter.yaml", f"""
 vaults:
-  main: {{ url: "{url}", keys: {{ root: "{root}", agent: "{self.home}/keys/agent.key" }} }}
+  main: {{ url: "{url}", keys: {{ root: "{root}", agent: "{home}/keys/agent.key" }} }}
 stores:
   {STORE}:
     kind: postgres
     connection: "host={lab.sockets} port={PORT} user=bench dbname=bench"
-    data_directory: {directory}
+    data_directory: {self.data}
     vaults: [main]
     backup: {{ workers: 2 }}
     compression: {{ level: 3 }}
 """)
-    def command(self, *words, plan="soter.yaml"):
-        return [self.binary, "--plan", self.home / plan, *words]
+
+    def command(self, *words):
+        return [self.binary, "--plan", self.home / "soter.yaml", *words]
 
     def archive_command(self):
         return shlex.join(str(word) for word in self.command("wal", "push", "%p"))
@@ -72,7 +68,7 @@ stores:
                 "--target-dir", directory, "--to", "latest"]
 
     def push(self):
-        return shlex.join(str(word) for word in self.command("wal", "push", plan="archiving.yaml")) + " pg_wal/$name"
+        return shlex.join(str(word) for word in self.command("wal", "push")) + " pg_wal/$name"
 
     def forget_spool(self):
         """There is none: each segment is fetched when it is asked for."""
