@@ -245,7 +245,7 @@ impl Bench {
     }
 }
 
-fn facts() -> ServerFacts {
+pub(crate) fn facts() -> ServerFacts {
     ServerFacts {
         version: MajorVersion::V15,
         build: "PostgreSQL 15".to_owned(),

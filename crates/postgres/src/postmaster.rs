@@ -121,7 +121,7 @@ impl PostmasterError {
             Self::OtherPrograms { wanted, .. } => Some(format!(
                 "name a directory with `postgres` of version {wanted} in it: --bin-dir DIR"
             )),
-            Self::Root => Some("name the user that is to run it, such as postgres".to_owned()),
+            Self::Root => Some("name the user that is to run it: --owner postgres".to_owned()),
             _ => None,
         }
     }

@@ -1,9 +1,11 @@
 //! `soter restore`.
 
+mod checks;
 mod start;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use serde::Serialize;
 use soter_postgres::error::ErrorKind;
@@ -13,16 +15,21 @@ use soter_postgres::restore::choice::choose;
 use soter_postgres::restore::feed::Feeder;
 use soter_postgres::restore::gather::StoreReader;
 use soter_postgres::restore::tablespaces::{TablespaceMapping, tablespace_places};
-use soter_postgres::restore::target::Target;
+use soter_postgres::restore::target::{Target, TargetError};
 use soter_postgres::restore::write::RestoreTarget;
 use soter_vault::ids::{BackupId, IncarnationId};
 use soter_vault::map::{Progress, Step};
+use soter_world::disk::Owner;
 use soter_world::{Stop, exec};
 
 use crate::context::{Access, Context};
 use crate::failure::{Ending, Failure};
 use crate::output::{Meter, human_bytes, human_duration};
+use checks::Forecast;
 use start::{StartArgs, StartedReport, Times};
+
+/// Long enough for a program that looks up a user.
+const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The user that runs servers on Debian.
 const SERVER_USER: &str = "postgres";
@@ -53,7 +60,10 @@ pub(super) struct RestoreArgs {
     /// to its old place, if nothing is there. May be repeated.
     #[arg(long, value_name = "OLD=NEW")]
     tablespace: Vec<TablespaceMapping>,
-    /// Say what would be done, and do nothing.
+    /// Whose the files are to be, by name; as root without it: postgres.
+    #[arg(long, value_name = "USER")]
+    owner: Option<String>,
+    /// Say what would be done, what is in the way, and how long it may take; write nothing.
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -69,6 +79,8 @@ struct Plan {
     end: Lsn,
     total_bytes: u64,
     target_dir: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forecast: Option<Forecast>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes_read: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,10 +102,7 @@ impl Progress for Shown<'_> {
 
 pub(super) fn run(context: &Context, args: &RestoreArgs) -> Result<(), Failure> {
     let begun = context.clock.monotonic();
-    let target: Target =
-        args.to.parse().map_err(|error: soter_postgres::restore::target::TargetError| {
-            Failure::of(Ending::Input, &error).hint(error.hint())
-        })?;
+    let target = parse_target(&args.to)?;
     let reader = context.reader(&args.access, args.store.as_deref())?;
     let vault = context.vault(&reader.vault, reader.pins.clone());
     let source = StoreReader { vault: &vault, trust: reader.vault.trust(), keys: &reader.keys };
@@ -105,6 +114,15 @@ pub(super) fn run(context: &Context, args: &RestoreArgs) -> Result<(), Failure> 
     let directory = absolute(&args.target_dir)?;
     let tablespaces = tablespace_places(&record.server.tablespaces, &args.tablespace, &directory)
         .map_err(|error| failure(&error))?;
+    let restore = RestoreTarget {
+        disk: &*context.disk,
+        directory: &directory,
+        owner: server_owner(context, args.owner.as_deref())?,
+        workers: 2,
+        tablespaces: &tablespaces,
+    };
+    let feeder = Feeder { reader: &source, gathered: &gathered, choice: &choice, target: &restore };
+    let (starting, findings) = checks::check(context, &args.start, &feeder)?;
     let mut plan = Plan {
         store: reader.name.clone(),
         backup: choice.backup,
@@ -113,12 +131,16 @@ pub(super) fn run(context: &Context, args: &RestoreArgs) -> Result<(), Failure> 
         end: choice.end,
         total_bytes: record.counters.total_bytes,
         target_dir: directory.clone(),
+        forecast: None,
         bytes_read: None,
         started: None,
     };
-    let starting = args.start.prepare(context, record, &directory)?;
     if args.dry_run {
+        plan.forecast = checks::forecast(context, &feeder, plan.total_bytes)?;
         context.output.data(&plan, |plan| describe(plan, "would restore"));
+    }
+    checks::report(context, findings)?;
+    if args.dry_run {
         return Ok(());
     }
     let gathered_at = context.clock.monotonic();
@@ -128,14 +150,6 @@ pub(super) fn run(context: &Context, args: &RestoreArgs) -> Result<(), Failure> 
         written: AtomicU64::new(0),
         total: plan.total_bytes,
     };
-    let owner = server_owner(context);
-    let restore = RestoreTarget {
-        disk: &*context.disk,
-        directory: &directory,
-        owner,
-        workers: 2,
-        tablespaces: &tablespaces,
-    };
     let outcome = match &starting {
         None => restore.write(&source, &gathered, &choice, &shown, &stop),
         Some(_) => restore.write_unfinished(&source, &gathered, &choice, &shown, &stop),
@@ -144,11 +158,10 @@ pub(super) fn run(context: &Context, args: &RestoreArgs) -> Result<(), Failure> 
     outcome.map_err(|error| failure(&error))?;
     let written_at = context.clock.monotonic();
     if let Some(starting) = starting {
-        let feeder =
-            Feeder { reader: &source, gathered: &gathered, choice: &choice, target: &restore };
         let started = starting.run(context, &stop, &feeder);
         let started = started.map_err(|error| failure(&error))?;
         let times = Times { begun, gathered_at, written_at };
+        starting.warn(context, &started);
         plan.started = Some(starting.report(context, &started, times));
         restore.finish().map_err(|error| failure(&error))?;
         started.server.release();
@@ -159,8 +172,12 @@ pub(super) fn run(context: &Context, args: &RestoreArgs) -> Result<(), Failure> 
     Ok(())
 }
 
+fn parse_target(text: &str) -> Result<Target, Failure> {
+    text.parse().map_err(|error: TargetError| Failure::of(Ending::Input, &error).hint(error.hint()))
+}
+
 /// What is there now, and what to do with it.
-fn next_steps(plan: &Plan, took: std::time::Duration) -> String {
+fn next_steps(plan: &Plan, took: Duration) -> String {
     let directory = plan.target_dir.display();
     match &plan.started {
         Some(started) => started.words(&directory.to_string()),
@@ -181,8 +198,9 @@ fn absolute(path: &Path) -> Result<PathBuf, Failure> {
 }
 
 fn describe(plan: &Plan, done: &str) -> String {
+    let forecast = plan.forecast.as_ref().map(Forecast::words).unwrap_or_default();
     format!(
-        "{done} {} to {}: backup {}, timeline {}, WAL up to {}, {} into {}",
+        "{done} {} to {}: backup {}, timeline {}, WAL up to {}, {} into {}{forecast}",
         plan.store,
         plan.target,
         plan.backup,
@@ -193,14 +211,39 @@ fn describe(plan: &Plan, done: &str) -> String {
     )
 }
 
-/// As root, files go to the server's user; else they stay ours.
-fn server_owner(context: &Context) -> Option<soter_world::disk::Owner> {
-    if exec::current_owner().user != 0 {
-        return None;
+/// Whose the files are to be: as root, the server's user's; else they stay ours.
+fn server_owner(context: &Context, name: Option<&str>) -> Result<Option<Owner>, Failure> {
+    let current = exec::current_owner();
+    if let Some(name) = name {
+        let owner = look_up(name)?;
+        if current.user != 0 && owner != current {
+            let what = format!("only root can hand files to {name}");
+            return Err(
+                Failure::new(Ending::Input, what).hint("run it as root, or without --owner")
+            );
+        }
+        return Ok(Some(owner));
     }
-    let passwd = Path::new("/etc/passwd");
-    let passwd = soter_world::durable::read(&*context.disk, passwd, 1 << 20).ok()?;
-    exec::owner_in_passwd(&String::from_utf8_lossy(&passwd), SERVER_USER)
+    if current.user != 0 {
+        return Ok(None);
+    }
+    let passwd = soter_world::durable::read(&*context.disk, Path::new("/etc/passwd"), 1 << 20);
+    let Ok(passwd) = passwd else { return Ok(None) };
+    Ok(exec::owner_in_passwd(&String::from_utf8_lossy(&passwd), SERVER_USER))
+}
+
+/// A user by name, wherever the operating system keeps its users.
+fn look_up(name: &str) -> Result<Owner, Failure> {
+    let number = |which: &str| {
+        let asked = exec::Command::new("id").args([which, "--", name]).run(LOOK_UP_TIMEOUT);
+        let found = asked.and_then(exec::Finished::checked).ok()?;
+        String::from_utf8_lossy(&found.stdout).trim().parse().ok()
+    };
+    let owner = number("-u").zip(number("-g")).map(|(user, group)| Owner { user, group });
+    owner.ok_or_else(|| {
+        Failure::new(Ending::Input, format!("there is no user {name:?} here"))
+            .hint("install PostgreSQL, or name another with --owner")
+    })
 }
 
 fn failure(error: &RestoreError) -> Failure {

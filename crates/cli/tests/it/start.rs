@@ -111,6 +111,18 @@ fn real_a_server_that_does_not_come_back_is_stopped_and_explained() {
     lab.fails(&start("nowhere", &["--bin-dir", "/nowhere"]), 2, "cannot start /nowhere/postgres");
     let deep = format!("{}/{}", lab.path("sockets"), "x".repeat(100));
     lab.fails(&start("nowhere", &["--socket-dir", &deep]), 2, "longer than such a path may be");
+    // Everything that is in the way is said at once.
+    let both = lab.soter(&start("locale", &["--bin-dir", "/nowhere"]));
+    let said = text(&both.stderr);
+    assert_eq!(both.status, Status::Exited(2), "{said}");
+    assert!(said.contains("2 things are in the way, nothing was written"), "{said}");
+    assert!(said.contains("is not empty") && said.contains("/nowhere/postgres"), "{said}");
+    lab.fails(&start("nowhere", &["--owner", "no such user"]), 2, "there is no user");
+    let forecast = lab.ok(&start("nowhere", &["--dry-run"]));
+    let forecast: serde_json::Value = serde_json::from_str(&forecast).unwrap();
+    let bytes = |value: &serde_json::Value| value.as_u64().unwrap();
+    assert!(bytes(&forecast["forecast"]["measured_bytes"]) > 1 << 20, "{forecast}");
+    assert!(forecast["forecast"]["read_seconds"].as_f64().unwrap() > 0.0, "{forecast}");
     assert!(!lab.root.join("nowhere").exists(), "something was written");
     // A data directory too deep for a socket gets one elsewhere.
     let long = "x".repeat(90);
@@ -140,6 +152,16 @@ fn real_tablespaces_get_new_places() {
         );
         lab.cluster.psql(&fill).unwrap();
     }
+    // As if its indexes had been built with another version of the library that sorts.
+    let has_icu = "SELECT current_setting('server_version_num')::int >= 150000
+                   AND EXISTS (SELECT FROM pg_collation WHERE collprovider = 'i')";
+    let has_icu = lab.cluster.psql(has_icu).unwrap() == "t";
+    if has_icu {
+        let make = "CREATE DATABASE sorted TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en'";
+        lab.cluster.psql(make).unwrap();
+        let other = "UPDATE pg_database SET datcollversion = '0' WHERE datname = 'sorted'";
+        lab.cluster.psql(other).unwrap();
+    }
     lab.ok(&["backup", "orders"]);
     lab.cluster.psql("INSERT INTO t_mapped VALUES (0); INSERT INTO t_kept VALUES (0)").unwrap();
     lab.wait_archived();
@@ -155,7 +177,10 @@ fn real_tablespaces_get_new_places() {
     assert!(!lab.root.join("refused").exists(), "something was written");
     fs::remove_dir_all(&kept).unwrap();
     let old_files = files_named(&old, |_| true);
-    let (mut back, _) = lab.recover("back", &["--tablespace", &mapping]);
+    let (mut back, said) = lab.recover("back", &["--tablespace", &mapping]);
+    let otherwise = said["started"]["sorts_otherwise"].as_array().unwrap();
+    assert_eq!(otherwise.len(), usize::from(has_icu), "{said}");
+    assert!(otherwise.iter().all(|database| database == "sorted"), "{said}");
     for name in ["mapped", "kept"] {
         let count = format!("SELECT count(*) FROM t_{name}");
         assert_eq!(back.psql(&count).unwrap(), "5001", "{name}");

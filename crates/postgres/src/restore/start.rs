@@ -98,6 +98,9 @@ pub struct Started {
     pub back_at: Duration,
     /// When the youngest canary in it was written.
     pub last_canary_at: Option<Timestamp>,
+    /// Databases whose library for sorting is of another version here than when their indexes were
+    /// built; 15 on.
+    pub sorts_otherwise: Vec<String>,
 }
 
 impl Start<'_> {
@@ -157,6 +160,7 @@ impl Start<'_> {
         let back_at = self.clock.monotonic();
         let timeline = timeline(&mut client)?;
         let last_canary_at = last_canary(&mut client);
+        let sorts_otherwise = sorts_otherwise(&mut client, record.version)?;
         self.doors.open(self)?;
         postmaster.check(self.disk)?;
         postmaster.reload();
@@ -168,6 +172,7 @@ impl Start<'_> {
             promote: back_at.saturating_sub(arrived),
             back_at,
             last_canary_at,
+            sorts_otherwise,
         })
     }
 
@@ -299,6 +304,20 @@ fn timeline(client: &mut Client) -> Result<Timeline, RestoreError> {
 fn last_canary(client: &mut Client) -> Option<Timestamp> {
     let canary = Canary::new(CANARY_SCHEMA, CANARY_TABLE);
     canary.latest(client).ok().flatten().map(|row| row.written_at)
+}
+
+fn sorts_otherwise(
+    client: &mut Client,
+    version: MajorVersion,
+) -> Result<Vec<String>, RestoreError> {
+    const ACTION: &str = "compare the versions of collations";
+    if version < MajorVersion::V15 {
+        return Ok(Vec::new());
+    }
+    let ask = "SELECT datname::text FROM pg_catalog.pg_database WHERE datallowconn
+        AND datcollversion <> pg_catalog.pg_database_collation_actual_version(oid) ORDER BY 1";
+    let rows = client.query(ask, &[]).map_err(cannot(ACTION))?;
+    rows.iter().map(|row| row.try_get(0).map_err(cannot(ACTION))).collect()
 }
 
 /// Names what was to be done when a statement fails.

@@ -7,9 +7,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use soter_vault::map::{
-    FileEntry, LoadedMap, MapAccess, Progress, RestoreOptions, Restored, Sink, SinkFile, restore,
-};
+use soter_vault::map::{FileEntry, Progress, RestoreOptions, Restored, Sink, SinkFile, restore};
 use soter_world::disk::{FileKind, Owner};
 use soter_world::{Disk, DiskFile, Stop, durable};
 
@@ -118,7 +116,7 @@ impl RestoreTarget<'_> {
     }
 
     /// The data directory, and those of tablespaces.
-    fn directories(&self) -> impl Iterator<Item = &Path> {
+    pub fn directories(&self) -> impl Iterator<Item = &Path> {
         let places = self.tablespaces.iter().map(|place| place.directory.as_path());
         std::iter::once(self.directory).chain(places)
     }
@@ -166,7 +164,10 @@ impl RestoreTarget<'_> {
     }
 
     /// Whether nothing is there that could be lost.
-    fn require_empty(&self, path: &Path) -> Result<(), RestoreError> {
+    ///
+    /// # Errors
+    /// [`RestoreError::NotEmpty`] when something is.
+    pub fn require_empty(&self, path: &Path) -> Result<(), RestoreError> {
         match self.disk.list(path) {
             Ok(entries) if entries.is_empty() => Ok(()),
             Ok(entries) => {
@@ -203,27 +204,12 @@ impl RestoreTarget<'_> {
         record: &BackupRecord,
         (progress, stop): (&dyn Progress, &Stop),
     ) -> Result<Restored, RestoreError> {
-        let catalogue = gathered.log.catalogue();
-        let row = catalogue.backup(choice.backup).ok_or(RestoreError::NothingThere)?;
-        let body = gathered.log.body(choice.backup, &reader.keys.metadata)?;
-        let rows = |class, pack| catalogue.row(class, pack).copied();
-        let access = MapAccess {
-            objects: &*reader.vault.objects,
-            store: reader.keys.store,
-            backup: choice.backup,
-            metadata: reader.keys.metadata.clone(),
-            packs: row.packs.clone(),
-            rows: &rows,
-        };
-        let map = LoadedMap::open(&body.map_root, access)?;
-        let session_key = |session| match catalogue.session(session) {
-            Some(row) => reader.keys.unwrap(&row.wrapped, &row.commitment),
-            None => Err(soter_vault::keys::KeyError::UnknownStore { store: reader.keys.store }),
-        };
         let main = record.server.files.config_file.clone();
         let sink = TargetSink { target: self, main };
         let options = RestoreOptions { workers: self.workers, select: &|_| true };
-        Ok(restore(&map, &session_key, &sink, options, progress, stop)?)
+        reader.with_map(gathered, choice, |map, session_key| {
+            Ok(restore(map, session_key, &sink, options, progress, stop)?)
+        })
     }
 
     /// The file that says how the timeline came about: without it no server finds the way there.

@@ -1,20 +1,21 @@
 //! `soter restore --start`: the server on what was restored.
 
 use std::cell::Cell;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
 use soter_postgres::backup::record::BackupRecord;
 use soter_postgres::lsn::{Lsn, Timeline};
-use soter_postgres::postmaster::{ProgramSearch, Programs};
+use soter_postgres::postmaster::{PostmasterError, ProgramSearch, Programs};
 use soter_postgres::restore::RestoreError;
 use soter_postgres::restore::feed::Feeder;
 use soter_postgres::restore::start::{Doors, LOG_NAME, Start, Started};
+use soter_postgres::restore::write::RestoreTarget;
 use soter_world::{Stop, exec, random};
 
-use super::{failure, server_owner};
+use super::failure;
 use crate::context::Context;
 use crate::failure::{Ending, Failure};
 use crate::output::human_duration;
@@ -77,6 +78,8 @@ pub(super) struct StartedReport {
     phases: Vec<Phase>,
     rto_seconds: f64,
     canary: CanaryReport,
+    /// Databases whose indexes on texts are to be rebuilt.
+    sorts_otherwise: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -105,12 +108,16 @@ impl StartArgs {
         &self,
         context: &Context,
         record: &BackupRecord,
-        directory: &Path,
+        target: &RestoreTarget<'_>,
     ) -> Result<Option<Starting<'_>>, Failure> {
+        let directory = target.directory;
         if !self.start {
             return Ok(None);
         }
-        let owner = server_owner(context).unwrap_or_else(exec::current_owner);
+        let owner = target.owner.unwrap_or_else(exec::current_owner);
+        if owner.user == 0 {
+            return Err(failure(&RestoreError::Postmaster(PostmasterError::Root)));
+        }
         let search = ProgramSearch { directory: self.bin_dir.clone(), path: search_path() };
         let programs = Programs::find(&*context.disk, record.version, &search);
         let programs = programs.map_err(|error| failure(&RestoreError::Postmaster(error)))?;
@@ -180,6 +187,17 @@ impl Starting<'_> {
         made.map_err(|source| RestoreError::File { path: path.clone(), source })
     }
 
+    /// What a person has to do before the cluster can be trusted with texts.
+    pub(super) fn warn(&self, context: &Context, started: &Started) {
+        for database in &started.sorts_otherwise {
+            context.output.warn(&format!(
+                "the database {database} sorts texts otherwise here than where it was made: its \
+                 indexes on texts may be silently wrong\n  hint: in {database}: REINDEX DATABASE; \
+                 ALTER DATABASE {database} REFRESH COLLATION VERSION"
+            ));
+        }
+    }
+
     /// What came of it.
     pub(super) fn report(
         &self,
@@ -206,6 +224,7 @@ impl Starting<'_> {
                 last_at: started.last_canary_at,
                 age_seconds: started.last_canary_at.map(age),
             },
+            sorts_otherwise: started.sorts_otherwise.clone(),
         }
     }
 }
@@ -227,7 +246,7 @@ impl StartedReport {
              write{canary}\n\
              it runs as process {}: psql -h {} -p {}; its log is {directory}/{LOG_NAME}. To take it \
              into service with its own configuration, stop it and start it as any server on \
-             {directory}; it archives nowhere",
+             {directory}; it archives nowhere until `soter adopt`",
             duration(self.rto_seconds),
             self.end_reached,
             self.timeline,
