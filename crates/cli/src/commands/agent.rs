@@ -1,8 +1,10 @@
 //! `soter agent`: what runs beside a cluster, as a service.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use soter_plan::{Plan, Store, StoreName, WalMode};
@@ -14,13 +16,20 @@ use soter_postgres::connection::ConnectionInfo;
 use soter_postgres::replication::SlotName;
 use soter_vault::frame::Compression;
 use soter_vault::log::TakeOver;
-use soter_world::Stop;
+use soter_world::{Clock, Stop};
 
 use crate::context::{Context, Writer, postgres};
 use crate::failure::{Ending, Failure};
 
 /// Where an agent keeps its state unless the plan names a spool.
 const STATE_DIRECTORY: &str = "/var/lib/soter";
+
+/// How long an agent may take to end: longer than all it waits for when it stops. A server that is
+/// stuck can keep a thread waiting for an answer for ever, and that thread has nothing to lose.
+const ENDING_MAX: Duration = Duration::from_secs(25);
+
+/// How often the thread that watches over the end looks up; it is woken when there is one.
+const WATCH: Duration = Duration::from_secs(3600);
 
 /// Protect a store, as the server's user or root, until it is stopped (SIGTERM).
 ///
@@ -41,6 +50,7 @@ pub(super) fn run(context: &Context, args: &AgentArgs) -> Result<(), Failure> {
     let (name, store) = context.store(&plan, args.store.as_deref())?;
     let settings = settings(context, name, store, args.take_over)?;
     let stop = Stop::on_signals().map_err(|error| Failure::of(Ending::Failed, &error))?;
+    end_in_time(stop.clone(), Arc::clone(&context.clock));
     let was_open = AtomicBool::new(false);
     let open = |trust_number| {
         let opened = open_keyring(context, &plan, (name, store), trust_number);
@@ -72,6 +82,20 @@ pub(super) fn run(context: &Context, args: &AgentArgs) -> Result<(), Failure> {
         AgentEnding::Input(what) => Err(Failure::new(Ending::Input, what)),
         AgentEnding::Failed(what) => Err(Failure::new(Ending::Failed, what)),
     }
+}
+
+/// Ends the process if it does not end by itself once it was asked to. What is durable stays so, and
+/// the rest the server keeps: nobody can tell this from a power cut, which harms nothing either.
+fn end_in_time(stop: Stop, clock: Arc<dyn Clock>) {
+    std::thread::spawn(move || {
+        while !stop.wait(WATCH) {}
+        clock.sleep(ENDING_MAX);
+        let failure = Failure::new(Ending::Failed, "the agent was asked to end and could not")
+            .hint("the server or the vault does not answer; what is not in the vault the server keeps");
+        drop(writeln!(io::stderr(), "{failure}"));
+        #[expect(clippy::exit, reason = "a thread that waits for an answer cannot be ended")]
+        std::process::exit(i32::from(failure.exit_code(false)))
+    });
 }
 
 /// How a command ends that an agent could not do.

@@ -10,6 +10,7 @@ use clients::Clients;
 use soter_postgres::agent::Status;
 use soter_postgres::lsn::{Lsn, Timeline};
 use soter_postgres::testing::{Shutdown, TestCluster, wait_until};
+use soter_world::exec::Command;
 use soter_world::{Clock, SystemClock};
 
 use crate::lab::{self, Lab};
@@ -321,4 +322,18 @@ fn real_a_promotion_is_followed() {
     assert!(!stored.commits(second).is_empty());
     let histories = lab::files_named(&lab.root.join("vault"), |file| file == "00000002.history");
     assert_eq!(histories, 1);
+}
+
+#[test]
+fn real_an_agent_can_be_stopped_although_its_server_answers_nothing() {
+    let lab = lab("asynchronous", &[]);
+    let server = lab.cluster.postmaster_id().unwrap().to_string();
+    let signal = |name: &str| lab::run(Command::new("kill").args([name, &server]));
+    signal("-STOP");
+    let agent = lab.agent();
+    wait_until("it asks the server", || lab.status().is_some()).unwrap();
+    let began = SystemClock.monotonic();
+    assert_eq!(agent.stop(), 3);
+    assert!(elapsed(began) < Duration::from_secs(60), "{:?}", elapsed(began));
+    signal("-CONT");
 }
