@@ -6,6 +6,7 @@
 //! it is there either. A hole, damage, a vault that does not answer are errors.
 
 pub mod ahead;
+mod look;
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -111,6 +112,14 @@ pub enum FetchError {
     /// A history file is not understood.
     #[error("the history file of timeline {0} cannot be read")]
     History(Timeline, #[source] HistoryError),
+    /// It is there, or might be, and only an operator's key could tell.
+    #[error("{name} cannot be had without an operator's key: {because}")]
+    Sealed {
+        /// The file.
+        name: String,
+        /// What is there.
+        because: String,
+    },
     /// Nothing at all is there of this life of the cluster, so it is not the one that was asked for.
     #[error("the vault has no WAL of incarnation {0}")]
     Nothing(IncarnationId),
@@ -120,7 +129,7 @@ impl FetchError {
     /// What to do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Name(_) | Self::Nothing(_) => ErrorKind::Input,
+            Self::Name(_) | Self::Nothing(_) | Self::Sealed { .. } => ErrorKind::Input,
             Self::Damaged { .. } | Self::History(..) => ErrorKind::Damaged,
             Self::Wal(_) | Self::Log(_) | Self::Gap { .. } | Self::NoHistory(_) => {
                 ErrorKind::Failed
@@ -132,6 +141,9 @@ impl FetchError {
     pub fn hint(&self) -> String {
         match self {
             Self::Name(_) => "restore_command calls this with %f and %p".to_owned(),
+            Self::Sealed { .. } => {
+                "add --identity FILE; the agent's key opens nothing that was stored before".to_owned()
+            }
             Self::Nothing(_) => {
                 "look at --vault, --store and --incarnation: `soter backups` shows what there is"
                     .to_owned()
@@ -180,6 +192,8 @@ pub fn place(disk: &dyn Disk, destination: &Path, bytes: &[u8]) -> io::Result<()
     }
     written
 }
+
+pub use look::{check_spooled, prove_absent};
 
 impl WalFiles<'_> {
     /// The file of this name, for the server.

@@ -1,6 +1,7 @@
 //! `soter wal`: what `archive_command` and `restore_command` call.
 
 mod fetch;
+mod unkeyed;
 
 use std::path::{Path, PathBuf};
 

@@ -215,3 +215,31 @@ fn real_only_a_proven_absence_ends_with_one() {
     lab.vault_away(false);
     assert_eq!(run(&[beyond, &out]).0, 1);
 }
+
+#[test]
+fn real_an_agent_hands_out_what_it_has_not_sealed_and_nothing_else_without_a_key() {
+    let cluster = TestCluster::initdb(&["--wal-segsize=1"]).unwrap();
+    let lines = Lab::wal_lines(cluster.directory(), "asynchronous");
+    let lab = Lab::around(cluster, &lines);
+    let agent = lab.streaming_agent();
+    lab.wait(&agent, "a first backup is there", |status| status.backup.last_id.is_some());
+    lab.vault_away(true);
+    lab.cluster.psql("CREATE TABLE t AS SELECT generate_series(1, 1000)").unwrap();
+    let name = lab.cluster.psql("SELECT pg_walfile_name(pg_current_wal_lsn())").unwrap();
+    lab.cluster.psql("SELECT pg_switch_wal()").unwrap();
+    let out = lab.path("fetched");
+    let fetch = |name: &str| lab.soter(&["wal", "fetch", name, &out]);
+    wait_until("the agent has the segment", || fetch(&name).status == ExitStatus::Exited(0))
+        .unwrap();
+    let original = lab.cluster.data_directory().join("pg_wal").join(&name);
+    assert!(fs::read(&out).unwrap() == fs::read(original).unwrap(), "another segment came");
+    // Of what nobody has, nobody knows while the vault is away.
+    let beyond = "0000000100000000000000F0";
+    lab.fails(&["wal", "fetch", beyond, &out], 202, "open the vault");
+    lab.vault_away(false);
+    wait_until("the segment is sealed", || fetch(&name).status == ExitStatus::Exited(202)).unwrap();
+    lab.fails(&["wal", "fetch", &name, &out], 202, "cannot be had without an operator's key");
+    lab.fails(&["wal", "fetch", beyond, &out], 1, "nothing that could follow it");
+    lab.fails(&["wal", "fetch", beyond, &out, "--vault", &lab.url()], 202, "needs --identity");
+    assert_eq!(agent.stop(), 0);
+}

@@ -260,6 +260,13 @@ impl Engine {
         Ok(file)
     }
 
+    /// Where a complete segment lies that is not sealed yet.
+    pub(crate) fn whole_segment(&self, name: SegmentName) -> Option<std::path::PathBuf> {
+        let is_there =
+            name.timeline == self.timeline && self.board().flow.is_unsealed(name.segment);
+        is_there.then(|| self.ground.spool.path(name))
+    }
+
     /// Bytes up to `to` are in the files, and these segments are complete.
     pub(crate) fn received(&self, to: Lsn, complete: &[(SegmentNumber, WalFacts)]) {
         let now = self.now();

@@ -42,7 +42,9 @@ pub use findings::Noted;
 pub use flow::Mode;
 pub use machine::{Ending, PhaseName, Trouble};
 pub use memory::Gap;
-pub use protocol::{Answer, BackupDone, FailureKind, PushDone, Request, ask, ask_status};
+pub use protocol::{
+    Answer, BackupDone, FailureKind, FetchDone, PushDone, Request, ask, ask_status,
+};
 pub use push::{PushError, Trusting, push_file};
 pub use run::run;
 pub use settings::{Keyring, Settings, Surroundings, World, socket_in};

@@ -36,6 +36,11 @@ pub enum Request {
         /// The file.
         path: PathBuf,
     },
+    /// Say where a whole segment lies that the agent still has, as `restore_command` wants it.
+    Fetch {
+        /// The segment's file name.
+        name: String,
+    },
     /// Make a base backup.
     Backup {
         /// Whether it shall share nothing with others.
@@ -83,6 +88,13 @@ pub struct PushDone {
     pub findings: Vec<String>,
 }
 
+/// What came of a fetch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchDone {
+    /// The file with the segment, if the agent has it. It goes away when the segment is sealed.
+    pub path: Option<PathBuf>,
+}
+
 /// What came of a backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupDone {
@@ -102,7 +114,7 @@ pub fn ask(socket: &Path, request: &Request) -> io::Result<Option<Answer>> {
         Request::Push { .. } => Some(PUSH_TIMEOUT),
         // It takes as long as the cluster is large.
         Request::Backup { .. } => None,
-        Request::Status => Some(STATUS_TIMEOUT),
+        Request::Status | Request::Fetch { .. } => Some(STATUS_TIMEOUT),
     };
     stream.set_read_timeout(timeout)?;
     stream.set_write_timeout(Some(STATUS_TIMEOUT))?;

@@ -14,12 +14,13 @@ use serde_json::Value;
 
 use super::engine::chain;
 use super::protocol::{
-    Answer, BackupDone, FailureKind, REQUEST_BYTES_MAX, Request, read_line, write_line,
+    Answer, BackupDone, FailureKind, FetchDone, REQUEST_BYTES_MAX, Request, read_line, write_line,
 };
 use super::push::PushError;
 use super::shared::{Shared, WantedBackup};
 use crate::backup::BackupError;
 use crate::error::ErrorKind;
+use crate::wal::name::WalFileName;
 
 /// How long to wait when nobody can be let in, for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -129,12 +130,26 @@ impl Shared<'_> {
             Request::Status => serde_json::to_value(self.status())
                 .map_err(|error| (FailureKind::Failed, error.to_string())),
             Request::Push { path } => self.push(path).map_err(|error| push_failure(&error)),
+            Request::Fetch { name } => serde_json::to_value(self.whole_segment(name))
+                .map_err(|error| (FailureKind::Failed, error.to_string())),
             Request::Backup { full } => self.make_backup(*full),
         };
         match done {
             Ok(value) => Answer::Done(value),
             Err((kind, what)) => Answer::Failed { kind, what },
         }
+    }
+
+    /// The spool has what is not sealed yet. A segment that is not complete is not handed out.
+    fn whole_segment(&self, name: &str) -> FetchDone {
+        let find = || {
+            let engine = self.engine()?;
+            match WalFileName::parse(name, engine.ground().size) {
+                Ok(WalFileName::Segment(name)) => engine.whole_segment(name),
+                _ => None,
+            }
+        };
+        FetchDone { path: find() }
     }
 
     fn make_backup(&self, is_full: bool) -> Result<Value, (FailureKind, String)> {

@@ -234,7 +234,8 @@ impl Spool {
         }
     }
 
-    fn path(&self, name: SegmentName) -> PathBuf {
+    /// Where a segment's file is, or would be.
+    pub(crate) fn path(&self, name: SegmentName) -> PathBuf {
         self.directory.join(name.to_file_name(self.size))
     }
 }

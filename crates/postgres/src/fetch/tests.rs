@@ -11,6 +11,7 @@ use soter_vault::wal::{Archive, PartSealer, Sealer, WalBytes, WalFacts};
 use soter_world::sim::{SeededRandom, SimClock, SimDisk};
 
 use super::*;
+use crate::cluster::{MajorVersion, SystemIdentifier};
 
 pub(super) const MIB: usize = 1 << 20;
 
@@ -298,6 +299,62 @@ fn another_life_of_the_cluster_is_a_mistake_not_an_end() {
     for name in ["", "pg_control", "0000000100000000", "../../etc/passwd"] {
         assert!(matches!(scene.fetch_to(name, None), Err(FetchError::Name(_))), "{name}");
     }
+}
+
+#[test]
+fn without_a_key_only_what_is_surely_not_there_is_not_there() {
+    let scene = Scene::new();
+    let says = |name: &str| match prove_absent(&scene.wal(), name) {
+        Ok(()) => "not there".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    assert!(says(&segment(1, 3)).contains("no WAL of incarnation"));
+    scene.seal(1, 3);
+    scene.seal(1, 5);
+    assert!(says(&segment(1, 3)).contains("it is in the vault"));
+    assert!(says(&segment(1, 4)).contains("WAL is missing on timeline 1 from 0/400000"));
+    for name in [&segment(1, 6), "00000001.history", "00000002.history", &segment(2, 9)] {
+        assert_eq!(says(name), "not there", "{name}");
+    }
+    scene.part((1, 6), 0, 10);
+    assert!(says(&segment(1, 6)).contains("a part of segment 6 is in the vault"));
+    assert_eq!(says(&segment(1, 7)), "not there");
+    scene.push(&format!("{}.partial", segment(1, 8)), &content(8)[..10]);
+    assert!(says(&segment(1, 8)).contains(".partial is in the vault"));
+    // Where another timeline left this one cannot be read.
+    scene.push("00000002.history", b"1\t0/400000\treason\n");
+    assert!(says(&segment(1, 7)).contains("timeline 2 may have left it later"));
+    assert_eq!(says("00000003.history"), "not there");
+    assert!(says("nonsense").contains("not a file of a WAL archive"));
+    scene.damage(&scene.archive.file(&segment(1, 3)).unwrap().name());
+    scene.faulty.crash_at(scene.faulty.operations());
+    assert!(prove_absent(&scene.wal(), &segment(1, 9)).is_err());
+    scene.faulty.revive();
+}
+
+#[test]
+fn what_a_spool_has_must_be_the_segment() {
+    let size = SegmentSize::new(1 << 20).unwrap();
+    let name = |timeline, number| SegmentName {
+        timeline: Timeline(timeline),
+        segment: SegmentNumber(number),
+    };
+    let (ours, other) = (SystemIdentifier(7), SystemIdentifier(8));
+    let mut bytes = vec![0; MIB];
+    bytes[0..2].copy_from_slice(&MajorVersion::V15.wal_page_magic().to_le_bytes());
+    bytes[2..4].copy_from_slice(&2_u16.to_le_bytes());
+    bytes[4..8].copy_from_slice(&1_u32.to_le_bytes());
+    bytes[8..16].copy_from_slice(&(3_u64 << 20).to_le_bytes());
+    bytes[24..32].copy_from_slice(&ours.0.to_le_bytes());
+    bytes[32..36].copy_from_slice(&(1_u32 << 20).to_le_bytes());
+    bytes[36..40].copy_from_slice(&8192_u32.to_le_bytes());
+    assert!(check_spooled(&bytes, name(1, 3), size, Some(ours)));
+    assert!(check_spooled(&bytes, name(2, 3), size, None), "its timeline began in it");
+    assert!(!check_spooled(&bytes, name(1, 3), size, Some(other)));
+    assert!(!check_spooled(&bytes, name(1, 4), size, Some(ours)));
+    assert!(!check_spooled(&bytes, name(1, 3), SegmentSize::DEFAULT, Some(ours)));
+    assert!(!check_spooled(&bytes[1..], name(1, 3), size, Some(ours)));
+    assert!(!check_spooled(&content(3), name(1, 3), size, None), "no page of WAL");
 }
 
 #[test]

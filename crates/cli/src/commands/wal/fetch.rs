@@ -20,7 +20,7 @@ use soter_vault::log::{Log, LogError};
 use soter_vault::wal::{Archive, SegmentSize as VaultSegmentSize, WalVault};
 use soter_world::{durable, exec};
 
-use super::CONTROL_FILE_LENGTH_MAX;
+use super::{CONTROL_FILE_LENGTH_MAX, unkeyed};
 use crate::context::{Access, Context, Reader};
 use crate::failure::{Ending, Failure};
 
@@ -37,18 +37,18 @@ const SERVERS_NAME: &str = "RECOVERYXLOG";
 #[derive(Debug, clap::Args)]
 pub(crate) struct FetchArgs {
     /// The file's name, as %f names it.
-    file: String,
+    pub(super) file: String,
     /// Where it is to be put, as %p names it.
-    destination: PathBuf,
+    pub(super) destination: PathBuf,
     /// The store, as the vault calls it.
     #[arg(long)]
-    store: Option<String>,
+    pub(super) store: Option<String>,
     #[command(flatten)]
-    access: Access,
+    pub(super) access: Access,
     /// The life of the cluster; else that of the data directory's marker, else the newest with
     /// backups.
     #[arg(long, value_name = "ID")]
-    incarnation: Option<IncarnationId>,
+    pub(super) incarnation: Option<IncarnationId>,
     /// Where the WAL is known to end: before it all must be there, behind it nothing is looked for.
     #[arg(long, value_name = "LSN")]
     end: Option<Lsn>,
@@ -66,13 +66,17 @@ struct Opened {
 }
 
 /// What became of the request.
-enum Outcome {
+pub(super) enum Outcome {
     Placed,
     NotThere,
 }
 
 pub(super) fn run(context: &Context, args: &FetchArgs) -> Result<(), Failure> {
-    match fetch(context, args) {
+    let outcome = match &args.access.identity {
+        Some(_) => fetch(context, args),
+        None => unkeyed::fetch(context, args),
+    };
+    match outcome {
         Ok(Outcome::Placed) => Ok(()),
         Ok(Outcome::NotThere) => Err(Failure::new(
             Ending::No,
@@ -121,11 +125,7 @@ fn fetch(context: &Context, args: &FetchArgs) -> Result<Outcome, Failure> {
     let (file, remarks) = match found {
         Found::NotThere { remarks } => (None, remarks),
         Found::File(file) => {
-            place(&*context.disk, &args.destination, &file.bytes).map_err(|error| {
-                Failure::of(Ending::Failed, &error)
-                    .during(&format!("write {}", args.destination.display()))
-                    .hint("restore_command calls this with %f and %p, in the data directory")
-            })?;
+            put(context, &args.destination, &file.bytes)?;
             (Some(file.sealed.is_some()), file.remarks)
         }
     };
@@ -157,7 +157,7 @@ fn open(context: &Context, args: &FetchArgs) -> Result<Opened, Failure> {
             marker.filter(|marker| marker.store == store).map(|marker| marker.incarnation)
         }
     };
-    let size = read_segment_size(context, here);
+    let size = read_control(context, here).map(|control| control.wal_segment_size);
     let (incarnation, size) = match (incarnation, size) {
         (Some(incarnation), Some(size)) => (incarnation, size),
         (incarnation, size) => {
@@ -179,12 +179,12 @@ fn open(context: &Context, args: &FetchArgs) -> Result<Opened, Failure> {
     Ok(Opened { archive: Archive { store, incarnation, segment_size }, reader, vault, size })
 }
 
-/// The segment size of the server that asks. Its control file may be torn just now; the log knows it
+/// The control file of the server that asks. It may be torn just now; the log knows the segment size,
 /// too.
-fn read_segment_size(context: &Context, data: &Path) -> Option<SegmentSize> {
+pub(super) fn read_control(context: &Context, data: &Path) -> Option<ControlFile> {
     let path = data.join("global/pg_control");
     let bytes = durable::read(&*context.disk, &path, CONTROL_FILE_LENGTH_MAX).ok()?;
-    Some(ControlFile::parse(&bytes).ok()?.wal_segment_size)
+    ControlFile::parse(&bytes).ok()
 }
 
 fn open_log(vault: &Vault, reader: &Reader) -> Result<Log, LogError> {
@@ -254,7 +254,16 @@ fn start_helper(
     }
 }
 
-fn failure(error: &FetchError) -> Failure {
+/// Puts a file where the server wants it.
+pub(super) fn put(context: &Context, destination: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    place(&*context.disk, destination, bytes).map_err(|error| {
+        Failure::of(Ending::Failed, &error)
+            .during(&format!("write {}", destination.display()))
+            .hint("restore_command calls this with %f and %p, in the data directory")
+    })
+}
+
+pub(super) fn failure(error: &FetchError) -> Failure {
     let ending = match error.kind() {
         ErrorKind::Input => Ending::Input,
         _ => Ending::Failed,
