@@ -244,3 +244,36 @@ fn acknowledged_parts_survive_a_crash_at_any_operation() {
         }
     }
 }
+
+/// Whoever was in an agent's memory has the key of its last session, and can make more parts of it.
+#[test]
+fn parts_of_a_removed_agent_count_as_far_as_they_were_there() {
+    let mut scene = Scene::new(9);
+    scene.part(0, (1, 3), 0, 5000);
+    let later = scene.part(0, (1, 3), 5000, 9000);
+    let elsewhere = scene.part(0, (1, 4), 0, 5000);
+    let before = scene.vault().read_parts(SEGMENT_3, scene.reader()).unwrap();
+    assert_eq!((before.0.end(), before.1.len()), (9000, 0));
+
+    let wal = crate::log::WalRange {
+        incarnation: scene.archive.incarnation,
+        timeline: 1,
+        from: scene.archive.start_of(3),
+        to: scene.archive.start_of(3) + 5000,
+        segment_bytes: scene.archive.segment_size.bytes(),
+    };
+    let end = crate::keys::StoreEnd { entries: 1, wal: vec![wal] };
+    let mut list = scene.keys.trust.newest().clone();
+    let signer = scene.keys.writer.signer.public();
+    list.remove_signer(&signer, &[(scene.archive.store, end)].into()).unwrap();
+    list.number = 2;
+    let lists = scene.keys.trust.all().cloned().chain([(list, crate::ids::Digest([0; 32]))]);
+    scene.keys.trust = crate::keys::Trust::from_lists(lists).unwrap();
+    let ended =
+        |object: &str| vec![Finding { object: object.to_owned(), fault: Fault::Ended { signer } }];
+    let (stitched, findings) = scene.vault().read_parts(SEGMENT_3, scene.reader()).unwrap();
+    assert_eq!((stitched.end(), findings), (5000, ended(&later)));
+    let four = Segment { timeline: 1, number: 4 };
+    let (stitched, findings) = scene.vault().read_parts(four, scene.reader()).unwrap();
+    assert_eq!((stitched.end(), findings), (0, ended(&elsewhere)));
+}
