@@ -153,13 +153,18 @@ fn real_tablespaces_get_new_places() {
         lab.cluster.psql(&fill).unwrap();
     }
     // As if its indexes had been built with another version of the library that sorts.
-    let has_icu = "SELECT current_setting('server_version_num')::int >= 150000
-                   AND EXISTS (SELECT FROM pg_collation WHERE collprovider = 'i')";
-    let has_icu = lab.cluster.psql(has_icu).unwrap() == "t";
+    let make = "CREATE DATABASE sorted TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en'";
+    let has_icu = match lab.cluster.psql(make) {
+        Ok(_) => true,
+        Err(error) => {
+            // Not every build can, and 14 does not know the words.
+            let said = error.to_string();
+            assert!(said.contains("ICU is not supported") || said.contains("not recognized"));
+            false
+        }
+    };
+    let other = "UPDATE pg_database SET datcollversion = '0' WHERE datname = 'sorted'";
     if has_icu {
-        let make = "CREATE DATABASE sorted TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en'";
-        lab.cluster.psql(make).unwrap();
-        let other = "UPDATE pg_database SET datcollversion = '0' WHERE datname = 'sorted'";
         lab.cluster.psql(other).unwrap();
     }
     lab.ok(&["backup", "orders"]);

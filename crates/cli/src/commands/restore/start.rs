@@ -118,11 +118,17 @@ impl StartArgs {
         if owner.user == 0 {
             return Err(failure(&RestoreError::Postmaster(PostmasterError::Root)));
         }
-        let search = ProgramSearch { directory: self.bin_dir.clone(), path: search_path() };
+        // The server works elsewhere.
+        let whole = |path: &PathBuf| super::absolute(path);
+        let named = self.bin_dir.as_ref().map(whole).transpose()?;
+        let search = ProgramSearch { directory: named, path: search_path() };
         let programs = Programs::find(&*context.disk, record.version, &search);
         let programs = programs.map_err(|error| failure(&RestoreError::Postmaster(error)))?;
         let mut doors = Doors {
-            socket_directory: self.socket_dir.clone().unwrap_or_else(|| directory.to_owned()),
+            socket_directory: match &self.socket_dir {
+                Some(named) => super::absolute(named)?,
+                None => directory.to_owned(),
+            },
             port: self.port.unwrap_or(PORT_DEFAULT),
             on_localhost: self.port.is_some(),
         };
