@@ -8,6 +8,7 @@ mod strike;
 
 use std::time::Duration;
 
+use soter_postgres::lsn::Lsn;
 use soter_postgres::postmaster::Postmaster;
 
 use super::cluster::Server;
@@ -33,6 +34,8 @@ const SECOND_LOAD: u32 = 1;
 struct Protected {
     server: Server,
     agent: Agent,
+    /// Where the agent began to stream.
+    streamed_from: Lsn,
     /// Its base backup, as `soter backups` describes it.
     backup: serde_json::Value,
     load: Load,

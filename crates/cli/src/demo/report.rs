@@ -34,7 +34,7 @@ pub(crate) struct Protection {
     pub(crate) cluster_bytes: u64,
     /// Bytes of the objects that the base backup made.
     pub(crate) backup_stored_bytes: u64,
-    /// Bytes of WAL that were streamed until the disaster.
+    /// Bytes of WAL that were streamed by the end of the measurement.
     pub(crate) wal_bytes: u64,
     /// Bytes of the objects of completed segments.
     pub(crate) wal_segments_stored_bytes: u64,

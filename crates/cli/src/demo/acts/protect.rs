@@ -27,8 +27,8 @@ pub(super) fn first(
     stage.screen.begin("soter vault init");
     let product = Product::init(stage)?;
     stage.screen.done("soter vault init: a vault in a directory, and its keys");
-    let (agent, backup) = protect(stage, &product, &server)?;
-    Ok((product, Protected { server, agent, backup, load }))
+    let protected = protect(stage, &product, server, load)?;
+    Ok((product, protected))
 }
 
 /// Measures what protection costs, and how much was stored.
@@ -46,7 +46,7 @@ pub(super) fn measure(
     let protection = Protection {
         cluster_bytes: whole(backup, "total_bytes")?,
         backup_stored_bytes: whole(backup, "new_bytes")?,
-        wal_bytes: streamed(backup, &status)?,
+        wal_bytes: streamed(protected.streamed_from, &status)?,
         wal_segments_stored_bytes: stored(product, "wal")?,
         wal_parts_stored_bytes: stored(product, "live")?,
         latency_without,
@@ -55,12 +55,20 @@ pub(super) fn measure(
     Ok((protected, protection))
 }
 
-/// From the beginning of the base backup to what is durable now.
-fn streamed(backup: &Value, status: &Value) -> Result<u64, Failure> {
-    let lsn = |value: &Value| -> Option<Lsn> { value.as_str()?.parse().ok() };
-    let range = lsn(&backup["start"]).zip(lsn(&status["wal"]["durable"]));
-    let (from, to) = range
-        .ok_or_else(|| Failure::new(Ending::Failed, "soter did not say how far the WAL is"))?;
+/// Where a slot that is made now begins: at the segment of the last checkpoint.
+fn first_segment(server: &Server) -> Result<Lsn, Failure> {
+    let segment = "SELECT (redo_lsn - '0/0'::pg_lsn)::bigint / bytes_per_wal_segment \
+                     * bytes_per_wal_segment FROM pg_control_checkpoint(), pg_control_init()";
+    let row = server.connect()?.query_one(segment, &[]).map_err(failed("ask the server"))?;
+    let first: i64 = row.try_get(0).map_err(failed("ask the server"))?;
+    Ok(Lsn(u64::try_from(first).unwrap_or_default()))
+}
+
+/// How much WAL is durable in the vault.
+fn streamed(from: Lsn, status: &Value) -> Result<u64, Failure> {
+    let to: Option<Lsn> = status["wal"]["durable"].as_str().and_then(|to| to.parse().ok());
+    let to =
+        to.ok_or_else(|| Failure::new(Ending::Failed, "soter did not say how far the WAL is"))?;
     Ok(to.0.saturating_sub(from.0))
 }
 
@@ -81,8 +89,8 @@ pub(super) fn again(
     product.json(stage, &["adopt", STORE, "--data-dir", &data])?;
     screen.done("soter adopt: it has a life of its own in the vault");
     let load = Load::start(stage, &server, SECOND_LOAD)?;
-    let (agent, backup) = protect(stage, product, &server)?;
-    Ok((Protected { server, agent, backup, load }, postmaster))
+    let protected = protect(stage, product, server, load)?;
+    Ok((protected, postmaster))
 }
 
 /// Starts the agent, makes commits wait for it, waits for the base backup, which `soter backups`
@@ -90,11 +98,13 @@ pub(super) fn again(
 fn protect(
     stage: &Stage<'_>,
     product: &Product,
-    server: &Server,
-) -> Result<(Agent, Value), Failure> {
+    server: Server,
+    load: Load,
+) -> Result<Protected, Failure> {
     let screen = stage.screen;
     screen.begin("soter agent");
-    product.write_plan(stage, server)?;
+    product.write_plan(stage, &server)?;
+    let streamed_from = first_segment(&server)?;
     let agent = product.agent(stage)?;
     product.wait(stage, &agent, "the agent streams", |status| {
         status["wal"].is_object()
@@ -102,7 +112,7 @@ fn protect(
     })?;
     screen.done("soter agent: streams WAL through a slot of its own");
     screen.begin("commits are to wait for the vault");
-    make_synchronous(stage, server, &agent)?;
+    make_synchronous(stage, &server, &agent)?;
     screen.done("synchronous: a commit returns when the vault has it");
     screen.begin("base backup, under load");
     let status = product.wait(stage, &agent, "there is a base backup", |status| {
@@ -120,7 +130,7 @@ fn protect(
         human_bytes(new),
         percent(new, total)
     ));
-    Ok((agent, made))
+    Ok(Protected { server, agent, streamed_from, backup: made, load })
 }
 
 /// Tells the server to wait for the agent, and waits until it does.
