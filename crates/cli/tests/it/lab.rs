@@ -80,7 +80,9 @@ impl Lab {
 
     /// Completes the segment in use, and waits until all WAL is archived.
     pub(crate) fn wait_archived(&self) {
-        let last = self.cluster.psql("SELECT pg_walfile_name(pg_switch_wal())").unwrap();
+        // When nothing was written since the last switch this is the beginning of a segment, which
+        // newer versions of PostgreSQL name by the segment that is still empty.
+        let last = self.cluster.psql("SELECT pg_walfile_name(pg_switch_wal() - 1)").unwrap();
         wait_until("the WAL is archived", || {
             let archived = "SELECT coalesce(last_archived_wal, '') FROM pg_stat_archiver";
             self.cluster.psql(archived).unwrap() >= last
