@@ -106,18 +106,8 @@ impl Marker {
         let path = data_directory.join(MARKER_NAME);
         let text = serde_json::to_string(&self).expect("ids and a number can be written") + "\n";
         let failed = |source| MarkerError::File { path: path.clone(), source };
-        let (temporary, file) = durable::create_temporary(disk, &path).map_err(failed)?;
-        let fill = || {
-            file.write_at(0, text.as_bytes())?;
-            // Before it has its name: whoever loses the race must be able to read it.
-            let owner = disk.metadata(data_directory)?.owner;
-            if disk.metadata(&temporary)?.owner != owner {
-                disk.set_owner(&temporary, owner)?;
-            }
-            file.sync()?;
-            disk.link(&temporary, &path)
-        };
-        let linked = fill();
+        let temporary = owned_temporary(disk, &path, text.as_bytes()).map_err(failed)?;
+        let linked = disk.link(&temporary, &path);
         // What is left over is never taken for a marker.
         drop(disk.remove_file(&temporary));
         match linked {
@@ -161,6 +151,28 @@ impl Marker {
             return Err(MarkerError::Other("incarnation"));
         }
         Ok(())
+    }
+}
+
+/// Writes a file for a data directory, synced and with the directory's owner, under a temporary name:
+/// before it has its own, whoever loses a race for that must be able to read it.
+fn owned_temporary(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
+    let (temporary, file) = durable::create_temporary(disk, path)?;
+    let fill = || {
+        file.write_at(0, bytes)?;
+        let owner = disk.metadata(durable::parent(path))?.owner;
+        if disk.metadata(&temporary)?.owner != owner {
+            disk.set_owner(&temporary, owner)?;
+        }
+        file.sync()
+    };
+    match fill() {
+        Ok(()) => Ok(temporary),
+        Err(error) => {
+            // What is left over is never taken for the file.
+            drop(disk.remove_file(&temporary));
+            Err(error)
+        }
     }
 }
 

@@ -64,7 +64,10 @@ fn unusable(directory: &Path, error: &io::Error) -> Ending {
     let what = format!("cannot use the state directory {}: {error}", directory.display());
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Ending::Failed(what),
-        _ => Ending::Input(what),
+        _ => Ending::Input(format!(
+            "{what}; make it for the user that the agent runs as, or name another one in the plan \
+             (wal.spool.directory)"
+        )),
     }
 }
 

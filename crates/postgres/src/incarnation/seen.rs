@@ -16,7 +16,7 @@ use soter_vault::log::{Catalogue, Event, LogError, LogHead, Tail};
 use soter_vault::vault::Vault;
 use soter_world::{Disk, durable};
 
-use super::{Marker, current};
+use super::{Marker, current, owned_temporary};
 
 /// The file's name in the data directory.
 pub const SEEN_NAME: &str = "soter.seen";
@@ -81,17 +81,9 @@ impl Seen {
     fn write(&self, disk: &dyn Disk, data_directory: &Path) -> io::Result<()> {
         let path = data_directory.join(SEEN_NAME);
         let text = serde_json::to_string(self).expect("ids and numbers can be written") + "\n";
-        let (temporary, file) = durable::create_temporary(disk, &path)?;
-        let fill = || {
-            file.write_at(0, text.as_bytes())?;
-            let owner = disk.metadata(data_directory)?.owner;
-            if disk.metadata(&temporary)?.owner != owner {
-                disk.set_owner(&temporary, owner)?;
-            }
-            file.sync()?;
-            disk.rename(&temporary, &path)
-        };
-        fill().inspect_err(|_| drop(disk.remove_file(&temporary)))
+        let temporary = owned_temporary(disk, &path, text.as_bytes())?;
+        let renamed = disk.rename(&temporary, &path);
+        renamed.inspect_err(|_| drop(disk.remove_file(&temporary)))
     }
 
     fn load(disk: &dyn Disk, data_directory: &Path) -> Option<Self> {
