@@ -11,11 +11,14 @@ mod text;
 mod units;
 mod vault;
 
+pub mod check;
 mod findings;
+pub mod language;
 mod read;
 mod write;
 
 mod mask;
+pub mod rules;
 mod suggest;
 mod tree;
 

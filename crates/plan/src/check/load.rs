@@ -1,0 +1,63 @@
+//! Files to one plan, through the front end that fits each.
+
+use super::finding::{Finding, Unread};
+use super::model::Facts;
+use crate::findings::{Code, Raw};
+use crate::language::{self, Plan, Sources};
+use crate::tree;
+
+/// A file, as it was read.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// Its name, as people know it.
+    pub name: String,
+    /// What is in it.
+    pub bytes: Vec<u8>,
+}
+
+/// A plan and all that was found while it was read.
+#[derive(Debug, Clone, Default)]
+pub struct Loaded {
+    /// The files.
+    pub sources: Sources,
+    /// The plan.
+    pub plan: Plan,
+    /// What documents say beyond it.
+    pub facts: Facts,
+    /// What is wrong with the files themselves.
+    pub findings: Vec<Finding>,
+    /// What no front end understood.
+    pub unread: Vec<Unread>,
+}
+
+/// Reads the files of one plan.
+pub fn load(inputs: &[Input]) -> Loaded {
+    let mut loaded = Loaded::default();
+    for input in inputs {
+        load_yaml(&mut loaded, input);
+    }
+    loaded
+}
+
+fn load_yaml(loaded: &mut Loaded, input: &Input) {
+    let text = match tree::decode(&input.bytes) {
+        Ok(text) => text,
+        Err(raw) => {
+            let shown = String::from_utf8_lossy(&input.bytes);
+            let file = loaded.sources.add(&input.name, &shown, &[]);
+            loaded.findings.push(Finding::of_reader(raw, file));
+            return;
+        }
+    };
+    let file = loaded.sources.add(&input.name, text, &[]);
+    let (plan, findings) = language::read(file, text);
+    loaded.findings.extend(findings.into_iter().map(|raw| Finding::of_reader(raw, file)));
+    for repeated in loaded.plan.merge(plan) {
+        let at = repeated.name.origin;
+        let title =
+            format!("`{}` is declared twice among the {}", repeated.name.value, repeated.section);
+        let raw = Raw::new(Code::DuplicateKey, at.range(), title)
+            .hint("one name, one declaration: keep one of them, or give it another name");
+        loaded.findings.push(Finding::of_reader(raw, at.file));
+    }
+}

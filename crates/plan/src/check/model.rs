@@ -1,0 +1,105 @@
+//! What the rules look at: the plan, and what can be derived from it once for all of them.
+
+use std::time::Duration;
+
+use jiff::civil::Date;
+
+use crate::language::{At, Origin, Plan, Script, Sources};
+
+/// What documents say that the language has no place for.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// Every place that states a target, also those that repeat or contradict another.
+    pub statements: Vec<Statement>,
+    /// Pieces of code that belong to no step.
+    pub snippets: Vec<Snippet>,
+}
+
+/// A target as it was stated somewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// Of what.
+    pub subject: Subject,
+    /// Which target.
+    pub target: Target,
+    /// How long.
+    pub value: At<Duration>,
+}
+
+/// What a target is stated of; names are those of the plan.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// The system as a whole.
+    Whole,
+    /// One of `tiers`.
+    Tier(String),
+    /// One of `services`.
+    Service(String),
+    /// One of `stores`.
+    Store(String),
+    /// One of `scenarios`.
+    Scenario(String),
+    /// One of `drills`.
+    Drill(String),
+}
+
+/// A kind of target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// Recovery time objective.
+    Rto,
+    /// Recovery point objective.
+    Rpo,
+    /// Mean time to repair.
+    Mttr,
+}
+
+/// A piece of code in a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snippet {
+    /// The heading above it.
+    pub title: String,
+    /// The language behind the fence, such as `bash`.
+    pub language: String,
+    /// What it says.
+    pub script: Script,
+    /// What it is there for.
+    pub role: SnippetRole,
+}
+
+/// What a piece of code is there for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SnippetRole {
+    /// Settings of a product or a manifest.
+    Configuration,
+    /// Commands to copy in an emergency, outside of any scenario.
+    Reference,
+    /// What a command prints, or a drawing.
+    Illustration,
+    /// A text for people to begin from.
+    Template,
+}
+
+/// What the rules look at.
+#[derive(Debug)]
+pub struct Model<'p> {
+    /// The plan.
+    pub plan: &'p Plan,
+    /// Its files.
+    pub sources: &'p Sources,
+    /// What its documents say beyond it.
+    pub facts: &'p Facts,
+    /// The day of the check.
+    pub as_of: Date,
+}
+
+impl<'p> Model<'p> {
+    pub(crate) fn new(plan: &'p Plan, sources: &'p Sources, facts: &'p Facts, as_of: Date) -> Self {
+        Self { plan, sources, facts, as_of }
+    }
+
+    /// Where something was declared, for findings about what is missing there.
+    pub fn text(&self, origin: Origin) -> &'p str {
+        self.sources.text(origin)
+    }
+}

@@ -1,0 +1,21 @@
+//! The sections of a plan. Their doc comments are the manual: `soter schema` prints them.
+
+mod drills;
+mod header;
+mod people;
+mod scenarios;
+mod services;
+mod stores;
+
+pub use drills::{Criterion, Drill, DrillKind, Measure};
+pub use header::{Assumptions, Change, Header};
+pub use people::{
+    Action, AfterIncident, Channel, ChannelKind, Level, Person, Severity, StatusPage, Team,
+    Template,
+};
+pub use scenarios::{
+    Approve, Detection, Http, Kubernetes, Notify, Parameter, ParameterSource, ParameterType, Phase,
+    Probe, Restore, Scenario, Sql, Step, Terraform,
+};
+pub use services::{Credential, Domain, DomainKind, Group, Service, Tier};
+pub use stores::{Copy, Method, Policy, Store, StoreKind, Stores, Vault};

@@ -1,0 +1,27 @@
+//! The rules, in five families: what would fail, and how to tell.
+//!
+//! The rule they keep: a wrong accusation costs trust. A rule speaks when the plan itself proves it;
+//! where it would have to guess it is silent, or says that it cannot tell.
+
+pub(crate) mod objectives;
+
+use crate::check::{Finding, Model, Rule};
+
+/// Looks at the model and adds what it finds.
+pub(crate) type Check = fn(&Model<'_>, &mut Vec<Finding>);
+
+/// All checks. A check may serve several rules.
+pub(crate) const CHECKS: &[Check] = &[objectives::references::check];
+
+/// The rules of each family.
+const FAMILIES: &[&[Rule]] = &[objectives::RULES];
+
+/// All rules, by code.
+pub fn all() -> impl Iterator<Item = &'static Rule> {
+    FAMILIES.iter().copied().flatten()
+}
+
+/// The rule of a code such as `S0101`; letters may be small.
+pub fn find(code: &str) -> Option<&'static Rule> {
+    all().find(|rule| rule.code.eq_ignore_ascii_case(code))
+}
