@@ -75,6 +75,14 @@ section! {
         downtime: Option<At<Duration>>,
         /// Who leads it: a person or a team.
         owner: Option<At<String>>,
+        /// How long before it is announced.
+        announced_before: Option<At<Duration>>,
+        /// To whom: people, teams or channels.
+        announced_to: Vec<At<String>>,
+        /// Where it runs, so that it cannot touch what is real: a failure domain, or words.
+        target: Option<At<String>>,
+        /// Where its report is published.
+        report_to: Option<At<String>>,
         /// What is done besides the scenario's own steps. A drill runs the scenario itself: a
         /// procedure of its own tries another recovery than the one that will be needed.
         procedure: Vec<crate::language::Step>,

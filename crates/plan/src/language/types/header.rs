@@ -21,6 +21,12 @@ section! {
         contact: Option<At<String>>,
         /// Who must look at it when it changes; people or teams.
         reviewers: Vec<At<String>>,
+        /// What kind of document it is, where documents are managed: `operational procedure`.
+        r#type: Option<At<String>> as "type",
+        /// How it stands: `draft`, `active`, `replaced`.
+        status: Option<At<String>>,
+        /// Where somebody is reached at any hour, whatever has failed.
+        emergency_contact: Option<At<String>>,
         /// Who may read it, such as `internal`.
         classification: Option<At<String>>,
         /// Its version, as people count.

@@ -30,6 +30,11 @@ section! {
         rto: Option<At<Duration>>,
         /// At most so much of the newest data is lost.
         rpo: Option<At<Duration>>,
+        /// Services may come back later, or lose more, than they promise elsewhere: why, and who
+        /// agreed to it. The scenario's own `rto` and `rpo` bind instead.
+        relaxes: Option<At<String>>,
+        /// What comes first where not everything can be had, such as containment before speed.
+        priority: Option<At<String>>,
         /// It mends itself; people only watch.
         automatic: Option<At<bool>>,
         /// What must be at hand before it can begin: services, credentials, stores, words.
@@ -118,6 +123,8 @@ section! {
         budget: Option<At<Duration>>,
         /// Phases, by title, that must be done before; none: the one before it.
         after: Vec<At<String>>,
+        /// It is begun only if this says yes.
+        only_if: Option<Probe>,
         /// What is done. Steps begin when what they need is done, and the phase has begun.
         steps: Vec<Step>,
     }

@@ -122,6 +122,8 @@ section! {
         title: Option<At<String>>,
         /// Where it is kept: services, stores or places in words (`safe in the office`).
         kept_in: Vec<At<String>>,
+        /// Where it is found there, for people: a page, a project, a path. Never the secret itself.
+        address: Option<At<String>>,
         /// What it opens: services, stores and vaults.
         opens: Vec<At<String>>,
         /// What it can delete: services, stores and vaults.

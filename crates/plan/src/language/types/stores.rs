@@ -87,6 +87,8 @@ section! {
         verified_every: Option<At<Every>>,
         /// The job that makes it, as a script.
         run: Option<Script>,
+        /// The settings of the product that make it, such as lines of `postgresql.conf`.
+        settings: Option<Script>,
         /// Parameters that the job gets from its surroundings, by name.
         environment: Vec<At<String>>,
     }
@@ -109,6 +111,8 @@ section! {
         rpo: Option<At<Duration>>,
         /// The failure domains its data lies in. It is lost with them.
         domains: Vec<At<String>>,
+        /// Where its data lies, for people: a path, a disk, a page.
+        location: Option<At<String>>,
         /// How many of its failure domains it may lose and still have all data. Taken for 0.
         survives: Option<At<u32>>,
         /// Stores whose rows or files it points to.
