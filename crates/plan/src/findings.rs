@@ -149,6 +149,10 @@ impl Findings {
     }
 }
 
+/// A reader stops to collect here: a file of 16 MiB can hold millions of mistakes, each of which
+/// takes memory, and nobody reads the thousandth. More than a file of an agent can hold.
+pub(crate) const RAW_MAX: usize = 100_000;
+
 /// Nobody mends more at once, and each costs a look through the source.
 const FINDINGS_MAX: usize = 100;
 
@@ -257,6 +261,13 @@ impl Raw {
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// Puts it with the others, unless there are too many already.
+    pub(crate) fn join(self, findings: &mut Vec<Self>) {
+        if findings.len() < RAW_MAX {
+            findings.push(self);
+        }
     }
 
     fn placed(self, source: &str) -> Finding {

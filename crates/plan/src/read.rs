@@ -20,7 +20,7 @@ use crate::units::{ByteSize, UnitError, format_duration, parse_duration, parse_s
 
 /// Reads a plan. `file` is its name for the findings; nothing is opened.
 pub fn parse(file: &str, bytes: &[u8]) -> Result<Plan, Findings> {
-    let source = match tree::decode(bytes) {
+    let source = match tree::decode(bytes, tree::SOURCE_BYTES_MAX) {
         Ok(source) => source,
         Err(raw) => {
             let shown = bytes.get(..bytes.len().min(tree::SOURCE_BYTES_MAX)).unwrap_or_default();

@@ -10,10 +10,14 @@ use std::ops::Range;
 
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span};
 
-use crate::findings::{Code, Raw, place};
+use crate::findings::{Code, Raw};
+use crate::units::ByteSize;
 
-/// A plan is written by people; one that is longer is another file given by mistake.
+/// What an agent reads is written by people; one that is longer is another file given by mistake.
 pub(crate) const SOURCE_BYTES_MAX: usize = 256 << 10;
+
+/// What the compiler reads: plans of ten thousand services are written by programs.
+pub(crate) const PLAN_BYTES_MAX: usize = 16 << 20;
 
 /// Deepest nesting; the language needs five levels.
 const DEPTH_MAX: usize = 32;
@@ -52,9 +56,10 @@ impl Node {
 }
 
 /// The text of the file, or why it is none.
-pub(crate) fn decode(bytes: &[u8]) -> Result<&str, Raw> {
-    if bytes.len() > SOURCE_BYTES_MAX {
-        let title = format!("the file has {} bytes, a plan has at most 256 KiB", bytes.len());
+pub(crate) fn decode(bytes: &[u8], bytes_max: usize) -> Result<&str, Raw> {
+    if bytes.len() > bytes_max {
+        let max = ByteSize(u64::try_from(bytes_max).unwrap_or(u64::MAX));
+        let title = format!("the file has {} bytes, a plan has at most {max}", bytes.len());
         return Err(Raw::new(Code::NotText, 0..0, title).hint("is this the right file?"));
     }
     std::str::from_utf8(bytes).map_err(|error| {
@@ -78,7 +83,7 @@ pub(crate) fn read(source: &str, findings: &mut Vec<Raw>) -> Result<Node, Raw> {
         block_nesting_limit: DEPTH_MAX,
     };
     let parser = Parser::new_from_str_with_options(source, options);
-    let mut builder = Builder { source, findings, parser, depth: 0 };
+    let mut builder = Builder { source, findings, parser, depth: 0, lines: Lines::default() };
     builder.document()
 }
 
@@ -87,6 +92,24 @@ struct Builder<'a, I: Iterator<Item = Result<(Event<'a>, Span), ScanError>>> {
     findings: &'a mut Vec<Raw>,
     parser: I,
     depth: usize,
+    lines: Lines,
+}
+
+/// The numbers of lines, counted once however often they are asked for.
+#[derive(Default)]
+struct Lines {
+    /// Where each line starts; filled when the first is asked for.
+    starts: Vec<usize>,
+}
+
+impl Lines {
+    fn line(&mut self, source: &str, offset: usize) -> usize {
+        if self.starts.is_empty() {
+            self.starts.push(0);
+            self.starts.extend(source.match_indices('\n').map(|(at, _)| at + 1));
+        }
+        self.starts.partition_point(|start| *start <= offset).max(1)
+    }
 }
 
 impl<'a, I: Iterator<Item = Result<(Event<'a>, Span), ScanError>>> Builder<'a, I> {
@@ -133,7 +156,7 @@ impl<'a, I: Iterator<Item = Result<(Event<'a>, Span), ScanError>>> Builder<'a, I
             Event::SequenceStart(..) => self.nested(&range, Self::sequence)?,
             Event::MappingStart(..) => self.nested(&range, Self::mapping)?,
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
-                self.findings.push(alias(self.source, &range));
+                alias(self.source, &range).join(self.findings);
                 Value::Scalar { text: String::new(), quoted: false }
             }
             _ => {
@@ -180,20 +203,20 @@ impl<'a, I: Iterator<Item = Result<(Event<'a>, Span), ScanError>>> Builder<'a, I
             let node = self.node(event, &span)?;
             let Value::Scalar { text, .. } = key.value else {
                 let title = "a key is a plain word here";
-                self.findings.push(Raw::new(Code::WrongShape, key.span, title));
+                Raw::new(Code::WrongShape, key.span, title).join(self.findings);
                 continue;
             };
             if text == "<<" {
                 let title = "merge keys (`<<`) are not part of the language";
-                self.findings.push(
-                    Raw::new(Code::NotInTheLanguage, key.span, title).hint("write the keys out"),
-                );
+                Raw::new(Code::NotInTheLanguage, key.span, title)
+                    .hint("write the keys out")
+                    .join(self.findings);
             } else if let Some(first) = lines.get(&text) {
                 let title = format!("`{}` appears twice", short(&text));
                 let raw = Raw::new(Code::DuplicateKey, key.span, title);
-                let first = place(self.source, first.start).line;
-                self.findings
-                    .push(raw.hint(format!("the first one is in line {first}: keep one of them")));
+                let first = self.lines.line(self.source, first.start);
+                raw.hint(format!("the first one is in line {first}: keep one of them"))
+                    .join(self.findings);
             } else {
                 lines.insert(text.clone(), key.span.clone());
                 entries.push((Key { text, span: key.span }, node));
@@ -209,17 +232,15 @@ impl<'a, I: Iterator<Item = Result<(Event<'a>, Span), ScanError>>> Builder<'a, I
             let written = self.source.get(start..range.start.max(start)).unwrap_or("");
             let len = written.find(char::is_whitespace).unwrap_or(written.len());
             let title = "tags (`!…`) are not part of the language";
-            self.findings.push(
-                Raw::new(Code::NotInTheLanguage, start..start + len, title)
-                    .hint("remove the tag: each key knows the type of its value"),
-            );
+            Raw::new(Code::NotInTheLanguage, start..start + len, title)
+                .hint("remove the tag: each key knows the type of its value")
+                .join(self.findings);
         }
         if event.anchor_id().is_some() {
             let title = "anchors (`&…`) are not part of the language";
-            self.findings.push(
-                Raw::new(Code::NotInTheLanguage, self.range(span), title)
-                    .hint("remove the anchor, and write the value out where it is used"),
-            );
+            Raw::new(Code::NotInTheLanguage, self.range(span), title)
+                .hint("remove the anchor, and write the value out where it is used")
+                .join(self.findings);
         }
     }
 

@@ -4,7 +4,7 @@ use super::finding::{Finding, Unread};
 use super::model::Facts;
 use crate::findings::{Code, Raw};
 use crate::language::{self, Plan, Sources};
-use crate::tree;
+use crate::tree::{self, PLAN_BYTES_MAX};
 
 /// A file, as it was read.
 #[derive(Debug, Clone)]
@@ -40,10 +40,11 @@ pub fn load(inputs: &[Input]) -> Loaded {
 }
 
 fn load_yaml(loaded: &mut Loaded, input: &Input) {
-    let text = match tree::decode(&input.bytes) {
+    let text = match tree::decode(&input.bytes, PLAN_BYTES_MAX) {
         Ok(text) => text,
         Err(raw) => {
-            let shown = String::from_utf8_lossy(&input.bytes);
+            let shown = input.bytes.get(..input.bytes.len().min(PLAN_BYTES_MAX));
+            let shown = String::from_utf8_lossy(shown.unwrap_or_default());
             let file = loaded.sources.add(&input.name, &shown, &[]);
             loaded.findings.push(Finding::of_reader(raw, file));
             return;

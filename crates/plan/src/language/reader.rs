@@ -41,7 +41,8 @@ impl<'s> Reader<'s> {
         hint: impl Into<String>,
     ) {
         let (raw, hint) = (Raw::new(code, span.clone(), title), hint.into());
-        self.findings.push(if hint.is_empty() { raw } else { raw.hint(hint) });
+        let raw = if hint.is_empty() { raw } else { raw.hint(hint) };
+        raw.join(&mut self.findings);
     }
 
     /// The text of a scalar.

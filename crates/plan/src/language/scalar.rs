@@ -373,20 +373,19 @@ fn line_starts(node: &Node, source: &str, text: &str) -> Vec<usize> {
         return vec![node.span.start + 1];
     }
     // A block: each line of the text follows in the source, behind its indentation.
+    let mut lines = text.lines().peekable();
     let mut starts = Vec::new();
     let mut at = node.span.start;
-    for line in text.lines() {
-        let Some(rest) = source.get(at..node.span.end) else { return Vec::new() };
-        let found = rest.match_indices(line).map(|(found, _)| at + found).find(|found| {
-            let before = source.get(..*found).unwrap_or("");
-            let indentation = before.rsplit('\n').next().unwrap_or("");
-            let behind = source.get(found + line.len()..).unwrap_or("");
-            indentation.chars().all(char::is_whitespace)
-                && (behind.is_empty() || behind.starts_with(['\n', '\r']))
-        });
-        let Some(found) = found else { return Vec::new() };
-        starts.push(found);
-        at = found + line.len();
+    for whole in written.split_inclusive('\n') {
+        let Some(wanted) = lines.peek() else { break };
+        let line = whole.trim_end_matches(['\n', '\r']);
+        if let Some(before) = line.strip_suffix(wanted)
+            && before.chars().all(char::is_whitespace)
+        {
+            starts.push(at + before.len());
+            lines.next();
+        }
+        at += whole.len();
     }
-    starts
+    if lines.peek().is_some() { Vec::new() } else { starts }
 }
