@@ -232,6 +232,9 @@ pub struct Metadata {
     pub owner: Owner,
     /// When its contents last changed, by the clock of the file system.
     pub modified: Timestamp,
+    /// When its contents, its names or its attributes last changed. No program can set it, so a copy
+    /// never has its original's.
+    pub changed: Timestamp,
     /// How many names it has.
     pub links: u64,
     /// The file behind the name, unique on its device while it exists.
@@ -393,10 +396,16 @@ fn describe(found: &fs::Metadata) -> io::Result<Metadata> {
         mode: found.mode() & 0o7777,
         owner: Owner { user: found.uid(), group: found.gid() },
         modified: Timestamp::try_from(found.modified()?).map_err(io::Error::other)?,
+        changed: changed(found)?,
         links: found.nlink(),
         inode: found.ino(),
         device: found.dev(),
     })
+}
+
+fn changed(found: &fs::Metadata) -> io::Result<Timestamp> {
+    let nanoseconds = i32::try_from(found.ctime_nsec()).map_err(io::Error::other)?;
+    Timestamp::new(found.ctime(), nanoseconds).map_err(io::Error::other)
 }
 
 /// Not a plain open: on a pipe that would wait for a writer, on a file it would sync the wrong thing.

@@ -1,11 +1,12 @@
 //! `soter wal`: what `archive_command` and `restore_command` call.
 
+mod behind;
 mod fetch;
 mod unkeyed;
 
 use std::path::{Path, PathBuf};
 
-use soter_plan::{Store, StoreName};
+use soter_plan::{Plan, Store, StoreName};
 use soter_postgres::agent::{Answer, PushDone, Request, Trusting, ask, push_file, socket_in};
 use soter_postgres::control::ControlFile;
 use soter_postgres::incarnation::{self, Marker, MarkerError, Seen};
@@ -30,6 +31,9 @@ const WORKERS: usize = 2;
 pub(super) enum WalCommand {
     /// Store a file of the archive: archive_command = 'soter --plan … wal push %p'.
     Push(PushArgs),
+    /// Store what follows behind a server that archives; `push` starts it.
+    #[command(hide = true)]
+    Behind(PushArgs),
     /// Bring a file of the archive back: restore_command = 'soter wal fetch %f %p …'.
     Fetch(fetch::FetchArgs),
     /// Fetch ahead of a server that recovers; `fetch` starts it.
@@ -40,7 +44,8 @@ pub(super) enum WalCommand {
 /// Store a file of the archive; returns when it is durable in the vault.
 ///
 /// A running agent is asked to: what it has streamed is only compared. Without one the file is
-/// stored directly.
+/// stored directly; while others are waiting behind it, a process of its own stores those, and the
+/// calls for them have nothing left to do.
 #[derive(Debug, clap::Args)]
 pub(super) struct PushArgs {
     /// The file, relative to the data directory, as %p names it.
@@ -56,6 +61,11 @@ pub(super) struct PushArgs {
 pub(super) fn run(context: &Context, command: &WalCommand) -> Result<(), Failure> {
     match command {
         WalCommand::Push(args) => push(context, args),
+        WalCommand::Behind(args) => {
+            // Nobody reads what it says; what is wrong is said when the server asks.
+            drop(behind::run(context, args));
+            Ok(())
+        }
         WalCommand::Fetch(args) => fetch::run(context, args),
         WalCommand::Ahead(args) => {
             // Nobody reads what it says; what is wrong is said when the server asks.
@@ -70,12 +80,24 @@ fn push(context: &Context, args: &PushArgs) -> Result<(), Failure> {
     let (name, store) = context.store(&plan, args.store.as_deref())?;
     let path = postgres(store).data_directory.join(&args.file);
     let by_agent = if args.mend { None } else { push_by_agent(name, store, &path)? };
-    let trusting = if args.mend { Trusting::WholeObjects } else { Trusting::Heads };
     let done = match by_agent {
         Some(done) => done,
+        None if args.mend => {
+            let direct = Direct::open(context, (&plan, name, store))?;
+            direct.push(context, &path, Trusting::WholeObjects)?
+        }
         None => {
-            let writer = context.writer(&plan, name, store)?;
-            push_directly(context, &writer, store, (&path, trusting))?
+            let notes = behind::notes(context, &plan, store, &path);
+            if notes.as_ref().is_some_and(|(notes, file)| notes.take(file)) {
+                return Ok(());
+            }
+            let direct = Direct::open(context, (&plan, name, store))?;
+            // The first call of a cluster has had no life to make notes for.
+            let notes = notes.or_else(|| behind::notes(context, &plan, store, &path));
+            if let Some((notes, file)) = notes {
+                behind::start(context, (&notes, &file), (name, args));
+            }
+            direct.push(context, &path, Trusting::Heads)?
         }
     };
     for finding in &done.findings {
@@ -105,36 +127,62 @@ fn push_by_agent(
     }
 }
 
-fn push_directly(
-    context: &Context,
-    writer: &Writer,
-    store: &Store,
-    (path, trusting): (&Path, Trusting),
-) -> Result<PushDone, Failure> {
-    let Writer { vault: open, keys, pins } = writer;
-    let data = &postgres(store).data_directory;
-    let control = read_control(context, data)?;
-    let vault = context.vault(open, pins.clone());
-    let segment_size = SegmentSize::new(control.wal_segment_size.bytes())
-        .ok_or_else(|| Failure::new(Ending::Failed, "the segment size is none"))?;
-    let incarnation = life(context, writer, &vault, data, &control)?;
-    let archive = Archive { store: keys.store, incarnation, segment_size };
-    let wal =
-        WalVault { store: &*vault.objects, clock: &*vault.clock, trust: open.trust(), archive };
-    let compression = Compression::Zstd(store.compression.level);
-    let sealer = Sealer::new(keys, &*vault.random, compression, WORKERS);
-    let pushed = push_file(&wal, &sealer, &*context.disk, path, trusting).map_err(|error| {
-        let ending = match error.kind() {
-            soter_postgres::error::ErrorKind::Input => Ending::Input,
-            _ => Ending::Failed,
-        };
-        Failure::of(ending, &error).hint("archive_command calls this with %p, as the server's user")
-    })?;
-    Ok(PushDone {
-        object: pushed.object,
-        was_there: pushed.outcome == Outcome::AlreadyThere,
-        findings: pushed.findings.iter().map(ToString::to_string).collect(),
-    })
+/// A store that is written to without an agent.
+struct Direct {
+    writer: Writer,
+    vault: Vault,
+    archive: Archive,
+    compression: Compression,
+}
+
+impl Direct {
+    /// Opens it for the cluster's data directory, which must continue the store's history.
+    fn open(
+        context: &Context,
+        (plan, name, store): (&Plan, &StoreName, &Store),
+    ) -> Result<Self, Failure> {
+        let writer = context.writer(plan, name, store)?;
+        let data = &postgres(store).data_directory;
+        let control = read_control(context, data)?;
+        let vault = context.vault(&writer.vault, writer.pins.clone());
+        let segment_size = SegmentSize::new(control.wal_segment_size.bytes())
+            .ok_or_else(|| Failure::new(Ending::Failed, "the segment size is none"))?;
+        let incarnation = life(context, &writer, &vault, data, &control)?;
+        let archive = Archive { store: writer.keys.store, incarnation, segment_size };
+        let compression = Compression::Zstd(store.compression.level);
+        Ok(Self { writer, vault, archive, compression })
+    }
+
+    fn wal(&self) -> WalVault<'_> {
+        WalVault {
+            store: &*self.vault.objects,
+            clock: &*self.vault.clock,
+            trust: self.writer.vault.trust(),
+            archive: self.archive,
+        }
+    }
+
+    fn sealer(&self, workers: usize) -> Sealer<'_> {
+        Sealer::new(&self.writer.keys, &*self.vault.random, self.compression, workers)
+    }
+
+    fn push(&self, context: &Context, path: &Path, trust: Trusting) -> Result<PushDone, Failure> {
+        let sealer = self.sealer(WORKERS);
+        let pushed =
+            push_file(&self.wal(), &sealer, &*context.disk, path, trust).map_err(|error| {
+                let ending = match error.kind() {
+                    soter_postgres::error::ErrorKind::Input => Ending::Input,
+                    _ => Ending::Failed,
+                };
+                Failure::of(ending, &error)
+                    .hint("archive_command calls this with %p, as the server's user")
+            })?;
+        Ok(PushDone {
+            object: pushed.object,
+            was_there: pushed.outcome == Outcome::AlreadyThere,
+            findings: pushed.findings.iter().map(ToString::to_string).collect(),
+        })
+    }
 }
 
 /// The incarnation that the directory continues. The log is read as a whole only when what was seen

@@ -22,6 +22,8 @@ mod main_job;
 #[cfg(test)]
 mod output;
 #[cfg(test)]
+mod push;
+#[cfg(test)]
 mod start;
 #[cfg(test)]
 mod tidy;

@@ -45,7 +45,7 @@ pub use memory::Gap;
 pub use protocol::{
     Answer, BackupDone, FailureKind, FetchDone, PushDone, Request, ask, ask_status,
 };
-pub use push::{PushError, Trusting, push_file};
+pub use push::{PushError, Trusting, push_file, push_file_in_steps};
 pub use run::run;
 pub use settings::{Keyring, Settings, Surroundings, World, socket_in};
 pub use status::{

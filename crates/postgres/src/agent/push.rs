@@ -9,7 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use soter_vault::wal::{Outcome, Pushed, Sealer, WalError, WalFacts, WalSource, WalVault};
+use soter_vault::wal::{
+    Archive, ArchiveFile, Outcome, Pushed, SealError, SealedFile, Sealer, WalError, WalFacts,
+    WalSource, WalVault,
+};
 use soter_world::Disk;
 use soter_world::disk::{DiskFile, FileKind};
 use thiserror::Error;
@@ -106,19 +109,45 @@ pub fn push_file(
     path: &Path,
     trusting: Trusting,
 ) -> Result<Pushed, PushError> {
+    let (file, mut source) = open(wal.archive, disk, path)?;
+    let pushed = match trusting {
+        Trusting::Heads => wal.push(sealer, &file, &mut source),
+        Trusting::WholeObjects => wal.mend(sealer, &file, &mut source),
+    };
+    pushed.map_err(|source| PushError::Vault { name: file.object.file, source })
+}
+
+/// The same in two steps, for one that compresses the next file while the last is made durable:
+/// `seal` does the first.
+///
+/// # Errors
+/// See [`PushError`].
+pub fn push_file_in_steps(
+    wal: &WalVault<'_>,
+    disk: &dyn Disk,
+    path: &Path,
+    seal: impl FnOnce(&ArchiveFile, &mut dyn WalSource) -> Result<SealedFile, SealError>,
+) -> Result<Pushed, PushError> {
+    let (file, mut source) = open(wal.archive, disk, path)?;
+    let sealed = seal(&file, &mut source).map_err(WalError::from);
+    let pushed = sealed.and_then(|sealed| wal.put(&sealed));
+    pushed.map_err(|source| PushError::Vault { name: file.object.file, source })
+}
+
+fn open(
+    archive: Archive,
+    disk: &dyn Disk,
+    path: &Path,
+) -> Result<(ArchiveFile, ArchiveSource), PushError> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-    let Some(file) = wal.archive.file(&name) else { return Err(PushError::Name { name }) };
+    let Some(file) = archive.file(&name) else { return Err(PushError::Name { name }) };
     let unreadable = |source| PushError::File { path: path.to_owned(), source };
     let opened = disk.open(path).map_err(unreadable)?;
     if opened.metadata().map_err(unreadable)?.kind != FileKind::File {
         return Err(PushError::Elsewhere { path: path.to_owned() });
     }
-    let mut source = ArchiveSource::new(opened, &name).map_err(unreadable)?;
-    let pushed = match trusting {
-        Trusting::Heads => wal.push(sealer, &file, &mut source),
-        Trusting::WholeObjects => wal.mend(sealer, &file, &mut source),
-    };
-    pushed.map_err(|source| PushError::Vault { name, source })
+    let source = ArchiveSource::new(opened, &name).map_err(unreadable)?;
+    Ok((file, source))
 }
 
 impl Shared<'_> {

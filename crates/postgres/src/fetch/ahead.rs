@@ -11,14 +11,12 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
 use soter_vault::crypto::ContentIdKey;
 use soter_vault::ids::ContentId;
 use soter_vault::keys::ReaderKeys;
@@ -27,6 +25,7 @@ use soter_world::{Clock, Disk, durable};
 
 use super::WalFiles;
 use crate::lsn::{SegmentNumber, SegmentSize};
+use crate::sole;
 use crate::wal::name::{SegmentName, WalFileName};
 
 /// The directory's name, in the directory that the server wants its file in.
@@ -226,7 +225,7 @@ impl Ahead<'_> {
     /// # Errors
     /// When the directory cannot be used.
     pub fn fill(&self, files: &WalFiles<'_>) -> io::Result<()> {
-        let Some(_lock) = self.lock()? else { return Ok(()) };
+        let Some(_lock) = sole::take(&self.directory.join(LOCK))? else { return Ok(()) };
         let Some(asked) = self.asked() else { return Ok(()) };
         self.tidy()?;
         // The server's WAL must not run out of space because of what is only convenient.
@@ -375,17 +374,7 @@ impl Ahead<'_> {
 
     /// Whether a helper is at work.
     fn is_filling(&self) -> bool {
-        let Ok(file) = File::open(self.directory.join(LOCK)) else { return false };
-        // Taken and let go of at once: a helper that starts just now gives up, and is started again
-        // for the next segment.
-        flock(&file, FlockOperation::NonBlockingLockShared).is_err()
-    }
-
-    fn lock(&self) -> io::Result<Option<File>> {
-        let path = self.directory.join(LOCK);
-        let file =
-            OpenOptions::new().create(true).truncate(false).write(true).read(true).open(&path)?;
-        Ok(flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok().then_some(file))
+        sole::is_taken(&self.directory.join(LOCK))
     }
 }
 

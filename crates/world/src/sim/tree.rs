@@ -225,6 +225,8 @@ impl Tree {
             mode: node.mode,
             owner: node.owner,
             modified: node.modified,
+            // Nobody sets times here, and what renames change is not simulated.
+            changed: node.modified,
             links: node.links,
             inode,
             device: 0,
