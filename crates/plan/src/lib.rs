@@ -13,6 +13,7 @@ mod vault;
 
 pub mod check;
 mod findings;
+pub mod graph;
 pub mod language;
 mod read;
 mod write;
