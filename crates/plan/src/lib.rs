@@ -12,6 +12,8 @@ mod units;
 mod vault;
 
 pub mod check;
+pub mod shell;
+
 mod findings;
 pub mod graph;
 pub mod language;
