@@ -8,6 +8,7 @@ mod map;
 pub(crate) mod reader;
 mod scalar;
 pub(crate) mod schema;
+mod titles;
 mod types;
 pub(crate) mod value;
 pub(crate) mod yaml;
@@ -23,6 +24,7 @@ use crate::tree;
 pub use at::{At, FileId, Origin, Source, Sources};
 pub use map::Named;
 pub use scalar::{Every, Percent, Rate, Script};
+pub use titles::Titled;
 pub use types::*;
 pub use yaml::Yaml;
 

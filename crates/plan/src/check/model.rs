@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::civil::Date;
 
 use crate::language::{At, Origin, Plan, Script, Sources};
+use crate::objectives::Objectives;
 
 /// What documents say that the language has no place for.
 #[derive(Debug, Clone, Default)]
@@ -91,11 +92,13 @@ pub struct Model<'p> {
     pub facts: &'p Facts,
     /// The day of the check.
     pub as_of: Date,
+    /// Its graph, its failure domains, and the arithmetic of its promises.
+    pub objectives: Objectives<'p>,
 }
 
 impl<'p> Model<'p> {
     pub(crate) fn new(plan: &'p Plan, sources: &'p Sources, facts: &'p Facts, as_of: Date) -> Self {
-        Self { plan, sources, facts, as_of }
+        Self { plan, sources, facts, as_of, objectives: Objectives::new(plan) }
     }
 
     /// Where something was declared, for findings about what is missing there.
