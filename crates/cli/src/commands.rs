@@ -13,10 +13,13 @@ mod adopt;
 mod agent;
 mod backup;
 mod backups;
+mod check;
 mod demo;
 mod doctor;
+mod explain;
 mod init;
 mod restore;
+mod schema;
 mod status;
 mod store;
 mod vault;
@@ -61,14 +64,20 @@ enum Command {
     Backup(backup::BackupArgs),
     /// List the backups of a store.
     Backups(backups::BackupsArgs),
+    /// Read a plan and say what would fail when it is needed.
+    Check(check::CheckArgs),
     /// Show it on a real cluster made for it: protect, lose, bring back, measure.
     Demo(demo::DemoArgs),
     /// Say what keeps a store from being protected, and how to mend it.
     Doctor(doctor::DoctorArgs),
+    /// Explain a finding.
+    Explain(explain::ExplainArgs),
     /// Write a plan from a running cluster.
     Init(init::InitArgs),
     /// Bring a cluster back, in a new directory.
     Restore(restore::RestoreArgs),
+    /// Print the JSON Schema of a plan's file, from which editors complete.
+    Schema,
     /// Say how the protection of a store stands.
     Status(status::StatusArgs),
     /// Manage a store.
@@ -95,10 +104,13 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Agent(args) => agent::run(&context, &args),
         Command::Backup(args) => backup::run(&context, &args),
         Command::Backups(args) => backups::run(&context, &args),
+        Command::Check(args) => check::run(&context, &args),
         Command::Demo(args) => demo::run(&context, &args),
         Command::Doctor(args) => doctor::run(&context, &args),
+        Command::Explain(args) => explain::run(&context, &args),
         Command::Init(args) => init::run(&context, &args),
         Command::Restore(args) => restore::run(&context, &args),
+        Command::Schema => schema::run(&context),
         Command::Status(args) => status::run(&context, &args),
         Command::Store(command) => store::run(&context, &command),
         Command::Vault(command) => vault::run(&context, &command),

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use soter_plan::{Connection, Ink, Kind, Plan, Postgres, Reference, Store, StoreName};
+use soter_plan::check::render;
+use soter_plan::{Connection, Kind, Plan, Postgres, Reference, Store, StoreName};
 use soter_vault::Vault;
 use soter_vault::crypto::SymmetricKey;
 use soter_vault::ids::StoreId;
@@ -16,7 +17,7 @@ use soter_vault::objects::{Metered, ObjectStore, open_url};
 use soter_world::{Clock, Disk, OsDisk, Random, Secret, SystemClock, SystemRandom, durable};
 
 use crate::failure::{Ending, Failure};
-use crate::output::Output;
+use crate::output::{Output, error_paper};
 
 /// Longest plan that is read: a plan is written by people.
 const PLAN_LENGTH_MAX: usize = 1 << 20;
@@ -123,9 +124,9 @@ impl Context {
                     "name it with --plan FILE, or write one from a running cluster: soter init",
                 )
             })?;
-        soter_plan::parse(&path, &bytes).map_err(|findings| {
+        soter_plan::parse(&path, &bytes).map_err(|report| {
             let mut failure = Failure::new(Ending::Input, "the plan has mistakes");
-            failure.rendered = Some(findings.render(Ink::Plain));
+            failure.rendered = Some(render::text(&report, error_paper()));
             failure
         })
     }

@@ -6,6 +6,7 @@ mod demo;
 mod failure;
 mod onlooker;
 mod output;
+mod plans;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

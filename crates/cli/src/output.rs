@@ -1,11 +1,13 @@
 //! What people and programs read: data on standard output, words and progress on standard error.
 
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+use soter_plan::check::render::Paper;
 use soter_world::Clock;
 
 use crate::failure::{Ending, Failure};
@@ -35,7 +37,12 @@ impl Output {
         } else {
             text(value)
         };
-        let written = writeln!(io::stdout(), "{}", shown.trim_end());
+        self.text(&shown);
+    }
+
+    /// A result that is a text. A closed pipe is no error.
+    pub(crate) fn text(&self, text: &str) {
+        let written = writeln!(io::stdout(), "{}", text.trim_end());
         if let (Err(error), Ok(mut unwritten)) = (written, self.unwritten.lock()) {
             unwritten.get_or_insert(error);
         }
@@ -66,6 +73,11 @@ impl Output {
         drop(writeln!(io::stderr(), "warning: {sentence}"));
     }
 
+    /// Whether results are wanted as JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// Whether a line may move: a terminal, and somebody who looks at it.
     pub(crate) fn is_live(&self) -> bool {
         self.terminal && !self.quiet
@@ -84,6 +96,30 @@ impl Output {
         let lines = Lines { next: clock.monotonic() + PLAIN_LINE_INTERVAL, quiet: self.quiet };
         Meter { bar, doing: doing.to_owned(), clock, lines: Mutex::new(lines) }
     }
+}
+
+/// Columns of what is not shown on a terminal: files, pipes, the logs of a build.
+const COLUMNS: usize = 100;
+
+/// What standard output is.
+pub(crate) fn paper() -> Paper {
+    paper_of(&io::stdout())
+}
+
+/// What standard error is.
+pub(crate) fn error_paper() -> Paper {
+    paper_of(&io::stderr())
+}
+
+fn paper_of(stream: &(impl IsTerminal + AsFd)) -> Paper {
+    if !stream.is_terminal() {
+        return Paper { width: COLUMNS, colour: false };
+    }
+    let columns = rustix::termios::tcgetwinsize(stream).map(|size| usize::from(size.ws_col));
+    let width = columns.ok().filter(|columns| *columns > 0).unwrap_or(Paper::PLAIN.width);
+    #[expect(clippy::disallowed_methods, reason = "how a person says that they want no colours")]
+    let refused = std::env::var("NO_COLOR").is_ok_and(|value| !value.is_empty());
+    Paper { width, colour: !refused }
 }
 
 fn style() -> ProgressStyle {

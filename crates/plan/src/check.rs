@@ -6,10 +6,13 @@
 mod finding;
 mod load;
 mod model;
+pub mod render;
 mod rule;
 
 #[cfg(test)]
 mod tests;
+
+use std::fmt;
 
 use jiff::civil::Date;
 
@@ -18,7 +21,8 @@ pub use load::{Input, Loaded, load};
 pub use model::{Facts, Model, Snippet, SnippetRole, Statement, Subject, Target};
 pub use rule::Rule;
 
-use crate::language::{Plan, Sources};
+use crate::findings::Code;
+use crate::language::{Origin, Plan, Sources};
 use crate::rules;
 
 /// What a check found.
@@ -36,9 +40,44 @@ pub struct Report {
 pub fn check(loaded: Loaded, as_of: Date) -> Report {
     let Loaded { sources, plan, facts, mut findings, unread } = loaded;
     findings.extend(run(&plan, &sources, &facts, as_of));
-    sort(&mut findings);
-    Report { sources, findings, unread }
+    Report::new(sources, findings, unread)
 }
+
+impl Report {
+    /// Findings in the order people read in: by file, place and code.
+    pub(crate) fn new(sources: Sources, mut findings: Vec<Finding>, unread: Vec<Unread>) -> Self {
+        findings.sort_by(|a, b| a.order().cmp(&b.order()));
+        Self { sources, findings, unread }
+    }
+
+    /// Adds the report on another plan.
+    pub fn join(&mut self, other: Self) {
+        let moved = self.sources.join(other.sources);
+        let origin = |origin: Origin| Origin { file: moved(origin.file), ..origin };
+        self.findings.extend(other.findings.into_iter().map(|mut finding| {
+            for label in &mut finding.labels {
+                label.origin = origin(label.origin);
+            }
+            finding
+        }));
+        let unread = other.unread.into_iter();
+        self.unread.extend(unread.map(|one| Unread { origin: origin(one.origin), ..one }));
+    }
+
+    /// Whether a file could not be read at all, so that what it says was not checked.
+    pub fn has_unreadable(&self) -> bool {
+        let unreadable = [Code::NotText, Code::NotYaml].map(Code::as_str);
+        self.findings.iter().any(|finding| unreadable.contains(&finding.code))
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(render::summary(self).lines().next().unwrap_or(""))
+    }
+}
+
+impl std::error::Error for Report {}
 
 fn run(plan: &Plan, sources: &Sources, facts: &Facts, as_of: Date) -> Vec<Finding> {
     let model = Model::new(plan, sources, facts, as_of);
@@ -47,9 +86,4 @@ fn run(plan: &Plan, sources: &Sources, facts: &Facts, as_of: Date) -> Vec<Findin
         check(&model, &mut findings);
     }
     findings
-}
-
-/// By file, place and code: the order people read in.
-fn sort(findings: &mut [Finding]) {
-    findings.sort_by(|a, b| a.order().cmp(&b.order()));
 }

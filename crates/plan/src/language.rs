@@ -21,7 +21,7 @@ use serde_json::Value as Json;
 use crate::findings::Raw;
 use crate::tree;
 
-pub use at::{At, FileId, Origin, Source, Sources};
+pub use at::{At, FileId, Origin, Place, Source, Sources};
 pub use map::Named;
 pub use scalar::{Every, Percent, Rate, Script};
 pub use titles::Titled;

@@ -30,7 +30,6 @@ mod tree;
 mod tests;
 
 pub use connection::{Connection, ConnectionError, ConnectionErrorKind};
-pub use findings::{Code, Finding, Findings, Ink, Place};
 pub use names::{NameError, StoreName, VaultName};
 pub use plan::{
     Backup, Canary, Compression, Kind, Plan, Postgres, Retention, Spool, Store, Wal, WalMode,

@@ -11,7 +11,9 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::findings::{Code, Findings, Raw};
+use crate::check::{Finding, Report};
+use crate::findings::{Code, Raw};
+use crate::language::Sources;
 use crate::plan::{Limits, Plan};
 use crate::suggest::nearest;
 use crate::text::Text;
@@ -19,12 +21,12 @@ use crate::tree::{self, Key, Node, Value, short};
 use crate::units::{ByteSize, UnitError, format_duration, parse_duration, parse_size};
 
 /// Reads a plan. `file` is its name for the findings; nothing is opened.
-pub fn parse(file: &str, bytes: &[u8]) -> Result<Plan, Findings> {
+pub fn parse(file: &str, bytes: &[u8]) -> Result<Plan, Report> {
     let source = match tree::decode(bytes, tree::SOURCE_BYTES_MAX) {
         Ok(source) => source,
         Err(raw) => {
             let shown = bytes.get(..bytes.len().min(tree::SOURCE_BYTES_MAX)).unwrap_or_default();
-            return Err(Findings::new(file, &String::from_utf8_lossy(shown), vec![raw], &[]));
+            return Err(report(file, &String::from_utf8_lossy(shown), vec![raw], &[]));
         }
     };
     let mut reader = Reader { source, findings: Vec::new(), secrets: Vec::new() };
@@ -34,8 +36,15 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<Plan, Findings> {
     };
     match plan {
         Ok(plan) if reader.findings.is_empty() => Ok(plan),
-        _ => Err(Findings::new(file, source, reader.findings, &reader.secrets)),
+        _ => Err(report(file, source, reader.findings, &reader.secrets)),
     }
+}
+
+fn report(file: &str, source: &str, raw: Vec<Raw>, secrets: &[Range<usize>]) -> Report {
+    let mut sources = Sources::default();
+    let file = sources.add(file, source, secrets);
+    let findings = raw.into_iter().map(|raw| Finding::of_reader(raw, file)).collect();
+    Report::new(sources, findings, Vec::new())
 }
 
 /// Proof that a finding was made: only `report` and `broken` make one.

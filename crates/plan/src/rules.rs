@@ -3,6 +3,7 @@
 //! The rule they keep: a wrong accusation costs trust. A rule speaks when the plan itself proves it;
 //! where it would have to guess it is silent, or says that it cannot tell.
 
+pub(crate) mod language;
 pub(crate) mod objectives;
 
 use crate::check::{Finding, Model, Rule};
@@ -14,7 +15,23 @@ pub(crate) type Check = fn(&Model<'_>, &mut Vec<Finding>);
 pub(crate) const CHECKS: &[Check] = &[objectives::references::check];
 
 /// The rules of each family.
-const FAMILIES: &[&[Rule]] = &[objectives::RULES];
+const FAMILIES: &[&[Rule]] = &[language::RULES, objectives::RULES];
+
+/// What the families are about, by the beginning of their codes.
+pub(crate) const FAMILIES_BY_NAME: &[(&str, &str)] = &[
+    ("S00", "The language"),
+    ("S01", "Objectives and dependencies"),
+    ("S02", "Coverage"),
+    ("S03", "Commands"),
+    ("S04", "People and communication"),
+    ("S05", "Drills and reviews"),
+];
+
+/// What the family of a code is about.
+pub fn family(code: &str) -> &'static str {
+    let known = FAMILIES_BY_NAME.iter().find(|(family, _)| code.starts_with(family));
+    known.map_or("", |(_, title)| title)
+}
 
 /// All rules, by code.
 pub fn all() -> impl Iterator<Item = &'static Rule> {

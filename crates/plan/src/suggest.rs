@@ -4,7 +4,8 @@
 pub(crate) fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let written: Vec<char> =
         written.chars().take(LENGTH_MAX).flat_map(char::to_lowercase).collect();
-    let slips_max = written.len().div_ceil(3).min(SLIPS_MAX);
+    // A word of which nothing is left is another word.
+    let slips_max = written.len().div_ceil(3).min(SLIPS_MAX).min(written.len().saturating_sub(1));
     known
         .take(WORDS_MAX)
         .map(|word| (distance(&written, &word.to_lowercase().chars().collect::<Vec<_>>()), word))
@@ -53,6 +54,7 @@ mod tests {
         check("bakcup", Some("backup"));
         check("wall", Some("wal"));
         check("retention", None);
+        assert_eq!(nearest("b", ["a"].into_iter()), None);
         check("", None);
     }
 }

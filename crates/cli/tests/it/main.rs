@@ -8,6 +8,8 @@ mod agent;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod check;
+#[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod doctor;

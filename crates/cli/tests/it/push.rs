@@ -101,9 +101,9 @@ fn real_a_server_that_is_behind_is_archived_though_processes_are_killed() {
             let file = format!("pg_wal/{name}");
             loop {
                 let mut call = lab.start(&["wal", "push", &file]);
-                let patience = Duration::from_millis(random.below(20));
+                let patience = Duration::from_millis(random.below(60));
                 let ended = call.wait_timeout(patience);
-                match random.below(3) {
+                match random.below(4) {
                     0 => waiting.processes("behind").into_iter().for_each(kill),
                     1 if ended.is_none() => call.signal(Signal::Kill),
                     _ => {}

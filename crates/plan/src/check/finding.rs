@@ -77,7 +77,7 @@ impl Finding {
             severity: Severity::Error,
             title: raw.title,
             labels: vec![Label { origin, text: String::new() }],
-            why: String::new(),
+            why: raw.code.why().to_owned(),
             hint: raw.hint,
             proof: None,
         }

@@ -5,7 +5,6 @@
 
 use std::ops::{Deref, Range};
 
-use crate::findings::Place;
 use crate::mask::mask;
 
 /// One of a plan's files, by its number in [`Sources`].
@@ -30,6 +29,15 @@ pub struct At<T> {
     pub value: T,
     /// Where it was written.
     pub origin: Origin,
+}
+
+/// A place in a file, counted from 1 as editors do; columns are characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The line, from 1.
+    pub line: usize,
+    /// The character in the line, from 1.
+    pub column: usize,
 }
 
 /// The files of a plan.
@@ -109,6 +117,13 @@ impl Sources {
         let shown = mask(text, secrets);
         self.files.push(Source { name: name.to_owned(), text: text.to_owned(), shown, lines });
         FileId(u32::try_from(self.files.len() - 1).unwrap_or(u32::MAX))
+    }
+
+    /// Adds the files of another plan; answers which number each has now.
+    pub(crate) fn join(&mut self, other: Self) -> impl Fn(FileId) -> FileId + use<> {
+        let before = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
+        self.files.extend(other.files);
+        move |file| FileId(file.0.saturating_add(before))
     }
 
     /// Masks parts of a file in everything shown from now on.

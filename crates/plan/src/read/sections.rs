@@ -222,7 +222,7 @@ fn unknown_vault(
         None => "declare it under `vaults`".to_owned(),
     };
     let title = format!("no vault is called `{}`", short(text));
-    reader.report(Raw::new(Code::UnknownName, item.node.span.clone(), title).hint(hint))
+    reader.report(Raw::new(Code::UnknownVault, item.node.span.clone(), title).hint(hint))
 }
 
 fn repeated(reader: &mut Reader<'_>, item: Field<'_>) -> super::Reported {

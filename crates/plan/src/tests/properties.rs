@@ -3,14 +3,20 @@
 use proptest::prelude::*;
 
 use super::{EXAMPLE, only_store};
+use crate::check::render::{self, Paper};
 use crate::*;
 
 /// A report is made for whatever is refused, so that drawing it is tried too.
 fn never_panics(bytes: &[u8]) {
-    if let Err(findings) = parse("soter.yaml", bytes) {
-        assert!(!findings.all().is_empty());
-        assert!(!findings.render(Ink::Plain).is_empty());
-        assert!(!findings.render(Ink::Colour).is_empty());
+    if let Err(report) = parse("soter.yaml", bytes) {
+        assert!(!report.findings.is_empty());
+        assert!(!render::text(&report, Paper::PLAIN).is_empty());
+        assert!(!render::text(&report, Paper { width: 20, colour: true }).is_empty());
+        if report.findings.len() > 1000 {
+            return;
+        }
+        assert!(serde_json::to_string(&render::json(&report)).is_ok());
+        assert!(!render::sarif(&report, render::Tool { version: "1.0.0" }).is_null());
     }
 }
 
@@ -61,10 +67,13 @@ proptest! {
         damage in "(|:|\\]|\"|\t|&a)"
     ) {
         let source = format!("stores:\n  a:\n    connection: {damage}\"{before}password={quote}{secret}{quote}\"\n    b: [{damage}\n");
-        let findings = parse("soter.yaml", source.as_bytes()).unwrap_err();
-        prop_assert!(!findings.render(Ink::Plain).contains(&secret), "{}", findings.render(Ink::Plain));
-        let debug = format!("{findings:?}");
-        prop_assert!(!debug.contains(&secret));
+        let report = parse("soter.yaml", source.as_bytes()).unwrap_err();
+        let text = render::text(&report, Paper::PLAIN);
+        prop_assert!(!text.contains(&secret), "{}", text);
+        let json = serde_json::to_string(&render::json(&report)).unwrap();
+        prop_assert!(!json.contains(&secret), "{}", json);
+        let sarif = render::sarif(&report, render::Tool { version: "1.0.0" }).to_string();
+        prop_assert!(!sarif.contains(&secret), "{}", sarif);
     }
 
     #[test]
@@ -90,8 +99,8 @@ proptest! {
             mode: if synchronous { WalMode::Synchronous } else { WalMode::Asynchronous },
         };
         let text = write(&facts);
-        let plan = parse("soter.yaml", text.as_bytes()).map_err(|findings| {
-            TestCaseError::fail(format!("{text}\n{}", findings.render(Ink::Plain)))
+        let plan = parse("soter.yaml", text.as_bytes()).map_err(|report| {
+            TestCaseError::fail(format!("{text}\n{}", render::text(&report, Paper::PLAIN)))
         })?;
         prop_assert_eq!(plan.vaults.len(), 1);
         let vault = &plan.vaults[&facts.vault];
