@@ -6,6 +6,9 @@
 pub(crate) mod language;
 pub(crate) mod objectives;
 
+#[cfg(test)]
+mod tests;
+
 use crate::check::{Finding, Model, Rule};
 
 /// Looks at the model and adds what it finds.

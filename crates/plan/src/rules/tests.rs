@@ -1,0 +1,102 @@
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::check::Severity;
+use crate::language;
+
+use super::*;
+
+/// The parts of a page, in their order.
+const PARTS: &[&str] = &["**Why it fails at 3 AM.** ", "**Fires**", "**Mended**", "**Silent** "];
+
+/// Files that are made from the code are written anew when this variable is set.
+const WRITE: &str = "SOTER_WRITE_DERIVED";
+
+fn docs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs")
+}
+
+/// Holds a committed file against what the code says.
+fn derived(path: &Path, text: &str) {
+    #[expect(clippy::disallowed_methods, reason = "a developer asks for it")]
+    if std::env::var_os(WRITE).is_some() {
+        fs::write(path, text).unwrap();
+    }
+    let found = fs::read_to_string(path).unwrap_or_default();
+    let path = path.display();
+    assert!(found == text, "{path} is not what the code says: run `make derived` and commit it");
+}
+
+/// The index of the pages.
+fn index() -> String {
+    let mut text = String::from(
+        "# Findings\n\nWhat `soter check` reports, by family. `soter explain S0101` shows the page of \
+         one in a terminal; this list\nis made from the rules by `make derived`.\n",
+    );
+    for (family, title) in FAMILIES_BY_NAME {
+        text.push_str(&format!("\n## {family}: {title}\n| code | what it finds | severity |\n"));
+        text.push_str("|---|---|---|\n");
+        for rule in all().filter(|rule| rule.code.starts_with(family)) {
+            let severity = match rule.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+                Severity::Note => "note",
+            };
+            let code = rule.code;
+            text.push_str(&format!("| [{code}]({code}.md) | {} | {severity} |\n", rule.title));
+        }
+    }
+    text
+}
+
+#[test]
+fn derived_index_of_the_pages_is_current() {
+    derived(&docs().join("errors/README.md"), &index());
+}
+
+#[test]
+fn derived_schema_of_plans_is_current() {
+    let schema = format!("{:#}\n", language::schema());
+    derived(&docs().join("schema/soter.schema.json"), &schema);
+}
+
+#[test]
+fn codes_rise_and_belong_to_a_family() {
+    let codes: Vec<&str> = all().map(|rule| rule.code).collect();
+    assert!(codes.is_sorted_by(|a, b| a < b), "sorted, each once: {codes:?}");
+    for code in codes {
+        assert_eq!(code.len(), "S0101".len(), "{code}");
+        assert_ne!(family(code), "", "{code} has no family");
+    }
+}
+
+#[test]
+fn every_rule_has_a_page_and_every_page_a_rule() {
+    let mut wrong = Vec::new();
+    for rule in all() {
+        let page = fs::read_to_string(docs().join(format!("errors/{}.md", rule.code)));
+        if page.unwrap_or_default() != rule.page {
+            wrong.push(format!("{}: the rule has another page than its own", rule.code));
+        }
+        if rule.page.lines().next() != Some(&format!("# {}: {}", rule.code, rule.title)) {
+            wrong.push(format!("{}: the page's title is not the rule's", rule.code));
+        }
+        let mut rest = rule.page;
+        for part in PARTS {
+            match rest.split_once(&format!("\n{part}")) {
+                Some((_, behind)) => rest = behind,
+                None => wrong.push(format!("{}: the page has no {part:?} in its place", rule.code)),
+            }
+        }
+    }
+    let known: BTreeSet<&str> = all().map(|rule| rule.code).collect();
+    for entry in fs::read_dir(docs().join("errors")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let code = name.strip_suffix(".md").unwrap_or(&name);
+        if code != "README" && !known.contains(code) {
+            wrong.push(format!("{name}: there is no such rule"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
