@@ -1,0 +1,101 @@
+//! The files of data. A test compares these lists with the folders.
+
+/// One for each program.
+pub(super) const PROGRAMS: &[(&str, &str)] = &[
+    ("aliyun.yaml", include_str!("programs/aliyun.yaml")),
+    ("ansible-playbook.yaml", include_str!("programs/ansible-playbook.yaml")),
+    ("aws.yaml", include_str!("programs/aws.yaml")),
+    ("az.yaml", include_str!("programs/az.yaml")),
+    ("barman.yaml", include_str!("programs/barman.yaml")),
+    ("borg.yaml", include_str!("programs/borg.yaml")),
+    ("curl.yaml", include_str!("programs/curl.yaml")),
+    ("dd.yaml", include_str!("programs/dd.yaml")),
+    ("disks.yaml", include_str!("programs/disks.yaml")),
+    ("docker.yaml", include_str!("programs/docker.yaml")),
+    ("dropdb.yaml", include_str!("programs/dropdb.yaml")),
+    ("editors.yaml", include_str!("programs/editors.yaml")),
+    ("etcdctl.yaml", include_str!("programs/etcdctl.yaml")),
+    ("etcdutl.yaml", include_str!("programs/etcdutl.yaml")),
+    ("files.yaml", include_str!("programs/files.yaml")),
+    ("find.yaml", include_str!("programs/find.yaml")),
+    ("gcloud.yaml", include_str!("programs/gcloud.yaml")),
+    ("git.yaml", include_str!("programs/git.yaml")),
+    ("gsutil.yaml", include_str!("programs/gsutil.yaml")),
+    ("gzip.yaml", include_str!("programs/gzip.yaml")),
+    ("helm.yaml", include_str!("programs/helm.yaml")),
+    ("infisical.yaml", include_str!("programs/infisical.yaml")),
+    ("journalctl.yaml", include_str!("programs/journalctl.yaml")),
+    ("k3s.yaml", include_str!("programs/k3s.yaml")),
+    ("kubectl.yaml", include_str!("programs/kubectl.yaml")),
+    ("mc.yaml", include_str!("programs/mc.yaml")),
+    ("mongo.yaml", include_str!("programs/mongo.yaml")),
+    ("mysql.yaml", include_str!("programs/mysql.yaml")),
+    ("mysqldump.yaml", include_str!("programs/mysqldump.yaml")),
+    ("nats.yaml", include_str!("programs/nats.yaml")),
+    ("patronictl.yaml", include_str!("programs/patronictl.yaml")),
+    ("pg_archivecleanup.yaml", include_str!("programs/pg_archivecleanup.yaml")),
+    ("pg_basebackup.yaml", include_str!("programs/pg_basebackup.yaml")),
+    ("pg_ctl.yaml", include_str!("programs/pg_ctl.yaml")),
+    ("pg_dump.yaml", include_str!("programs/pg_dump.yaml")),
+    ("pg_dumpall.yaml", include_str!("programs/pg_dumpall.yaml")),
+    ("pg_isready.yaml", include_str!("programs/pg_isready.yaml")),
+    ("pg_receivewal.yaml", include_str!("programs/pg_receivewal.yaml")),
+    ("pg_resetwal.yaml", include_str!("programs/pg_resetwal.yaml")),
+    ("pg_restore.yaml", include_str!("programs/pg_restore.yaml")),
+    ("pg_rewind.yaml", include_str!("programs/pg_rewind.yaml")),
+    ("pg_verifybackup.yaml", include_str!("programs/pg_verifybackup.yaml")),
+    ("pgbackrest.yaml", include_str!("programs/pgbackrest.yaml")),
+    ("ping.yaml", include_str!("programs/ping.yaml")),
+    ("psql.yaml", include_str!("programs/psql.yaml")),
+    ("rabbitmqctl.yaml", include_str!("programs/rabbitmqctl.yaml")),
+    ("rclone.yaml", include_str!("programs/rclone.yaml")),
+    ("redis-cli.yaml", include_str!("programs/redis-cli.yaml")),
+    ("restic.yaml", include_str!("programs/restic.yaml")),
+    ("rm.yaml", include_str!("programs/rm.yaml")),
+    ("rsync.yaml", include_str!("programs/rsync.yaml")),
+    ("scp.yaml", include_str!("programs/scp.yaml")),
+    ("ssh.yaml", include_str!("programs/ssh.yaml")),
+    ("su.yaml", include_str!("programs/su.yaml")),
+    ("sudo.yaml", include_str!("programs/sudo.yaml")),
+    ("systemctl.yaml", include_str!("programs/systemctl.yaml")),
+    ("tail.yaml", include_str!("programs/tail.yaml")),
+    ("tar.yaml", include_str!("programs/tar.yaml")),
+    ("tcpdump.yaml", include_str!("programs/tcpdump.yaml")),
+    ("terraform.yaml", include_str!("programs/terraform.yaml")),
+    ("vault.yaml", include_str!("programs/vault.yaml")),
+    ("velero.yaml", include_str!("programs/velero.yaml")),
+    ("wal-g.yaml", include_str!("programs/wal-g.yaml")),
+    ("watchers.yaml", include_str!("programs/watchers.yaml")),
+    ("wget.yaml", include_str!("programs/wget.yaml")),
+    ("xtrabackup.yaml", include_str!("programs/xtrabackup.yaml")),
+    ("zfs.yaml", include_str!("programs/zfs.yaml")),
+];
+
+/// Programs that share the beginning of their names.
+pub(super) const FAMILIES: &[(&str, &str)] =
+    &[("postgresql.yaml", include_str!("families/postgresql.yaml"))];
+
+/// What restores need besides the data.
+pub(super) const RESTORES: &[(&str, &str)] = &[
+    ("backups.yaml", include_str!("restores/backups.yaml")),
+    ("elasticsearch.yaml", include_str!("restores/elasticsearch.yaml")),
+    ("etcd.yaml", include_str!("restores/etcd.yaml")),
+    ("k3s.yaml", include_str!("restores/k3s.yaml")),
+    ("kafka.yaml", include_str!("restores/kafka.yaml")),
+    ("kubernetes.yaml", include_str!("restores/kubernetes.yaml")),
+    ("minio.yaml", include_str!("restores/minio.yaml")),
+    ("mongodb.yaml", include_str!("restores/mongodb.yaml")),
+    ("mysql.yaml", include_str!("restores/mysql.yaml")),
+    ("nats.yaml", include_str!("restores/nats.yaml")),
+    ("postgres.yaml", include_str!("restores/postgres.yaml")),
+    ("rabbitmq.yaml", include_str!("restores/rabbitmq.yaml")),
+    ("redis.yaml", include_str!("restores/redis.yaml")),
+    ("secrets.yaml", include_str!("restores/secrets.yaml")),
+    ("vault.yaml", include_str!("restores/vault.yaml")),
+];
+
+/// The products that keep or serve data.
+pub(super) const PRODUCTS: &str = include_str!("products.yaml");
+
+/// Files of settings that are misread.
+pub(super) const SETTINGS: &str = include_str!("settings.yaml");
