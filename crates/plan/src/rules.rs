@@ -7,6 +7,8 @@ pub(crate) mod language;
 pub(crate) mod objectives;
 
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
 
 use crate::check::{Finding, Model, Rule};
@@ -15,7 +17,18 @@ use crate::check::{Finding, Model, Rule};
 pub(crate) type Check = fn(&Model<'_>, &mut Vec<Finding>);
 
 /// All checks. A check may serve several rules.
-pub(crate) const CHECKS: &[Check] = &[objectives::references::check];
+pub(crate) const CHECKS: &[Check] = &[
+    objectives::budgets::check,
+    objectives::consistency::check,
+    objectives::contradictions::check,
+    objectives::cycles::check,
+    objectives::isolated::check,
+    objectives::missing::check,
+    objectives::promises::check,
+    objectives::readiness::check,
+    objectives::references::check,
+    objectives::self_need::check,
+];
 
 /// The rules of each family.
 const FAMILIES: &[&[Rule]] = &[language::RULES, objectives::RULES];

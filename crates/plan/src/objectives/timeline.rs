@@ -106,17 +106,18 @@ impl<'p> Timeline<'p> {
     ) -> Self {
         let mut loss = Loss::of(graph, domains, &crate::graph::Cause::of(scenario, domains));
         // Whatever is brought back was down, also where the scenario does not say so.
+        let mut restored = vec![false; loss.stores.len()];
         for at in milestones.iter().flat_map(|milestone| &milestone.restores) {
             loss.stores[*at] = true;
+            restored[*at] = true;
         }
-        let restored = graph.ids().filter(|id| {
-            let state = &graph.service(*id).1.state;
-            let mut places =
-                state.iter().filter_map(|name| graph.plan().stores.position(&name.value));
-            places.any(|at| milestones.iter().any(|milestone| milestone.restores.contains(&at)))
-        });
-        let restored: Vec<ServiceId> =
-            if milestones.is_empty() { Vec::new() } else { restored.collect() };
+        let position = |name: &At<String>| graph.plan().stores.position(&name.value);
+        let restored: Vec<ServiceId> = graph
+            .ids()
+            .filter(|id| {
+                graph.service(*id).1.state.iter().filter_map(position).any(|at| restored[at])
+            })
+            .collect();
         let started = milestones.iter().flat_map(|milestone| milestone.starts.iter().copied());
         loss.stop(graph, restored.into_iter().chain(started));
         Self::after(graph, scenario, loss, milestones, assumptions)
