@@ -2,7 +2,7 @@
 
 use jiff::civil::{Date, date};
 
-use crate::check::{Finding, Input, check, load};
+use crate::check::{Finding, Input, Rule, check, load};
 
 /// The day the tests of rules take for today.
 pub(crate) const TODAY: Date = date(2026, 1, 1);
@@ -33,4 +33,17 @@ pub(crate) fn silent(code: &str, plans: &[&str]) {
     for plan in plans {
         assert_eq!(titles(code, plan), [""; 0], "{plan}");
     }
+}
+
+/// The plan under "Fires" on a rule's page is found, the one under "Mended" is not.
+pub(crate) fn page_holds(rule: &Rule) {
+    let example = |part: &str| -> String {
+        let rest = rule.page.split_once(part).expect("each page has its parts").1;
+        let lines = rest.trim_start().lines();
+        let lines = lines.take_while(|line| line.is_empty() || line.starts_with("    "));
+        lines.map(|line| format!("{}\n", line.get(4..).unwrap_or(""))).collect()
+    };
+    let fires = titles(rule.code, &example("**Fires**\n"));
+    assert!(!fires.is_empty(), "{}: what fires does not fire", rule.code);
+    silent(rule.code, &[&example("**Mended**\n")]);
 }

@@ -367,3 +367,10 @@ fn s0102_names_of_all_sections() {
     );
     silent("S0102", &["services: { a: { tier: gold, domains: [n1], state: [s] } }"]);
 }
+
+#[test]
+fn the_examples_of_the_pages_are_true() {
+    for rule in super::RULES {
+        crate::rules::testing::page_holds(rule);
+    }
+}
