@@ -5,6 +5,10 @@
 
 pub(crate) mod language;
 pub(crate) mod objectives;
+pub(crate) mod people;
+
+mod placeholder;
+mod words;
 
 #[cfg(test)]
 mod testing;
@@ -28,10 +32,18 @@ pub(crate) const CHECKS: &[Check] = &[
     objectives::readiness::check,
     objectives::references::check,
     objectives::self_need::check,
+    people::approvals::check,
+    people::cadence::check,
+    people::channels::check,
+    people::contacts::check,
+    people::escalation::check,
+    people::measures::check,
+    people::notice::check,
+    people::severities::check,
 ];
 
 /// The rules of each family.
-const FAMILIES: &[&[Rule]] = &[language::RULES, objectives::RULES];
+const FAMILIES: &[&[Rule]] = &[language::RULES, objectives::RULES, people::RULES];
 
 /// What the families are about, by the beginning of their codes.
 pub(crate) const FAMILIES_BY_NAME: &[(&str, &str)] = &[

@@ -39,7 +39,7 @@ pub(crate) fn silent(code: &str, plans: &[&str]) {
 pub(crate) fn page_holds(rule: &Rule) {
     let example = |part: &str| -> String {
         let rest = rule.page.split_once(part).expect("each page has its parts").1;
-        let lines = rest.trim_start().lines();
+        let lines = rest.trim_start_matches('\n').lines();
         let lines = lines.take_while(|line| line.is_empty() || line.starts_with("    "));
         lines.map(|line| format!("{}\n", line.get(4..).unwrap_or(""))).collect()
     };

@@ -1,0 +1,391 @@
+//! Commands and statements that put something in place for a while, each with its opposite.
+//!
+//! One row for each measure. A pattern is a part of the command in small letters, with one space
+//! between words, none around `=` and `:`, and without quotes; `…` stands for anything between.
+//! What ends by itself (a silence with a duration, a pause of clients) does not belong here, nor
+//! what is stopped for good (the old primary after a failover).
+
+/// A measure and its opposite.
+pub(super) struct Pair {
+    /// What it is, for the title.
+    pub(super) what: &'static str,
+    /// The programs that do it; empty: any.
+    pub(super) programs: &'static [&'static str],
+    /// What puts it in place.
+    pub(super) put: &'static [&'static str],
+    /// What takes it back.
+    pub(super) lift: &'static [&'static str],
+    /// What to do.
+    pub(super) hint: &'static str,
+}
+
+const HTTP: &[&str] = &["curl", "http", "https", "wget", "xh"];
+
+const fn pair(
+    what: &'static str,
+    programs: &'static [&'static str],
+    put: &'static [&'static str],
+    lift: &'static [&'static str],
+    hint: &'static str,
+) -> Pair {
+    Pair { what, programs, put, lift, hint }
+}
+
+/// Commands.
+pub(super) const PAIRS: &[Pair] = &[
+    pair(
+        "the security level \"under attack\" is on",
+        HTTP,
+        &["under_attack"],
+        &[
+            "security_level…value:high",
+            "security_level…value:medium",
+            "security_level…value:low",
+            "security_level…value:essentially_off",
+            "security_level…value:off",
+            "security_level…value:$",
+        ],
+        "add a step that sets the level back to the one it had, and read that one before you change it",
+    ),
+    pair(
+        "maintenance mode is on",
+        &[],
+        &[
+            "maintenance:on ",
+            "maintenance:enable ",
+            "maintenance:mode --on ",
+            "maintenance-mode activate ",
+            "maintenance on ",
+            "maintenance enable ",
+            "artisan down ",
+            "maintenance_mode 1 ",
+            "maintenance_mode=1",
+            "maintenance_mode=true",
+            "maintenance_mode=on",
+            "maintenance:true",
+            "maint -enable ",
+        ],
+        &[
+            "maintenance:off ",
+            "maintenance:disable ",
+            "maintenance:mode --off ",
+            "maintenance-mode deactivate ",
+            "maintenance off ",
+            "maintenance disable ",
+            "artisan up ",
+            "maintenance_mode 0 ",
+            "maintenance_mode=0",
+            "maintenance_mode=false",
+            "maintenance_mode=off",
+            "maintenance:false",
+            "maint -disable ",
+        ],
+        "add a step at the end that switches maintenance mode off, and a probe as a user would look",
+    ),
+    pair(
+        "the firewall drops traffic",
+        &["iptables", "ip6tables", "iptables-restore", "ip6tables-restore"],
+        &[
+            " -a …-j drop",
+            " -a …-j reject",
+            " -i …-j drop",
+            " -i …-j reject",
+            " -p input drop",
+            " -p forward drop",
+            " -p output drop",
+        ],
+        &[" -d ", " -f ", "--flush", "--delete", "accept ", "restore "],
+        "add a step that removes the rule again (`iptables -D` with the same words)",
+    ),
+    pair(
+        "the firewall denies traffic",
+        &["ufw"],
+        &["ufw deny ", "ufw default deny ", "ufw reject ", "ufw insert …deny "],
+        &["ufw delete ", "ufw disable ", "ufw reset ", "ufw allow ", "ufw default allow "],
+        "add a step that deletes the rule again (`ufw delete` with the same words)",
+    ),
+    pair(
+        "the firewall is in panic mode",
+        &["firewall-cmd"],
+        &["--panic-on "],
+        &["--panic-off "],
+        "add `firewall-cmd --panic-off` at the end",
+    ),
+    pair(
+        "the service is scaled to 0",
+        &["aws", "gcloud", "az", "docker", "heroku", "nomad"],
+        &[
+            "update-service …--desired-count 0 ",
+            "update-service …--desired-count=0 ",
+            "--desired-capacity 0 ",
+            "--desired-capacity=0 ",
+            "service scale …=0 ",
+            "ps:scale …=0 ",
+            "instance-groups managed resize …--size 0 ",
+            "instance-groups managed resize …--size=0 ",
+        ],
+        &[
+            "update-service …--desired-count",
+            "--desired-capacity",
+            "service scale ",
+            "ps:scale ",
+            "instance-groups managed resize ",
+        ],
+        "add a step that scales it back, to the number it had before",
+    ),
+    pair(
+        "automatic scaling is suspended",
+        &["aws"],
+        &["autoscaling suspend-processes "],
+        &["autoscaling resume-processes "],
+        "add `aws autoscaling resume-processes` at the end",
+    ),
+    pair(
+        "a scheduled rule is disabled",
+        &["aws"],
+        &["events disable-rule "],
+        &["events enable-rule "],
+        "add `aws events enable-rule` at the end",
+    ),
+    pair(
+        "the application is stopped",
+        &["az"],
+        &["webapp stop ", "functionapp stop "],
+        &["webapp start ", "functionapp start ", "webapp restart "],
+        "add the same command with `start` at the end",
+    ),
+    pair(
+        "all scheduled jobs of the user are removed",
+        &["crontab"],
+        &["crontab -r ", "crontab …-r "],
+        &["crontab /", "crontab -u …/", "crontab - ", "crontab .", "crontab ~"],
+        "keep them first (`crontab -l > crontab.saved`), and put them back at the end",
+    ),
+    pair(
+        "scheduled jobs do not run",
+        &["systemctl", "service"],
+        &[
+            "stop cron ",
+            "stop crond ",
+            "disable cron ",
+            "disable crond ",
+            "cron stop ",
+            "crond stop ",
+            "stop …timer ",
+            "disable …timer ",
+        ],
+        &[
+            "start cron ",
+            "start crond ",
+            "enable …cron ",
+            "enable …crond ",
+            "cron start ",
+            "crond start ",
+            "start …timer ",
+            "enable …timer ",
+            "restart cron",
+            "restart …timer ",
+        ],
+        "add a step that starts it again at the end",
+    ),
+    pair(
+        "a schedule of backups is paused",
+        &["velero"],
+        &["schedule pause "],
+        &["schedule unpause ", "schedule create "],
+        "add `velero schedule unpause` at the end: until then there are no backups",
+    ),
+    pair(
+        "reconciliation is suspended",
+        &["flux"],
+        &["flux suspend "],
+        &["flux resume "],
+        "add `flux resume` at the end",
+    ),
+    pair(
+        "automatic synchronisation is off",
+        &["argocd"],
+        &["app set …--sync-policy none ", "app set …--sync-policy=none "],
+        &["app set …--sync-policy auto", "app set …--sync-policy=auto"],
+        "add `argocd app set … --sync-policy automated` at the end",
+    ),
+    pair(
+        "the storage cluster does not heal itself",
+        &["ceph"],
+        &["osd set no"],
+        &["osd unset no"],
+        "add `ceph osd unset` with the same flag at the end",
+    ),
+    pair(
+        "the node takes no work",
+        &["nomad", "docker"],
+        &[
+            "node drain …-enable ",
+            "node update …--availability drain ",
+            "node update …--availability=drain ",
+        ],
+        &[
+            "node drain …-disable ",
+            "node eligibility …-enable ",
+            "--availability active ",
+            "--availability=active ",
+            "node rm ",
+        ],
+        "add a step that gives the node work again",
+    ),
+    pair(
+        "the broker's application is stopped",
+        &["rabbitmqctl"],
+        &["stop_app "],
+        &["start_app "],
+        "add `rabbitmqctl start_app`",
+    ),
+    pair(
+        "shards are not allocated",
+        HTTP,
+        &[
+            "allocation.enable:none",
+            "allocation.enable:primaries",
+            "allocation:{enable:none",
+            "allocation.enable:new_primaries",
+        ],
+        &["allocation.enable:all", "allocation.enable:null", "allocation:{enable:all"],
+        "add a step that sets `cluster.routing.allocation.enable` back to `all`",
+    ),
+    pair(
+        "the index takes no writes",
+        HTTP,
+        &["blocks.write:true", "blocks.read_only:true", "read_only_allow_delete:true"],
+        &[
+            "blocks.write:false",
+            "blocks.write:null",
+            "blocks.read_only:false",
+            "blocks.read_only:null",
+            "read_only_allow_delete:false",
+            "read_only_allow_delete:null",
+        ],
+        "add a step that removes the block of the index",
+    ),
+    pair(
+        "the database is locked",
+        &["mongo", "mongosh"],
+        &["fsynclock("],
+        &["fsyncunlock("],
+        "add `db.fsyncUnlock()`",
+    ),
+    pair(
+        "the balancer is stopped",
+        &["mongo", "mongosh"],
+        &["stopbalancer(", "setbalancerstate(false"],
+        &["startbalancer(", "setbalancerstate(true"],
+        "add `sh.startBalancer()` at the end",
+    ),
+    pair(
+        "automatic failover is paused",
+        &["patronictl", "repmgr", "pcs"],
+        &["patronictl …pause ", "service pause ", "maintenance-mode=true "],
+        &["patronictl …resume ", "service unpause ", "maintenance-mode=false "],
+        "add `patronictl resume` (or its like) at the end",
+    ),
+    pair(
+        "a server of the load balancer is out",
+        &["echo", "socat", "printf"],
+        &["disable server ", "state maint", "state drain"],
+        &["enable server ", "state ready"],
+        "add a step that enables the server again",
+    ),
+];
+
+/// Statements of databases.
+pub(super) const SQL: &[Pair] = &[
+    pair(
+        "the database takes no writes",
+        &[],
+        &[
+            "default_transaction_read_only=on",
+            "default_transaction_read_only=true",
+            "default_transaction_read_only to on",
+            "global read_only=1",
+            "global read_only=on",
+            "super_read_only=1",
+            "super_read_only=on",
+            "set read_only with",
+        ],
+        &[
+            "default_transaction_read_only=off",
+            "default_transaction_read_only=false",
+            "default_transaction_read_only to off",
+            "reset default_transaction_read_only",
+            "global read_only=0",
+            "global read_only=off",
+            "super_read_only=0",
+            "super_read_only=off",
+            "set read_write with",
+            "reset all",
+        ],
+        "add a statement behind the restore that lets writes in again",
+    ),
+    pair(
+        "all tables are locked",
+        &[],
+        &["flush tables with read lock"],
+        &["unlock tables"],
+        "add `UNLOCK TABLES`",
+    ),
+    pair(
+        "replay is paused",
+        &[],
+        &["pg_wal_replay_pause("],
+        &["pg_wal_replay_resume(", "pg_promote("],
+        "add `SELECT pg_wal_replay_resume()`, or promote the server",
+    ),
+    pair(
+        "replication is stopped",
+        &[],
+        &[" stop slave", " stop replica", "alter subscription …disable"],
+        &[
+            " start slave",
+            " start replica",
+            " reset slave",
+            " reset replica",
+            "alter subscription …enable",
+            "drop subscription",
+        ],
+        "add a statement that starts it again, or one that removes it for good",
+    ),
+    pair(
+        "the database lets nobody in",
+        &[],
+        &[
+            "allow_connections false",
+            "allow_connections=false",
+            "datallowconn=false",
+            "datallowconn='f'",
+            "connection limit 0",
+        ],
+        &[
+            "allow_connections true",
+            "allow_connections=true",
+            "datallowconn=true",
+            "connection limit -1",
+            "connection limit 1",
+            "connection limit 2",
+            "connection limit 5",
+        ],
+        "add a statement at the end that lets connections in again",
+    ),
+    pair(
+        "triggers are disabled",
+        &[],
+        &["disable trigger"],
+        &["enable trigger", "enable replica trigger", "enable always trigger"],
+        "add `ENABLE TRIGGER` for each table behind the restore",
+    ),
+    pair(
+        "scheduled events do not run",
+        &[],
+        &["event_scheduler=off", "event_scheduler=0"],
+        &["event_scheduler=on", "event_scheduler=1"],
+        "add a statement that switches them on again",
+    ),
+];
