@@ -139,9 +139,13 @@ pub(crate) fn spans(text: &str) -> Vec<Span> {
 fn number_start(text: &str, at: usize, rest: &str) -> Option<usize> {
     rest.char_indices().map(|(offset, c)| (at + offset, c)).find_map(|(start, c)| {
         let before = text.get(..start).and_then(|before| before.chars().next_back());
-        let is_inside = before.is_some_and(|b| {
-            b.is_alphanumeric() || matches!(b, '.' | ',' | ':' | '_' | '$' | '#' | '+')
+        let hyphened = text.get(..start).is_some_and(|before| {
+            before.strip_suffix('-').is_some_and(|b| b.ends_with(char::is_alphabetic))
         });
+        let is_inside = hyphened
+            || before.is_some_and(|b| {
+                b.is_alphanumeric() || matches!(b, '.' | ',' | ':' | '_' | '$' | '#' | '+')
+            });
         let begins = c.is_ascii_digit() || number_word(text, start).is_some();
         (begins && !is_inside).then_some(start)
     })
@@ -352,7 +356,8 @@ fn every(lower: &str) -> Option<Every> {
             return Some(Every { months: 0, length: span.high }).filter(|e| !e.length.is_zero());
         }
         let words: Vec<&str> = behind.split([' ', ',', ')', '@']).take(2).collect();
-        if let Some(every) = Every::parse(&words.join(" ")).or_else(|| Every::parse(words.first()?))
+        if let Some(every) = Every::parse(&words.join(" "))
+            .or_else(|| Every::parse(&format!("every {}", words.first()?)))
         {
             return Some(every);
         }

@@ -181,7 +181,8 @@ impl Text {
         starts.map(|at| self.source_of(at)).collect()
     }
 
-    fn source_of(&self, at: usize) -> usize {
+    /// Where a byte of it stands in the document.
+    pub(crate) fn source_of(&self, at: usize) -> usize {
         let next = self.pieces.partition_point(|piece| piece.at.end <= at);
         match self.pieces.get(next).or(self.pieces.last()) {
             Some(piece) if at >= piece.at.end => piece.source.end,

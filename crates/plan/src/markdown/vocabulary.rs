@@ -433,7 +433,8 @@ pub(crate) fn plain_words(text: &str) -> String {
         _ => ' ',
     });
     let lower: String = kept.flat_map(char::to_lowercase).collect();
-    crate::markdown::text::one_line(&lower)
+    let words = lower.split_whitespace().filter(|word| word.contains(char::is_alphanumeric));
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// Cells and values that say that there is nothing.

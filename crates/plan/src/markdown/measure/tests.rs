@@ -143,8 +143,9 @@ proptest! {
         for span in spans(&text) {
             prop_assert!(text.get(span.at).is_some());
         }
-        drop(rhythm(&text));
-        drop(date(&text));
-        drop(target(&Text::plain(FileId(0), &text, 0), None));
+        let _rhythm = rhythm(&text);
+        let _date = date(&text);
+        let found = target(&Text::plain(FileId(0), &text, 0), None);
+        prop_assert!(found.is_none_or(|found| text.get(found.origin.range()).is_some()));
     }
 }

@@ -98,7 +98,7 @@ fn label(line: &Text) -> Option<Text> {
 }
 
 /// A list of fields is taken apart; any other stays a list.
-fn push_list(list: List, sections: &mut Vec<Section>) {
+fn push_list(list: List, sections: &mut [Section]) {
     let fields: Vec<Option<Field>> = list
         .items
         .iter()
