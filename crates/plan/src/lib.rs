@@ -22,7 +22,6 @@ pub mod objectives;
 mod read;
 mod write;
 
-mod markdown;
 mod mask;
 pub mod rules;
 mod suggest;

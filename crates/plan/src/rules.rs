@@ -3,6 +3,7 @@
 //! The rule they keep: a wrong accusation costs trust. A rule speaks when the plan itself proves it;
 //! where it would have to guess it is silent, or says that it cannot tell.
 
+pub(crate) mod commands;
 pub(crate) mod language;
 pub(crate) mod objectives;
 pub(crate) mod people;
@@ -22,6 +23,7 @@ pub(crate) type Check = fn(&Model<'_>, &mut Vec<Finding>);
 
 /// All checks. A check may serve several rules.
 pub(crate) const CHECKS: &[Check] = &[
+    commands::check,
     objectives::budgets::check,
     objectives::consistency::check,
     objectives::contradictions::check,
@@ -43,7 +45,7 @@ pub(crate) const CHECKS: &[Check] = &[
 ];
 
 /// The rules of each family.
-const FAMILIES: &[&[Rule]] = &[language::RULES, objectives::RULES, people::RULES];
+const FAMILIES: &[&[Rule]] = &[language::RULES, objectives::RULES, commands::RULES, people::RULES];
 
 /// What the families are about, by the beginning of their codes.
 pub(crate) const FAMILIES_BY_NAME: &[(&str, &str)] = &[

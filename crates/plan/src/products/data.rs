@@ -83,6 +83,8 @@ words! {
         Restores = "restores",
         /// It deletes or overwrites something that matters.
         Destructive = "destructive",
+        /// It deletes files, which matters if what they were kept for failed.
+        Deletes = "deletes",
         /// It changes the state of a system, and can be undone.
         Changes = "changes",
         /// It makes machines or other resources.

@@ -26,6 +26,7 @@ mod tests;
 
 pub use options::ShellOptions;
 pub use placeholders::{Placeholder, PlaceholderKind, placeholders};
+pub(crate) use script::base_name;
 pub use script::{
     Assignment, AssignmentKind, Block, BlockKind, Command, Comment, Form, HereDocument, Nested,
     Operator, Parameter, Position, Redirection, RedirectionKind, Role, Shell, Statement, Unread,

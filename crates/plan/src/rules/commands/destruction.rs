@@ -1,0 +1,68 @@
+//! S0306: something is destroyed and nobody was asked.
+
+use crate::check::{Finding, Severity};
+use crate::products::{FactKind, Invocation};
+use crate::shell::{BlockKind, Command, Shell};
+
+use super::NO_APPROVAL;
+use super::failures::is_scratch;
+use super::scripts::{Piece, PieceKind, shown};
+
+pub(super) fn without_approval(piece: &Piece<'_>, findings: &mut Vec<Finding>) {
+    // A job has nobody to ask; that it deletes only after success is S0301.
+    if piece.is_approved || matches!(piece.kind, PieceKind::Job | PieceKind::Detection) {
+        return;
+    }
+    for (_, invocation) in piece.invocations() {
+        let command = invocation.command;
+        let Some(fact) = invocation.fact(FactKind::Destructive) else { continue };
+        if is_decided(&piece.shell, command) || is_only_scratch(&invocation) {
+            continue;
+        }
+        let what = fact.what.as_deref().unwrap_or("destroys something");
+        let title = format!("`{}` {what}", shown(command));
+        let is_final = fact.irreversible == Some(true);
+        let is_step = piece.kind == PieceKind::Step;
+        let mut finding = Finding::new(&NO_APPROVAL, piece.place(command.words_range()), title)
+            .here("nobody is asked, and nothing is looked at before")
+            .hint(match &fact.instead {
+                Some(instead) => instead.clone(),
+                None => "put an `approve:` step before it, or a probe in `only_if:` that shows it may be \
+                         done"
+                    .to_owned(),
+            })
+            .severity(if is_final && is_step { Severity::Error } else { Severity::Warning });
+        if let Some(why) = &fact.why {
+            finding = finding.why(why);
+        }
+        findings.push(match fact.source.as_ref().or(invocation.program.source.as_ref()) {
+            Some(source) => finding.proof(source),
+            None => finding,
+        });
+    }
+}
+
+/// Whether a test or a person in the script itself decides that the command runs.
+fn is_decided(shell: &Shell, command: &Command) -> bool {
+    let is_in_choice = shell
+        .blocks_around(command)
+        .any(|block| matches!(block.kind, BlockKind::If | BlockKind::Case));
+    let is_behind_test = shell.commands.iter().any(|other| {
+        other.position.list == command.position.list
+            && other.position.step < command.position.step
+            && matches!(other.program(), Some("[" | "[[" | "test" | "grep" | "read" | "diff"))
+    });
+    let is_asked = shell
+        .commands
+        .iter()
+        .take_while(|other| other.range.start < command.range.start)
+        .any(|other| other.program() == Some("read"));
+    is_in_choice || is_behind_test || is_asked
+}
+
+/// `rm -rf /tmp/restore`
+fn is_only_scratch(invocation: &Invocation<'_>) -> bool {
+    !invocation.operands.is_empty()
+        && invocation.command.program() == Some("rm")
+        && invocation.operands.iter().all(|word| is_scratch(&word.text))
+}

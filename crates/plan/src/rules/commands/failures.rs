@@ -1,0 +1,232 @@
+//! S0301: something is deleted although what came before it may have failed.
+//! S0302: a command that succeeds although it failed.
+
+use crate::check::{Finding, Severity};
+use crate::products::{FactKind, Invocation};
+use crate::shell::{Command, Operator, Role, Shell};
+
+use super::scripts::{Piece, PieceKind, shown};
+use super::{CANNOT_FAIL, UNCHECKED_FAILURE};
+
+/// What later commands rely on.
+const RELIED_ON: &[FactKind] =
+    &[FactKind::Dumps, FactKind::Copies, FactKind::Restores, FactKind::Provisions];
+
+pub(super) fn unchecked(piece: &Piece<'_>, findings: &mut Vec<Finding>) {
+    for (at, invocation) in piece.invocations() {
+        let Some(what) = deletes(&invocation) else { continue };
+        let deleting = invocation.command;
+        if is_guarded(&piece.shell, deleting) {
+            continue;
+        }
+        let unnoticed: Vec<(usize, Invocation<'_>)> = piece
+            .invocations()
+            .take_while(|(before, _)| *before < at)
+            .filter(|(_, before)| before.command.nested == deleting.nested)
+            .filter(|(_, before)| RELIED_ON.iter().any(|kind| before.fact(*kind).is_some()))
+            .filter(|(at, before)| !is_noticed(piece, *at, before.command, deleting))
+            .collect();
+        let Some((_, first)) = unnoticed.first() else { continue };
+        let title = format!("`{}` runs even if `{}` failed", shown(deleting), shown(first.command));
+        let mut finding =
+            Finding::new(&UNCHECKED_FAILURE, piece.place(deleting.words_range()), title).here(what);
+        for (_, before) in &unnoticed {
+            let origin = piece.place(before.command.words_range());
+            finding = finding.label(origin, "nothing looks at whether this worked");
+        }
+        let is_pipe = unnoticed.iter().any(|(_, before)| is_inner_pipe(before.command));
+        findings.push(finding.hint(hint(is_pipe)).proof(proof(deleting, is_pipe)));
+    }
+}
+
+fn hint(is_pipe: bool) -> &'static str {
+    if is_pipe {
+        "begin the script with `set -euo pipefail`: without `pipefail` only the last command of a \
+         pipeline counts"
+    } else {
+        "begin the script with `set -euo pipefail`, and delete only after the new copy was read back"
+    }
+}
+
+fn proof(deleting: &Command, is_pipe: bool) -> String {
+    let set = |is_on: bool| if is_on { "set" } else { "not set" };
+    let options = deleting.options;
+    if is_pipe {
+        format!("errexit is {}, pipefail is {}", set(options.errexit), set(options.pipefail))
+    } else {
+        format!("errexit is {}", set(options.errexit))
+    }
+}
+
+/// What a command removes, if nothing brings it back.
+fn deletes(invocation: &Invocation<'_>) -> Option<&'static str> {
+    let destroys = invocation
+        .facts(FactKind::Destructive)
+        .find(|fact| fact.irreversible == Some(true))
+        .or_else(|| invocation.fact(FactKind::Deletes))?;
+    let is_scratch = invocation.operands.first().is_some_and(|word| is_scratch(&word.text));
+    // Restoring over what was there is the purpose of a recovery, and no cleaning up.
+    let restores = invocation.fact(FactKind::Restores).is_some();
+    (!is_scratch && !restores).then_some(destroys.what.as_deref().unwrap_or("this deletes"))
+}
+
+/// Names of places whose contents nobody misses.
+pub(super) fn is_scratch(path: &str) -> bool {
+    let path = path.to_ascii_lowercase();
+    path.starts_with("/tmp/")
+        || path.starts_with("/var/tmp/")
+        || path.contains("tmp}")
+        || path.starts_with("$tmp")
+        || path.starts_with("${tmp")
+        || path.starts_with("/dev/shm/")
+}
+
+/// Whether a test decides that the command runs: it is in an `if`, a loop, a function, or behind
+/// `test … &&`.
+fn is_guarded(shell: &Shell, command: &Command) -> bool {
+    use crate::shell::BlockKind::{Case, Function, If, Until, While};
+    let is_in_block = shell
+        .blocks_around(command)
+        .any(|block| matches!(block.kind, If | Case | While | Until | Function(_)));
+    let tests = shell.commands.iter().filter(|other| {
+        other.position.list == command.position.list && other.position.step < command.position.step
+    });
+    let is_tested = tests
+        .into_iter()
+        .any(|test| matches!(test.program(), Some("[" | "[[" | "test" | "grep" | "diff" | "cmp")));
+    is_in_block || is_tested
+}
+
+/// Whether a failure of a command keeps a later one from running.
+fn is_noticed(piece: &Piece<'_>, at: usize, command: &Command, later: &Command) -> bool {
+    let shell = &piece.shell;
+    let position = &command.position;
+    if is_inner_pipe(command) && !command.options.pipefail {
+        return looks_at_pipe(shell, command);
+    }
+    if position.role != Role::Body || position.is_negated {
+        return true;
+    }
+    let is_same_list = position.list == later.position.list;
+    let mut between = shell.commands.iter().filter(|other| {
+        other.position.list == position.list
+            && (position.step..later.position.step).contains(&other.position.step)
+    });
+    if is_same_list && between.all(|other| other.position.after == Some(Operator::And)) {
+        return true;
+    }
+    let ends = shell.next_in_list(command).any(|next| {
+        matches!(
+            next.program(),
+            Some("exit" | "return" | "die" | "fail" | "abort" | "fatal" | "false")
+        )
+    });
+    match position.after {
+        Some(Operator::Or) => ends,
+        // `a && b`: that `a` failed is no error to `set -e`, but `b` may end the script.
+        Some(Operator::And) => ends_with_or(shell, command),
+        None => command.options.errexit || is_asked_for(shell, at),
+    }
+}
+
+/// `… | command`: a command that is not the last of its pipeline.
+fn is_inner_pipe(command: &Command) -> bool {
+    command.position.pipe_index + 1 < command.position.pipe_length
+}
+
+/// `a && b || exit 1`
+fn ends_with_or(shell: &Shell, command: &Command) -> bool {
+    let list = command.position.list;
+    let mut others = shell.commands.iter().filter(|other| other.position.list == list);
+    others.any(|other| {
+        other.position.before == Some(Operator::Or)
+            && matches!(
+                other.program(),
+                Some("exit" | "return" | "die" | "fail" | "abort" | "false")
+            )
+    })
+}
+
+/// Whether one of the next commands looks at `$?`.
+fn is_asked_for(shell: &Shell, at: usize) -> bool {
+    let next = shell.commands.iter().skip(at + 1).take(3);
+    next.flat_map(|command| {
+        let values = command.assignments.iter().filter_map(|found| found.value.as_ref());
+        command.words.iter().chain(values)
+    })
+    .any(|word| word.text.contains("$?") || word.text.contains("${?"))
+}
+
+fn looks_at_pipe(shell: &Shell, command: &Command) -> bool {
+    let is_behind = |other: &&Command| other.range.start > command.range.start;
+    shell
+        .commands
+        .iter()
+        .filter(is_behind)
+        .flat_map(|other| &other.words)
+        .any(|word| word.text.contains("PIPESTATUS") || word.text.contains("pipestatus"))
+}
+
+pub(super) fn cannot_fail(piece: &Piece<'_>, findings: &mut Vec<Finding>) {
+    if piece.kind == PieceKind::Detection {
+        // People look at what it shows.
+        return;
+    }
+    for (_, invocation) in piece.invocations() {
+        let command = invocation.command;
+        let Some(fact) = invocation.fact(FactKind::NeverFails) else { continue };
+        let is_piped_to_shell = is_piped_to_shell(&piece.shell, command);
+        if piece.is_read(command) && !is_piped_to_shell {
+            continue;
+        }
+        let is_check = is_check(piece, command);
+        if piece.kind == PieceKind::Reference && !is_check {
+            continue;
+        }
+        let what = fact.what.as_deref().unwrap_or("cannot fail");
+        let title = format!("`{}` {what}", shown(command));
+        let finding = Finding::new(&CANNOT_FAIL, piece.place(command.words_range()), title)
+            .why(fact.why.as_deref().unwrap_or_default())
+            .hint(fact.instead.as_deref().unwrap_or_default())
+            .severity(if is_check { Severity::Error } else { Severity::Warning });
+        findings.push(match fact.source.as_ref().or(invocation.program.source.as_ref()) {
+            Some(source) => finding.proof(source),
+            None => finding,
+        });
+    }
+    if piece.kind == PieceKind::Probe {
+        swallowed(piece, findings);
+    }
+}
+
+/// `probe || true`
+fn swallowed(piece: &Piece<'_>, findings: &mut Vec<Finding>) {
+    let Some(last) = piece.shell.commands.last() else { return };
+    let is_swallowed = matches!(last.program(), Some("true" | ":" | "echo"))
+        && last.position.before == Some(Operator::Or)
+        && last.position.block.is_none();
+    if is_swallowed {
+        let title = format!("this probe always says yes: it ends with `|| {}`", shown(last));
+        findings.push(
+            Finding::new(&CANNOT_FAIL, piece.place(last.words_range()), title)
+                .hint("leave it out: a probe is there to say no"),
+        );
+    }
+}
+
+fn is_piped_to_shell(shell: &Shell, command: &Command) -> bool {
+    let mut next = shell.pipeline(command).skip(command.position.pipe_index + 1);
+    next.any(|next| matches!(next.program(), Some("sh" | "bash" | "python" | "python3" | "sudo")))
+}
+
+/// Whether somebody relies on how the command ends.
+fn is_check(piece: &Piece<'_>, command: &Command) -> bool {
+    const WORDS: &[&str] = &["health", "ready", "live", "status", "ping", "smoke"];
+    let is_asked = command.position.role != Role::Body || piece.kind == PieceKind::Probe;
+    let is_health = command
+        .arguments()
+        .iter()
+        .filter(|word| word.text.contains("://"))
+        .any(|word| WORDS.iter().any(|name| word.text.to_lowercase().contains(name)));
+    is_asked || is_health || super::verification::is_verification(&piece.purpose(command))
+}
