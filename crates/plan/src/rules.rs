@@ -4,6 +4,7 @@
 //! where it would have to guess it is silent, or says that it cannot tell.
 
 pub(crate) mod commands;
+pub(crate) mod coverage;
 pub(crate) mod language;
 pub(crate) mod objectives;
 pub(crate) mod people;
@@ -24,6 +25,14 @@ pub(crate) type Check = fn(&Model<'_>, &mut Vec<Finding>);
 /// All checks. A check may serve several rules.
 pub(crate) const CHECKS: &[Check] = &[
     commands::check,
+    coverage::backups::check,
+    coverage::described::check,
+    coverage::losses::check,
+    coverage::points::check,
+    coverage::restored::check,
+    coverage::retention::check,
+    coverage::spread::check,
+    coverage::tried::check,
     objectives::budgets::check,
     objectives::consistency::check,
     objectives::contradictions::check,
@@ -45,7 +54,8 @@ pub(crate) const CHECKS: &[Check] = &[
 ];
 
 /// The rules of each family.
-const FAMILIES: &[&[Rule]] = &[language::RULES, objectives::RULES, commands::RULES, people::RULES];
+const FAMILIES: &[&[Rule]] =
+    &[language::RULES, objectives::RULES, coverage::RULES, commands::RULES, people::RULES];
 
 /// What the families are about, by the beginning of their codes.
 pub(crate) const FAMILIES_BY_NAME: &[(&str, &str)] = &[

@@ -1,0 +1,127 @@
+//! S0206: how far back the copies reach when somebody was inside for weeks, and whether they are
+//! still there.
+//!
+//! Asked only where the plan has a scenario in which somebody got in.
+
+use std::collections::BTreeSet;
+
+use super::TOO_SHORT;
+use crate::check::{Finding, Model, Severity};
+use crate::language::{Method, Vault};
+use crate::objectives::Kept;
+use crate::units::format_duration;
+
+pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
+    policies(model, findings);
+    let hostile = model.plan.scenarios.titled().find_map(|(_, title, scenario)| {
+        Some((title, scenario.hostile.filter(|hostile| hostile.value)?, scenario))
+    });
+    let Some((title, hostile, scenario)) = hostile else { return };
+    let assumptions = &model.objectives.assumptions;
+    let within = scenario.detection.iter().filter_map(|detection| detection.within);
+    let detect = within.map(|within| within.value).min().unwrap_or(assumptions.detect.value);
+    let needed = assumptions.dwell.value.saturating_add(detect);
+    for (_, store_title, store) in model.plan.stores.titled() {
+        let kept = model.objectives.copies(store);
+        let keeps: Option<Vec<_>> = kept
+            .iter()
+            .filter(|kept| kept.method != Some(Method::Replica))
+            .map(|kept| kept.copy.and_then(|copy| copy.keep))
+            .collect();
+        // A copy whose retention is not said may be kept long enough.
+        let longest = keeps.and_then(|keeps| keeps.into_iter().max_by_key(|keep| keep.about()));
+        let Some(longest) = longest.filter(|keep| keep.about() < needed) else { continue };
+        let words = format!(
+            "no copy of {store_title} is older than {}, and whoever got in may have been there for {}",
+            longest.value,
+            format_duration(assumptions.dwell.value)
+        );
+        let dwell = if assumptions.dwell.origin.is_some() { "as the plan says" } else { "assumed" };
+        findings.push(
+            Finding::new(&TOO_SHORT, longest.origin, words)
+                .here(format!("kept for {}", longest.value))
+                .label(hostile.origin, format!("{title} needs a copy from before"))
+                .hint(
+                    "keep some of the copies longer, for example one of each week for a quarter, \
+                     or say in `assumptions.dwell` how soon an intruder is noticed",
+                )
+                .proof(format!(
+                    "{} inside ({dwell}) + {} until it is noticed = {}; kept are {}",
+                    format_duration(assumptions.dwell.value),
+                    format_duration(detect),
+                    format_duration(needed),
+                    longest.value
+                )),
+        );
+    }
+    unlocked(model, (title, hostile.origin), findings);
+}
+
+fn is_locked(vault: &Vault) -> bool {
+    vault.immutable_for.is_some() || vault.offline.is_some_and(|offline| offline.value)
+}
+
+/// No vault that holds copies is locked against deletion.
+fn unlocked(
+    model: &Model<'_>,
+    (title, origin): (&str, crate::language::Origin),
+    findings: &mut Vec<Finding>,
+) {
+    let vaults = &model.plan.vaults;
+    let mut open: BTreeSet<usize> = BTreeSet::new();
+    let mut exposed: Vec<&str> = Vec::new();
+    for (_, store_title, store) in model.plan.stores.titled() {
+        let kept: Vec<Kept<'_>> = model.objectives.copies(store);
+        let places: Vec<usize> = kept.iter().filter_map(|kept| vaults.position(kept.to?)).collect();
+        let is_safe = places.iter().filter_map(|at| vaults.at(*at)).any(|(_, v)| is_locked(v));
+        if !places.is_empty()
+            && places.len() == kept.iter().filter(|k| k.to.is_some()).count()
+            && !is_safe
+        {
+            exposed.push(store_title);
+            open.extend(places);
+        }
+    }
+    let Some((first, _)) = open.iter().next().and_then(|at| vaults.at(*at)) else { return };
+    let words = format!(
+        "{title}: nothing keeps an intruder from deleting all copies of {}",
+        exposed.join(", ")
+    );
+    let mut finding = Finding::new(&TOO_SHORT, origin, words);
+    for (name, vault) in open.iter().filter_map(|at| vaults.at(*at)) {
+        let place = vault.url.as_ref().map_or(name.origin, |url| url.origin);
+        let text = format!("{} is neither locked nor offline", vaults.title(&name.value));
+        finding = finding.label(place, text);
+    }
+    findings.push(finding.hint(format!(
+        "lock the objects of one vault for as long as an intruder may stay unnoticed (object lock, \
+         WORM) and say so: `{}: {{ immutable_for: 35 days }}`; or keep one copy offline",
+        first.value
+    )));
+}
+
+/// A policy that demands a lock against the vaults its copies go to.
+fn policies(model: &Model<'_>, findings: &mut Vec<Finding>) {
+    let plan = model.plan;
+    for (_, title, store) in plan.stores.titled() {
+        let policy = store.policy.as_ref().and_then(|name| plan.policies.get(&name.value));
+        let Some(demand) = policy.and_then(|policy| policy.immutable_for) else { continue };
+        let kept = model.objectives.copies(store);
+        let vaults = kept.iter().filter_map(|kept| plan.vaults.get(kept.to?));
+        let is_kept = vaults.into_iter().any(|vault| {
+            let locked = vault.immutable_for.is_some_and(|lock| lock.about() >= demand.about());
+            locked || vault.offline.is_some_and(|offline| offline.value)
+        });
+        if !is_kept && !kept.is_empty() {
+            let words =
+                format!("no copy of {title} is locked for {}, as its policy asks", demand.value);
+            let place = store.policy.as_ref().map_or(demand.origin, |policy| policy.origin);
+            findings.push(
+                Finding::new(&TOO_SHORT, place, words)
+                    .severity(Severity::Error)
+                    .label(demand.origin, "asked for here")
+                    .hint("send one copy to a vault whose `immutable_for` is at least that"),
+            );
+        }
+    }
+}
