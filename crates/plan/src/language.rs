@@ -23,6 +23,7 @@ use crate::tree;
 
 pub use at::{At, FileId, Origin, Place, Source, Sources};
 pub use map::Named;
+pub(crate) use scalar::script_lines;
 pub use scalar::{Every, Percent, Rate, Script};
 pub use titles::Titled;
 pub use types::*;

@@ -22,6 +22,7 @@ pub mod objectives;
 mod read;
 mod write;
 
+mod markdown;
 mod mask;
 pub mod rules;
 mod suggest;

@@ -1,9 +1,10 @@
 //! Files to one plan, through the front end that fits each.
 
-use super::finding::{Finding, Unread};
+use super::finding::{Finding, Severity, Unread};
 use super::model::Facts;
 use crate::findings::{Code, Raw};
 use crate::language::{self, Plan, Sources};
+use crate::markdown;
 use crate::tree::{self, PLAN_BYTES_MAX};
 
 /// A file, as it was read.
@@ -34,7 +35,11 @@ pub struct Loaded {
 pub fn load(inputs: &[Input]) -> Loaded {
     let mut loaded = Loaded::default();
     for input in inputs {
-        load_yaml(&mut loaded, input);
+        if markdown::is_document(&input.name, &input.bytes) {
+            load_document(&mut loaded, input);
+        } else {
+            load_yaml(&mut loaded, input);
+        }
     }
     loaded
 }
@@ -53,6 +58,31 @@ fn load_yaml(loaded: &mut Loaded, input: &Input) {
     let file = loaded.sources.add(&input.name, text, &[]);
     let (plan, findings) = language::read(file, text);
     loaded.findings.extend(findings.into_iter().map(|raw| Finding::of_reader(raw, file)));
+    merge(loaded, plan);
+}
+
+fn load_document(loaded: &mut Loaded, input: &Input) {
+    let (text, told) = match markdown::decode(&input.bytes) {
+        Ok(decoded) => decoded,
+        Err(raw) => {
+            let file = loaded.sources.add(&input.name, "", &[]);
+            loaded.findings.push(Finding::of_reader(raw, file));
+            return;
+        }
+    };
+    let file = loaded.sources.add(&input.name, &text, &[]);
+    // It was read all the same: worth mending, no reason to stop.
+    let told = told.map(|raw| Finding::of_reader(raw, file).severity(Severity::Warning));
+    loaded.findings.extend(told);
+    let markdown::Read { plan, facts, unread } = markdown::read(file, &text);
+    loaded.facts.statements.extend(facts.statements);
+    loaded.facts.snippets.extend(facts.snippets);
+    loaded.facts.described.extend(facts.described);
+    loaded.unread.extend(unread);
+    merge(loaded, plan);
+}
+
+fn merge(loaded: &mut Loaded, plan: Plan) {
     for repeated in loaded.plan.merge(plan) {
         let at = repeated.name.origin;
         let title =

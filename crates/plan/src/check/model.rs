@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::civil::Date;
 
-use crate::language::{At, Origin, Plan, Script, Sources};
+use crate::language::{At, Copy, Origin, Plan, Script, Sources};
 use crate::objectives::Objectives;
 
 /// What documents say that the language has no place for.
@@ -14,6 +14,18 @@ pub struct Facts {
     pub statements: Vec<Statement>,
     /// Pieces of code that belong to no step.
     pub snippets: Vec<Snippet>,
+    /// Copies in words, where a job or a setting of the same document makes them. The plan has what
+    /// the job does; this is what the words promise.
+    pub described: Vec<Described>,
+}
+
+/// A copy as a document describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    /// One of `stores`.
+    pub store: String,
+    /// What the words say.
+    pub copy: Copy,
 }
 
 /// A target as it was stated somewhere.

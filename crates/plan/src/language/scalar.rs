@@ -360,6 +360,14 @@ impl Value for Script {
     }
 }
 
+/// The text of a scalar, and where its lines stand in `source`: for YAML inside of documents.
+pub(crate) fn script_lines(node: &Node, source: &str) -> Option<(String, Vec<usize>)> {
+    match &node.value {
+        tree::Value::Scalar { text, .. } => Some((text.clone(), line_starts(node, source, text))),
+        _ => None,
+    }
+}
+
 /// Where the lines of a scalar's text stand in the file; none if they cannot be told, as when a
 /// quoted text has escapes or a folded one was joined.
 fn line_starts(node: &Node, source: &str, text: &str) -> Vec<usize> {

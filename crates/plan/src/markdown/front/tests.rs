@@ -1,0 +1,61 @@
+use super::*;
+
+#[test]
+fn cells_fall_apart_where_people_mean_it() {
+    let parts = |text: &str| -> Vec<String> {
+        parts(&Text::plain(FileId(0), text, 0))
+            .iter()
+            .map(|part| part.as_str().to_owned())
+            .collect()
+    };
+    assert_eq!(parts("PostgreSQL, Vector DB"), ["PostgreSQL", "Vector DB"]);
+    assert_eq!(parts("Auth (SSO, LDAP) and Redis"), ["Auth (SSO, LDAP)", "Redis"]);
+    assert_eq!(parts("A; B\nC & D + E"), ["A", "B", "C", "D", "E"]);
+    assert!(parts("None").is_empty());
+    assert!(parts(" – ").is_empty());
+}
+
+const REFERENCE: &str = include_str!("../../../tests/documents/kosmos.md");
+
+fn line_of(text: &str, origin: Origin) -> usize {
+    1 + text.get(..origin.range().start).unwrap().matches('\n').count()
+}
+
+/// The whole plan that the reference document describes. Look at every line that changes.
+#[test]
+fn the_reference_document_is_read_as_it_is_meant() {
+    let read = read(FileId(0), REFERENCE);
+    insta::assert_snapshot!("kosmos", read.plan.to_yaml().print());
+    let unread: Vec<_> = read.unread.iter().map(|unread| unread.why.as_str()).collect();
+    assert_eq!(unread, Vec::<&str>::new());
+}
+
+#[test]
+fn values_point_at_the_words_that_say_them() {
+    let read = read(FileId(0), REFERENCE);
+    let at = |origin: Origin| REFERENCE.get(origin.range()).unwrap();
+    let plan = &read.plan;
+    let gateway = plan.services.get("api-gateway").unwrap();
+    assert_eq!(at(gateway.rto.unwrap().origin), "15 min");
+    assert_eq!(line_of(REFERENCE, gateway.rto.unwrap().origin), 38);
+    assert_eq!(at(gateway.needs[0].origin), "Zeus");
+    let athena = plan.services.get("athena").unwrap();
+    assert_eq!(at(athena.needs[1].origin), "Vector DB");
+    let dump = &plan.stores.get("postgresql").unwrap().copies[1];
+    let run = dump.run.as_ref().unwrap();
+    let place = run.text.find("find /backup").unwrap();
+    assert_eq!(line_of(REFERENCE, run.place(place..place + 4)), 131);
+    assert_eq!(at(dump.schedule.as_ref().unwrap().origin), "\"0 2 * * *\"");
+    let loss = plan.scenarios.get("complete-cluster-loss").unwrap();
+    let steps: Vec<usize> = loss.phases.iter().map(|phase| phase.steps.len()).collect();
+    assert_eq!(steps, [4, 3, 4]);
+    assert_eq!(at(loss.phases[0].budget.unwrap().origin), "20 minutes");
+    let join = loss.phases[0].steps[3].run.as_ref().unwrap();
+    let token = join.text.find("<token>").unwrap();
+    assert_eq!(line_of(REFERENCE, join.place(token..token + 7)), 261);
+    let cheatsheet = &read.facts.snippets[0].script;
+    let pod = cheatsheet.text.find("<pod>").unwrap();
+    assert_eq!(at(cheatsheet.place(pod..pod + 5)), "<pod>");
+    let every = plan.status_page.as_ref().unwrap().every.unwrap();
+    assert_eq!((at(every.origin), line_of(REFERENCE, every.origin)), ("30 minutes", 455));
+}
