@@ -5,6 +5,7 @@
 
 pub(crate) mod commands;
 pub(crate) mod coverage;
+pub(crate) mod drills;
 pub(crate) mod language;
 pub(crate) mod objectives;
 pub(crate) mod people;
@@ -33,6 +34,14 @@ pub(crate) const CHECKS: &[Check] = &[
     coverage::retention::check,
     coverage::spread::check,
     coverage::tried::check,
+    drills::arithmetic::check,
+    drills::criteria::check,
+    drills::dates::check,
+    drills::frequency::check,
+    drills::moments::check,
+    drills::place::check,
+    drills::procedure::check,
+    drills::tried::check,
     objectives::budgets::check,
     objectives::consistency::check,
     objectives::contradictions::check,
@@ -54,8 +63,14 @@ pub(crate) const CHECKS: &[Check] = &[
 ];
 
 /// The rules of each family.
-const FAMILIES: &[&[Rule]] =
-    &[language::RULES, objectives::RULES, coverage::RULES, commands::RULES, people::RULES];
+const FAMILIES: &[&[Rule]] = &[
+    language::RULES,
+    objectives::RULES,
+    coverage::RULES,
+    commands::RULES,
+    people::RULES,
+    drills::RULES,
+];
 
 /// What the families are about, by the beginning of their codes.
 pub(crate) const FAMILIES_BY_NAME: &[(&str, &str)] = &[

@@ -1,3 +1,4 @@
+//! The pages of the rules and what is made from the rules.
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,53 @@
+//! Which scenarios a drill tries: those it names, else those its title and scope speak of.
+//!
+//! The rule it keeps: when in doubt a scenario counts as tried. Documents rarely name scenarios where
+//! they list their tests.
+
+use std::collections::BTreeSet;
+
+use crate::language::{At, Drill, Plan, Scenario};
+use crate::rules::words::{folded, mentions, words};
+
+/// Words that say nothing about which disaster it is.
+const COMMON: &[&str] = &[
+    "the", "a", "an", "of", "and", "or", "in", "to", "for", "with", "test", "drill", "exercise",
+    "scenario", "recovery", "disaster", "dr", "full",
+];
+
+/// The scenarios a drill tries.
+pub(super) fn scenarios<'p>(
+    plan: &'p Plan,
+    drill: &'p Drill,
+) -> Vec<(&'p At<String>, &'p Scenario)> {
+    let all = plan.scenarios.iter();
+    if !drill.scenarios.is_empty() {
+        let named: BTreeSet<String> = drill.scenarios.iter().map(|it| folded(&it.value)).collect();
+        return all
+            .filter(|(name, scenario)| {
+                let title = scenario.title.as_ref().map(|title| folded(&title.value));
+                named.contains(&folded(&name.value)) || title.is_some_and(|it| named.contains(&it))
+            })
+            .collect();
+    }
+    let said: Vec<&str> =
+        drill.scope.iter().chain(&drill.title).map(|text| text.value.as_str()).collect();
+    let whole = ["all scenarios", "every scenario", "each scenario", "entire plan", "whole plan"];
+    if said.iter().any(|text| mentions(text, &whole)) {
+        return all.collect();
+    }
+    all.filter(|(name, scenario)| {
+        let title = scenario.title.as_ref().unwrap_or(name);
+        said.iter().any(|text| speaks_of(text, &title.value))
+    })
+    .collect()
+}
+
+/// Whether most words that tell a disaster from others are in a text.
+fn speaks_of(text: &str, title: &str) -> bool {
+    let telling = |text: &str| -> BTreeSet<String> {
+        words(text).filter(|word| !COMMON.contains(&word.as_str())).collect()
+    };
+    let (wanted, found) = (telling(title), telling(text));
+    let common = wanted.intersection(&found).count();
+    common > 0 && common * 2 > wanted.len()
+}
