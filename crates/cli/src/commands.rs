@@ -43,8 +43,8 @@ pub(crate) struct Arguments {
 /// What every command takes.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Global {
-    /// The plan.
-    #[arg(long, global = true, value_name = "FILE", default_value = "soter.yaml")]
+    /// The plan: a file, or a directory whose YAML files are one plan.
+    #[arg(long, global = true, value_name = "PATH", default_value = "soter.yaml")]
     pub(crate) plan: PathBuf,
     /// Print the result as JSON.
     #[arg(long, global = true)]

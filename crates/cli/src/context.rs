@@ -18,9 +18,7 @@ use soter_world::{Clock, Disk, OsDisk, Random, Secret, SystemClock, SystemRandom
 
 use crate::failure::{Ending, Failure};
 use crate::output::{Output, error_paper};
-
-/// Longest plan that is read: a plan is written by people.
-const PLAN_LENGTH_MAX: usize = 1 << 20;
+use crate::plans::{self, PlanFiles};
 
 /// Longest file that a `${file:…}` may point at.
 const REFERENCE_LENGTH_MAX: usize = 64 << 10;
@@ -35,7 +33,7 @@ pub(crate) struct Context {
     pub(crate) clock: Arc<dyn Clock>,
     /// Chance.
     pub(crate) random: Arc<dyn Random>,
-    /// The plan's file.
+    /// The plan's file, or the directory of its files.
     pub(crate) plan_path: PathBuf,
 }
 
@@ -117,17 +115,21 @@ impl Context {
 
     /// Reads the plan.
     pub(crate) fn plan(&self) -> Result<Plan, Failure> {
-        let path = self.plan_path.display().to_string();
-        let bytes =
-            durable::read(&*self.disk, &self.plan_path, PLAN_LENGTH_MAX).map_err(|error| {
-                Failure::of(Ending::Input, &error).during(&format!("read the plan {path}")).hint(
-                    "name it with --plan FILE, or write one from a running cluster: soter init",
-                )
-            })?;
-        soter_plan::parse(&path, &bytes).map_err(|report| {
+        let mut inputs = Vec::new();
+        for plan in self.plan_files()? {
+            inputs.extend(plan.read(&*self.disk)?);
+        }
+        soter_plan::protected(&inputs).map_err(|report| {
             let mut failure = Failure::new(Ending::Input, "the plan has mistakes");
             failure.rendered = Some(render::text(&report, error_paper()));
             failure
+        })
+    }
+
+    fn plan_files(&self) -> Result<Vec<PlanFiles>, Failure> {
+        plans::find(&*self.disk, std::slice::from_ref(&self.plan_path)).map_err(|failure| {
+            failure
+                .hint("name it with --plan PATH, or write one from a running cluster: soter init")
         })
     }
 

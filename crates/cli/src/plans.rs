@@ -109,7 +109,7 @@ fn is_yaml(path: &Path) -> bool {
 }
 
 fn is_document(path: &Path) -> bool {
-    has_extension(path, &["md", "markdown"])
+    has_extension(path, &["md", "markdown", "mdown", "mkd", "mdx", "txt"])
 }
 
 fn has_extension(path: &Path, known: &[&str]) -> bool {

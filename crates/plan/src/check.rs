@@ -23,7 +23,7 @@ pub use rule::Rule;
 
 use crate::findings::Code;
 use crate::language::{Origin, Plan, Sources};
-use crate::rules;
+use crate::{protection, rules};
 
 /// What a check found.
 #[derive(Debug, Clone)]
@@ -38,7 +38,8 @@ pub struct Report {
 
 /// Checks a plan that was loaded. `as_of` is the day against which reviews and drills are overdue.
 pub fn check(loaded: Loaded, as_of: Date) -> Report {
-    let Loaded { sources, plan, facts, mut findings, unread } = loaded;
+    let Loaded { sources, plan, facts, mut findings, unread, unreadable } = loaded;
+    findings.extend(protection::findings(&plan, &unreadable));
     findings.extend(run(&plan, &sources, &facts, as_of));
     Report::new(sources, findings, unread)
 }
@@ -67,7 +68,10 @@ impl Report {
     /// Whether a file could not be read at all, so that what it says was not checked.
     pub fn has_unreadable(&self) -> bool {
         let unreadable = [Code::NotText, Code::NotYaml].map(Code::as_str);
-        self.findings.iter().any(|finding| unreadable.contains(&finding.code))
+        let is_unreadable = |finding: &Finding| {
+            finding.severity == Severity::Error && unreadable.contains(&finding.code)
+        };
+        self.findings.iter().any(is_unreadable)
     }
 }
 

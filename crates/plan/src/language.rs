@@ -4,6 +4,8 @@
 
 pub(crate) mod at;
 pub(crate) mod define;
+pub(crate) mod limited;
+pub(crate) mod local;
 mod map;
 pub(crate) mod reader;
 mod scalar;
@@ -16,13 +18,21 @@ pub(crate) mod yaml;
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
+
 use serde_json::Value as Json;
 
 use crate::findings::Raw;
+use crate::protection::Unreadable;
 use crate::tree;
 
 pub use at::{At, FileId, Origin, Place, Source, Sources};
+pub use limited::{
+    CanaryEvery, CompressionLevel, FullEvery, KeepFor, KeepLast, PartInterval, SpoolLimit, Workers,
+};
+pub use local::{AbsolutePath, ApplicationName, SlotName};
 pub use map::Named;
+pub(crate) use map::is_name;
 pub(crate) use scalar::script_lines;
 pub use scalar::{Every, Percent, Rate, Script};
 pub use titles::Titled;
@@ -75,17 +85,42 @@ section! {
     }
 }
 
-/// Reads one file of a plan. What is wrong is returned beside what could be read.
-pub(crate) fn read(file: FileId, source: &str) -> (Plan, Vec<Raw>) {
-    let mut reader = Reader::new(file, source);
-    let plan = match tree::read(source, &mut reader.findings) {
-        Ok(root) => Plan::read(&root, &mut reader).unwrap_or_default(),
-        Err(raw) => {
-            reader.findings.push(raw);
-            Plan::default()
+/// One file of a plan, as it was read.
+pub(crate) struct Reading {
+    pub(crate) plan: Plan,
+    /// What is wrong with it.
+    pub(crate) findings: Vec<Raw>,
+    /// Parts of it that no report may quote, beyond what the mask recognises by itself.
+    pub(crate) secrets: Vec<Range<usize>>,
+    /// The keys whose values could not be read.
+    pub(crate) unreadable: Unreadable,
+}
+
+impl Reading {
+    /// Reads one file of a plan. What is wrong stands beside what could be read.
+    pub(crate) fn of(file: FileId, source: &str) -> Self {
+        let mut reader = Reader::new(file, source);
+        let plan = match tree::read(source, &mut reader.findings) {
+            Ok(root) => Plan::read(&root, &mut reader),
+            Err(raw) => {
+                reader.broken(raw);
+                None
+            }
+        };
+        if plan.is_none() {
+            reader.unreadable.add_file();
         }
-    };
-    (plan, reader.findings)
+        let plan = plan.unwrap_or_default();
+        let Reader { findings, secrets, unreadable, .. } = reader;
+        Self { plan, findings, secrets, unreadable }
+    }
+}
+
+/// As [`Reading::of`], for tests that have nothing to hide.
+#[cfg(test)]
+pub(crate) fn read(file: FileId, source: &str) -> (Plan, Vec<Raw>) {
+    let reading = Reading::of(file, source);
+    (reading.plan, reading.findings)
 }
 
 impl Plan {

@@ -19,7 +19,7 @@ mod findings;
 pub mod graph;
 pub mod language;
 pub mod objectives;
-mod read;
+mod protection;
 mod write;
 
 mod markdown;
@@ -36,7 +36,7 @@ pub use names::{NameError, StoreName, VaultName};
 pub use plan::{
     Backup, Canary, Compression, Kind, Plan, Postgres, Retention, Spool, Store, Wal, WalMode,
 };
-pub use read::parse;
+pub use protection::{parse, protected};
 pub use schedule::Schedule;
 pub use text::{Part, Reference, Text, TextError};
 pub use units::{ByteSize, UnitError, format_duration, parse_duration, parse_size};

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::connection::Connection;
+pub use crate::language::WalMode;
 use crate::names::{StoreName, VaultName};
 use crate::schedule::Schedule;
 use crate::units::ByteSize;
@@ -73,16 +74,6 @@ pub struct Wal {
     /// Where WAL waits on local disk while no vault can be reached. Without one it waits in the
     /// server's `pg_wal`, which fills the server's disk.
     pub spool: Option<Spool>,
-}
-
-/// What a commit waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WalMode {
-    /// Nothing: a disaster loses what was not sent yet.
-    Asynchronous,
-    /// Its WAL is durable in the vault: a disaster loses nothing that was acknowledged; a commit
-    /// takes as long as the vault, and waits while the vault is away.
-    Synchronous,
 }
 
 /// A place on local disk where WAL waits.

@@ -111,6 +111,24 @@ fn everything_can_be_said() {
     assert_eq!(store.retention.keep_for, Duration::from_secs(7 * 86_400));
 }
 
+#[test]
+fn what_others_protect_is_no_business_of_the_agent() {
+    let source =
+        SHORTEST.replace("stores:\n", "stores:\n  notes: { kind: git, vaults: [bucket] }\n");
+    let source =
+        source.replace("vaults: { main", "vaults: { bucket: { url: \"oss://notes/\" }, main");
+    let plan = read(&source);
+    assert_eq!(plan.stores.keys().map(StoreName::as_str).collect::<Vec<_>>(), ["my-orders"]);
+    assert_eq!(plan.vaults.keys().map(VaultName::as_str).collect::<Vec<_>>(), ["main"]);
+}
+
+#[test]
+fn what_is_said_is_written_again_the_same() {
+    let input = check::Input { name: "soter.yaml".to_owned(), bytes: EXAMPLE.into() };
+    let written = check::load(&[input]).plan.to_yaml().print();
+    assert_eq!(read(&written), read(EXAMPLE), "{written}");
+}
+
 /// The examples of `docs/plan.md` are plans.
 #[test]
 fn the_page_of_the_language_names_every_default_and_its_plans_are_read() {

@@ -1,7 +1,7 @@
 //! Bytes to a tree of YAML nodes that know their place.
 //!
 //! The rule it keeps: a scalar is the text that was written. YAML's guesses (is `no` false, is `1_0`
-//! ten) are never made; the readers in `read.rs` know what each value should be. What the language
+//! ten) are never made; the readers in `language/` know what each value should be. What the language
 //! leaves out is refused here: anchors and aliases (so no document grows when read), tags, merge
 //! keys, several documents. Size and depth are limited before anything is built.
 
@@ -12,9 +12,6 @@ use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span};
 
 use crate::findings::{Code, Raw};
 use crate::units::ByteSize;
-
-/// What an agent reads is written by people; one that is longer is another file given by mistake.
-pub(crate) const SOURCE_BYTES_MAX: usize = 256 << 10;
 
 /// What the compiler reads: plans of ten thousand services are written by programs.
 pub(crate) const PLAN_BYTES_MAX: usize = 16 << 20;

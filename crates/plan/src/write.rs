@@ -33,10 +33,7 @@ pub struct Facts {
 pub fn write(facts: &Facts) -> String {
     let roots: Vec<String> = facts.root_keys.iter().map(|key| quoted(&key.to_string())).collect();
     let slot = format!("soter_{}", facts.store.as_str().replace('-', "_"));
-    let mode = match facts.mode {
-        WalMode::Asynchronous => "asynchronous",
-        WalMode::Synchronous => "synchronous",
-    };
+    let mode = facts.mode.word();
     let agent = match facts.agent_key.as_str() {
         AGENT_KEY_DEFAULT => format!("#agent: {AGENT_KEY_DEFAULT}"),
         other => format!("agent: {}", quoted(&other.replace("${", "$${"))),

@@ -147,6 +147,31 @@ fn a_directory_is_one_plan_and_hidden_files_are_none() {
 }
 
 #[test]
+fn a_plan_in_several_files_is_one_for_every_command() {
+    let key = "ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let vaults =
+        format!("vaults:\n  main: {{ url: \"file:///srv/soter\", keys: {{ root: \"{key}\" }} }}\n");
+    let stores = "stores:\n  orders: { kind: postgres, connection: user=soter, data_directory: /data, \
+                  vaults: main }\n  notes: { kind: git }\n";
+    let desk = Desk::with(&[("plan/vaults.yaml", &vaults), ("plan/stores.yaml", stores)]);
+    let says = |plan: &str, words: &str| {
+        let done = desk.soter(&["--plan", plan, "status", "nothing"]);
+        assert_eq!(done.status, Status::Exited(2));
+        let said = text(&done.stderr);
+        assert!(said.contains(words), "{said}");
+    };
+    // The other store is none of Soter's business.
+    says("plan", "its stores are: orders\n");
+    says("plan/stores.yaml", "error[S0006]: `vaults` is missing");
+    says("plan/vaults.yaml", "error[S0006]: `stores` is missing");
+    says("nowhere", "soter init");
+    desk.put("plan/stores.yaml", "stores:\n  notes: { kind: git }\n");
+    says("plan", "no store of this plan is protected by Soter");
+    desk.put("plan/stores.yaml", &stores.replace("user=soter", "password=hunter2"));
+    says("plan", "a password stands in the plan");
+}
+
+#[test]
 fn what_cannot_be_read_ends_with_two() {
     let desk = Desk::with(&[("broken.yaml", "a: [b\n"), ("empty.yaml", "")]);
     assert_eq!(codes(&desk.json(2, &["check", "broken.yaml", "--json"])), ["S0002"]);

@@ -3,8 +3,9 @@
 use super::finding::{Finding, Severity, Unread};
 use super::model::Facts;
 use crate::findings::{Code, Raw};
-use crate::language::{self, Plan, Sources};
+use crate::language::{Plan, Reading, Sources};
 use crate::markdown;
+use crate::protection::Unreadable;
 use crate::tree::{self, PLAN_BYTES_MAX};
 
 /// A file, as it was read.
@@ -29,6 +30,8 @@ pub struct Loaded {
     pub findings: Vec<Finding>,
     /// What no front end understood.
     pub unread: Vec<Unread>,
+    /// The keys whose values could not be read, so that they are not called missing.
+    pub(crate) unreadable: Unreadable,
 }
 
 /// Reads the files of one plan.
@@ -52,11 +55,16 @@ fn load_yaml(loaded: &mut Loaded, input: &Input) {
             let shown = String::from_utf8_lossy(shown.unwrap_or_default());
             let file = loaded.sources.add(&input.name, &shown, &[]);
             loaded.findings.push(Finding::of_reader(raw, file));
+            loaded.unreadable.add_file();
             return;
         }
     };
     let file = loaded.sources.add(&input.name, text, &[]);
-    let (plan, findings) = language::read(file, text);
+    let Reading { plan, findings, secrets, unreadable } = Reading::of(file, text);
+    loaded.unreadable.join(unreadable);
+    if !secrets.is_empty() {
+        loaded.sources.hide(file, &secrets);
+    }
     loaded.findings.extend(findings.into_iter().map(|raw| Finding::of_reader(raw, file)));
     merge(loaded, plan);
 }

@@ -14,6 +14,8 @@ macro_rules! section {
         }
 
         impl $crate::language::value::Value for $name {
+            const WHAT: &'static str = $crate::language::reader::SECTION;
+
             fn read(
                 node: &$crate::tree::Node,
                 reader: &mut $crate::language::reader::Reader<'_>,
@@ -25,7 +27,11 @@ macro_rules! section {
                 for (key, value) in entries {
                     match key.text.as_str() {
                         $($crate::language::define::key!($field $($key)?) => {
-                            section.$field = $crate::language::value::Field::read(value, reader);
+                            let required = $crate::language::define::example!($($example)?);
+                            section.$field = reader.under(key, |reader| {
+                                reader.not_an_empty_list(value, required);
+                                $crate::language::value::Field::read(value, reader)
+                            });
                         })+
                         _ => reader.unknown_key(key, $what, KEYS),
                     }
@@ -35,7 +41,7 @@ macro_rules! section {
                     let key = $crate::language::define::key!($field $($key)?);
                     let example: Option<&str> = $crate::language::define::example!($($example)?);
                     if let Some(example) = example.filter(|_| !seen.contains(&key)) {
-                        reader.missing_key(&node.span, $what, key, example);
+                        reader.missing_key(node, $what, key, example);
                     }
                 )+
                 Some(section)
@@ -94,6 +100,8 @@ macro_rules! words {
         }
 
         impl $crate::language::value::Value for $name {
+            const WHAT: &'static str = $what;
+
             fn read(
                 node: &$crate::tree::Node,
                 reader: &mut $crate::language::reader::Reader<'_>,

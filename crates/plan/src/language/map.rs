@@ -124,7 +124,7 @@ impl<T: Value> Field for Named<T> {
                 reader.report(Code::InvalidValue, &key.span, title, hint);
             }
             let name = At::new(key.text.clone(), reader.origin(&key.span));
-            if let Some(value) = T::read(value, reader) {
+            if let Some(value) = reader.under(key, |reader| T::read(value, reader)) {
                 // The tree has each key once.
                 drop(named.insert(name, value));
             }

@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use serde_json::{Value as Json, json};
 
 use super::reader::Reader;
-use super::schema::{Schemas, text};
+use super::schema::Schemas;
 use super::value::Value;
 use super::yaml::Yaml;
 use crate::findings::Code;
@@ -114,8 +114,10 @@ fn with_unit<T>(
 }
 
 impl Value for String {
+    const WHAT: &'static str = "a text";
+
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        let text = reader.scalar(node, "a text")?.to_owned();
+        let text = reader.scalar(node, Self::WHAT)?.to_owned();
         if text.trim().is_empty() {
             reader.report(
                 Code::InvalidValue,
@@ -128,8 +130,9 @@ impl Value for String {
         Some(text)
     }
 
-    fn schema(_: &mut Schemas) -> Json {
-        json!({ "type": ["string", "number", "boolean"] })
+    fn schema(schemas: &mut Schemas) -> Json {
+        let schema = json!({ "type": ["string", "number", "boolean"] });
+        schemas.value("Text", "A text.", schema)
     }
 
     fn write(&self) -> Yaml {
@@ -138,8 +141,10 @@ impl Value for String {
 }
 
 impl Value for bool {
+    const WHAT: &'static str = "yes or no";
+
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        match reader.scalar(node, "yes or no")? {
+        match reader.scalar(node, Self::WHAT)? {
             "yes" | "true" => Some(true),
             "no" | "false" => Some(false),
             other => {
@@ -150,8 +155,8 @@ impl Value for bool {
         }
     }
 
-    fn schema(_: &mut Schemas) -> Json {
-        json!({ "enum": [true, false, "yes", "no"] })
+    fn schema(schemas: &mut Schemas) -> Json {
+        schemas.value("YesOrNo", "Yes or no.", json!({ "enum": [true, false, "yes", "no"] }))
     }
 
     fn write(&self) -> Yaml {
@@ -160,8 +165,10 @@ impl Value for bool {
 }
 
 impl Value for u32 {
+    const WHAT: &'static str = "a whole number";
+
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        let text = reader.scalar(node, "a whole number")?;
+        let text = reader.scalar(node, Self::WHAT)?;
         let number = text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
         if number.is_none() {
             let title = format!("`{}` is no whole number", short(text));
@@ -180,12 +187,18 @@ impl Value for u32 {
 }
 
 impl Value for Duration {
+    const WHAT: &'static str = "a duration such as 15 min";
+
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        with_unit(node, reader, "a duration such as 15 min", parse_duration)
+        with_unit(node, reader, Self::WHAT, parse_duration)
     }
 
-    fn schema(_: &mut Schemas) -> Json {
-        text("A duration with its unit.", &["15 min", "1h30m", "7 days", "PT15M"])
+    fn schema(schemas: &mut Schemas) -> Json {
+        schemas.text(
+            "Duration",
+            "A duration with its unit.",
+            &["15 min", "1h30m", "7 days", "PT15M"],
+        )
     }
 
     fn write(&self) -> Yaml {
@@ -194,12 +207,14 @@ impl Value for Duration {
 }
 
 impl Value for ByteSize {
+    const WHAT: &'static str = "a size such as 16 MiB";
+
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        with_unit(node, reader, "a size such as 16 MiB", parse_size)
+        with_unit(node, reader, Self::WHAT, parse_size)
     }
 
-    fn schema(_: &mut Schemas) -> Json {
-        text("A size with its unit.", &["16 MiB", "40 GiB", "4 GB"])
+    fn schema(schemas: &mut Schemas) -> Json {
+        schemas.text("Size", "A size with its unit.", &["16 MiB", "40 GiB", "4 GB"])
     }
 
     fn write(&self) -> Yaml {
@@ -208,8 +223,10 @@ impl Value for ByteSize {
 }
 
 impl Value for Rate {
+    const WHAT: &'static str = "a rate such as 100 MiB/s";
+
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        with_unit(node, reader, "a rate such as 100 MiB/s", |text| {
+        with_unit(node, reader, Self::WHAT, |text| {
             let size = text.trim().strip_suffix("/s").ok_or_else(|| UnitError {
                 problem: format!("`{}` is no rate", short(text)),
                 hint: "write bytes in a second: 100 MiB/s".to_owned(),
@@ -218,8 +235,8 @@ impl Value for Rate {
         })
     }
 
-    fn schema(_: &mut Schemas) -> Json {
-        text("Bytes in a second.", &["100 MiB/s"])
+    fn schema(schemas: &mut Schemas) -> Json {
+        schemas.text("Rate", "Bytes in a second.", &["100 MiB/s"])
     }
 
     fn write(&self) -> Yaml {
@@ -228,8 +245,10 @@ impl Value for Rate {
 }
 
 impl Value for Every {
+    const WHAT: &'static str = "how often, such as 3 months";
+
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        let text = reader.scalar(node, "how often, such as 3 months")?;
+        let text = reader.scalar(node, Self::WHAT)?;
         let every = Self::parse(text);
         if every.is_none() {
             let title = format!("`{}` does not say how often", short(text));
@@ -240,8 +259,8 @@ impl Value for Every {
         every
     }
 
-    fn schema(_: &mut Schemas) -> Json {
-        text("How often.", &["15 min", "daily", "7 days", "quarterly", "3 months"])
+    fn schema(schemas: &mut Schemas) -> Json {
+        schemas.text("Every", "How often.", &["15 min", "daily", "7 days", "quarterly", "3 months"])
     }
 
     fn write(&self) -> Yaml {
@@ -254,8 +273,10 @@ impl Value for Every {
 }
 
 impl Value for Date {
+    const WHAT: &'static str = "a date such as 2026-03-13";
+
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        let text = reader.scalar(node, "a date such as 2026-03-13")?;
+        let text = reader.scalar(node, Self::WHAT)?;
         let date = text.parse().ok().filter(|_| text.len() == "2026-03-13".len());
         if date.is_none() {
             let title = format!("`{}` is no date", short(text));
@@ -269,10 +290,9 @@ impl Value for Date {
         date
     }
 
-    fn schema(_: &mut Schemas) -> Json {
-        let mut schema = text("A day.", &["2026-03-13"]);
-        schema["format"] = Json::from("date");
-        schema
+    fn schema(schemas: &mut Schemas) -> Json {
+        let schema = json!({ "type": "string", "format": "date", "examples": ["2026-03-13"] });
+        schemas.value("Date", "A day.", schema)
     }
 
     fn write(&self) -> Yaml {
@@ -285,8 +305,10 @@ impl Value for Date {
 pub struct Percent(pub u32);
 
 impl Value for Percent {
+    const WHAT: &'static str = "a share such as 20 %";
+
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        let text = reader.scalar(node, "a share such as 20 %")?;
+        let text = reader.scalar(node, Self::WHAT)?;
         let number = text.trim().strip_suffix('%').and_then(|number| number.trim().parse().ok());
         if number.is_none() {
             let title = format!("`{}` is no share", short(text));
@@ -295,8 +317,8 @@ impl Value for Percent {
         number.map(Self)
     }
 
-    fn schema(_: &mut Schemas) -> Json {
-        text("A share in per cent.", &["20 %"])
+    fn schema(schemas: &mut Schemas) -> Json {
+        schemas.text("Percent", "A share in per cent.", &["20 %"])
     }
 
     fn write(&self) -> Yaml {
@@ -345,14 +367,16 @@ impl Script {
 }
 
 impl Value for Script {
+    const WHAT: &'static str = "a text";
+
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
         let text = String::read(node, reader)?;
         let starts = line_starts(node, reader.source(), &text);
         Some(Self::new(text, &starts, reader.origin(&node.span)))
     }
 
-    fn schema(_: &mut Schemas) -> Json {
-        text("A text of one or several lines (`|` behind the key).", &[])
+    fn schema(schemas: &mut Schemas) -> Json {
+        schemas.text("Script", "A text of one or several lines (`|` behind the key).", &[])
     }
 
     fn write(&self) -> Yaml {

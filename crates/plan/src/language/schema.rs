@@ -53,6 +53,24 @@ impl Schemas {
         reference
     }
 
+    /// Describes a simple value once, and answers with a reference to it.
+    pub(crate) fn value(&mut self, name: &str, doc: &str, mut schema: Json) -> Json {
+        if let Some(object) = schema.as_object_mut() {
+            object.insert("description".to_owned(), Json::from(doc));
+        }
+        self.sections.insert(name.to_owned(), schema);
+        json!({ "$ref": format!("#/$defs/{name}") })
+    }
+
+    /// A text of a certain form, with examples an editor can show.
+    pub(crate) fn text(&mut self, name: &str, doc: &str, examples: &[&str]) -> Json {
+        let mut schema = json!({ "type": "string" });
+        if !examples.is_empty() {
+            schema["examples"] = json!(examples);
+        }
+        self.value(name, doc, schema)
+    }
+
     /// A choice of words, each with what it means.
     pub(crate) fn words(&mut self, doc: &[&str], words: &[(&str, &[&str])]) -> Json {
         let choices =
@@ -69,11 +87,6 @@ impl Schemas {
             "$defs": self.sections,
         })
     }
-}
-
-/// A text of a certain form, with examples an editor can show.
-pub(crate) fn text(doc: &str, examples: &[&str]) -> Json {
-    json!({ "description": doc, "type": "string", "examples": examples })
 }
 
 /// Adds the description of a key; what the type says of itself follows it.

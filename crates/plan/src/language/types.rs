@@ -3,6 +3,7 @@
 mod drills;
 mod header;
 mod people;
+mod protection;
 mod scenarios;
 mod services;
 mod stores;
@@ -12,6 +13,10 @@ pub use header::{Assumptions, Change, Header};
 pub use people::{
     Action, AfterIncident, Channel, ChannelKind, Level, Person, Severity, StatusPage, Team,
     Template,
+};
+pub use protection::{
+    BackupSettings, CanarySettings, CompressionSettings, RetentionSettings, SpoolSettings,
+    VaultKeys, WalMode, WalSettings,
 };
 pub use scenarios::{
     Approve, Detection, Http, Kubernetes, Notify, Parameter, ParameterSource, ParameterType, Phase,

@@ -16,6 +16,9 @@ use crate::tree::{self, Node, short};
 
 /// A value of the language. `None` from [`read`](Value::read) means that a finding was made.
 pub(crate) trait Value: Sized {
+    /// What it is, for the one who wrote something else: `a duration such as 15 min`.
+    const WHAT: &'static str;
+
     /// Reads it; what is wrong goes to the reader's findings.
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self>;
 
@@ -35,6 +38,8 @@ pub(crate) trait Field: Default {
 }
 
 impl<T: Value> Value for At<T> {
+    const WHAT: &'static str = T::WHAT;
+
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
         let origin = reader.origin(&node.span);
         T::read(node, reader).map(|value| Self { value, origin })
@@ -50,6 +55,8 @@ impl<T: Value> Value for At<T> {
 }
 
 impl<T: Value> Value for Box<T> {
+    const WHAT: &'static str = T::WHAT;
+
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
         T::read(node, reader).map(Self::new)
     }
@@ -66,7 +73,7 @@ impl<T: Value> Value for Box<T> {
 impl<T: Value> Field for Option<T> {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Self {
         if node.is_empty() {
-            reader.report(Code::WrongShape, &node.span, "there is no value behind this key", "");
+            reader.wrong_shape(node, T::WHAT);
             return None;
         }
         T::read(node, reader)
@@ -85,9 +92,8 @@ impl<T: Value> Field for Option<T> {
 impl<T: Value> Field for Vec<T> {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Self {
         match &node.value {
-            tree::Value::Sequence(items) => {
-                items.iter().filter_map(|item| T::read(item, reader)).collect()
-            }
+            tree::Value::Sequence(items) => reader
+                .items(|reader| items.iter().filter_map(|item| T::read(item, reader)).collect()),
             _ if node.is_empty() => Self::new(),
             _ => T::read(node, reader).into_iter().collect(),
         }

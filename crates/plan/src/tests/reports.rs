@@ -71,16 +71,16 @@ fn all_mistakes_at_once() {
         @r#"
     3:10 S0008 a vault's address is a URL | write it as file:///srv/soter
     4:13 S0007 `root` is an empty list here | write a list with at least one entry
-    6:3 S0006 `connection` is missing: a store must have it | add `connection: "host=/run/postgresql user=soter"`
-    6:3 S0006 `data_directory` is missing: a store must have it | add `data_directory: /var/lib/postgresql/15/main`
-    6:3 S0008 `Orders` is no name | a name has 1 to 40 characters: small letters, digits, `-` and `_`, and starts with a letter
-    7:11 S0008 `postgresql` is no kind | did you mean `postgres`?
+    6:3 S0006 `connection` is missing: a store that Soter protects must have it | add `connection: "host=/run/postgresql user=soter"`
+    6:3 S0006 `data_directory` is missing: a store that Soter protects must have it | add `data_directory: /var/lib/postgresql/15/main`
+    6:3 S0008 `Orders` is no name | a name has 1 to 64 characters: small letters, digits, `-`, `_` and `.`
+    7:11 S0008 `postgresql` is not a kind of store | did you mean `postgres`?
     8:14 S0010 no vault is called `mian` | did you mean `main`?
-    9:18 S0008 `sync` is no mode | it is one of: asynchronous, synchronous
+    9:18 S0008 `sync` is not a mode | it is one of: asynchronous, synchronous
     9:39 S0008 `250` has no unit | say what it counts: 5 s, 250 ms, 15 min
     10:5 S0007 `backup` has no value | write a section: keys with values below it, or remove the key
     11:5 S0007 `compression` is a text here | write a section: keys with values below it
-    12:5 S0005 `unknown` is not a key of a store | its keys are kind, connection, data_directory, wal, vaults, backup, compression, canary, retention
+    12:5 S0005 `unknown` is not a key of a store | its keys are title, kind, product, size, restore_rate, rpo, domains, location, survives, points_to, rebuilt_from, policy, copies, vaults, connection, data_directory, wal, backup, compression, canary, retention
     "#);
 }
 
@@ -243,14 +243,13 @@ fn files_that_are_no_plan() {
     `soter explain S0006` says more about a finding
     ");
     assert_snapshot!(report("just a text"), @r"
-    error[S0007]: `the plan` is a text here
+    error[S0007]: a plan is a section: keys with values below it
      --> soter.yaml:1:1
       |
     1 | just a text
-      | ^
+      | ^^^^^^^^^^^
       |
       = why: what is written here would not be taken for what it was meant to be
-      = help: write a section: keys with values below it
 
     soter.yaml: 1 error
     `soter explain S0007` says more about a finding
@@ -359,8 +358,8 @@ fn files_of_another_kind() {
     soter.yaml: 1 error
     `soter explain S0001` says more about a finding
     ");
-    assert_snapshot!(report(vec![b' '; (256 << 10) + 1]), @r"
-    error[S0001]: the file has 262145 bytes, a plan has at most 256 KiB
+    assert_snapshot!(report(vec![b' '; (16 << 20) + 1]), @r"
+    error[S0001]: the file has 16777217 bytes, a plan has at most 16 MiB
     --> soter.yaml:1:1
      = why: what cannot be read is not checked, and nobody can follow it either
      = help: is this the right file?

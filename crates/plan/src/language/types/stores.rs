@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use crate::connection::Connection;
 use crate::language::at::At;
 use crate::language::define::{section, words};
+use crate::language::local::AbsolutePath;
 use crate::language::map::Named;
 use crate::language::scalar::{Every, Rate, Script};
+use crate::language::types::{
+    BackupSettings, CanarySettings, CompressionSettings, RetentionSettings, VaultKeys, WalSettings,
+};
 use crate::units::ByteSize;
 
 words! {
@@ -123,8 +128,25 @@ section! {
         policy: Option<At<String>>,
         /// The copies that are made of it by other programs than Soter.
         copies: Vec<Copy>,
-        /// The vaults Soter keeps it in.
+        /// The vaults Soter keeps it in, in the order they are asked at a restore. More survive
+        /// more; each costs the whole upload again.
         vaults: Vec<At<String>>,
+        /// How Soter's agent connects to it. A PostgreSQL cluster with a connection is protected by
+        /// Soter; the keys below say how.
+        connection: Option<At<Connection>>,
+        /// The cluster's data directory on the machine of the agent.
+        data_directory: Option<At<AbsolutePath>>,
+        /// How its write-ahead log is taken.
+        wal: Option<WalSettings>,
+        /// When Soter makes backups, and how.
+        backup: Option<BackupSettings>,
+        /// How hard Soter compresses what it stores.
+        compression: Option<CompressionSettings>,
+        /// The heartbeat that measures loss in the data itself. None if it is left out: it writes a
+        /// row. `{}` writes one every 5 s.
+        canary: Option<CanarySettings>,
+        /// How long Soter keeps its backups.
+        retention: Option<RetentionSettings>,
     }
 }
 
@@ -153,6 +175,8 @@ section! {
         title: Option<At<String>>,
         /// Where it is, such as `file:///srv/soter`, `oss://backups/postgres/`.
         url: Option<At<String>> = "url: \"file:///srv/soter\"",
+        /// Who vouches for it, if it is a vault of Soter.
+        keys: Option<VaultKeys>,
         /// The failure domains it lies in.
         domains: Vec<At<String>>,
         /// The credentials that write to it.

@@ -1,0 +1,194 @@
+//! Values that mean something on the machine of an agent: paths, connections, keys, names that
+//! PostgreSQL keeps.
+//!
+//! The rule it keeps: a password is a reference, or it is refused and never shown.
+
+use std::path::PathBuf;
+
+use serde_json::{Value as Json, json};
+
+use super::reader::Reader;
+use super::schema::Schemas;
+use super::value::Value;
+use super::yaml::Yaml;
+use crate::connection::{Connection, ConnectionErrorKind};
+use crate::findings::{Code, Raw};
+use crate::mask::mentions_secret;
+use crate::text::Text;
+use crate::tree::Node;
+use crate::vault::RootKey;
+
+/// A path from the root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AbsolutePath(pub PathBuf);
+
+/// The name of a replication slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotName(pub String);
+
+/// The name a client of PostgreSQL goes by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApplicationName(pub String);
+
+/// A text without references: they are for secrets.
+pub(crate) fn literal(text: &str, node: &Node, reader: &mut Reader<'_>) -> Option<String> {
+    let text = match Text::parse(text) {
+        Ok(text) => text,
+        Err(error) => {
+            let span = reader.within(node, &error.span);
+            reader.report(Code::BadReference, &span, error.problem, error.hint);
+            return None;
+        }
+    };
+    let Some(text) = text.as_literal() else {
+        let title = format!("`{}` cannot be a reference", reader.key());
+        let hint = "references are for secrets: write the value itself";
+        reader.report(Code::BadReference, &node.span, title, hint);
+        return None;
+    };
+    if text.is_empty() || text.contains(char::is_control) {
+        let title = "an empty text, or one with control characters";
+        reader.report(Code::InvalidValue, &node.span, title, "");
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+impl Value for AbsolutePath {
+    const WHAT: &'static str = "a path from the root, /var/lib/…";
+
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        let text = reader.scalar(node, Self::WHAT)?;
+        let path = PathBuf::from(literal(text, node, reader)?);
+        if path.is_absolute() {
+            return Some(Self(path));
+        }
+        let hint = "write it from the root: /var/lib/…";
+        reader.report(Code::InvalidValue, &node.span, "this path is not absolute", hint);
+        None
+    }
+
+    fn schema(schemas: &mut Schemas) -> Json {
+        let schema = json!({ "type": "string", "pattern": "^/" });
+        schemas.value("Path", "A path from the root.", schema)
+    }
+
+    fn write(&self) -> Yaml {
+        Yaml::text(&self.0.to_string_lossy().replace("${", "$${"))
+    }
+}
+
+impl Value for Connection {
+    const WHAT: &'static str = "a text such as \"host=/run/postgresql user=soter\"";
+
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        let text = reader.scalar(node, Self::WHAT)?;
+        let whole = node.span.clone();
+        if mentions_secret(text) && reader.within(node, &(0..text.len())) == whole {
+            // Escapes may hide the word from the mask.
+            reader.secrets.push(whole);
+        }
+        let error = match Self::parse(text) {
+            Ok(connection) => return Some(connection),
+            Err(error) => error,
+        };
+        let code = match error.kind {
+            ConnectionErrorKind::Invalid => Code::InvalidValue,
+            ConnectionErrorKind::Reference => Code::BadReference,
+            ConnectionErrorKind::PlainSecret => Code::PlainSecret,
+        };
+        let span = reader.within(node, &error.span);
+        if code == Code::PlainSecret {
+            reader.secrets.push(span.clone());
+        }
+        reader.add(Raw::new(code, span, error.problem).hint(error.hint));
+        None
+    }
+
+    fn schema(schemas: &mut Schemas) -> Json {
+        let doc = "How to reach a PostgreSQL server, in libpq's words. A password is a reference: \
+                   `${file:/path}` or `${env:NAME}`; `${file:…}` alone holds all of it.";
+        let example = "host=/run/postgresql user=soter password=${file:/etc/soter/password}";
+        schemas.text("Connection", doc, &[example])
+    }
+
+    fn write(&self) -> Yaml {
+        Yaml::text(&self.to_string())
+    }
+}
+
+impl Value for RootKey {
+    const WHAT: &'static str = "a root key: `ed25519:` and 32 bytes in base64";
+
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        let text = reader.scalar(node, Self::WHAT)?;
+        let key = literal(text, node, reader)?.parse::<Self>();
+        key.map_err(|error| {
+            let hint = "`soter vault info` prints a vault's root key";
+            reader.report(Code::InvalidValue, &node.span, error.to_string(), hint);
+        })
+        .ok()
+    }
+
+    fn schema(schemas: &mut Schemas) -> Json {
+        let schema = json!({ "type": "string", "pattern": "^ed25519:[A-Za-z0-9+/]{43}=$" });
+        schemas.value("RootKey", "The public part of a root key.", schema)
+    }
+
+    fn write(&self) -> Yaml {
+        Yaml::text(&self.to_string())
+    }
+}
+
+/// `NAMEDATALEN` less its end.
+const SERVER_NAME_BYTES_MAX: usize = 63;
+
+/// A name that PostgreSQL keeps: at most 63 bytes of the characters it allows.
+fn server_name(
+    node: &Node,
+    reader: &mut Reader<'_>,
+    allowed: &str,
+    is_allowed: impl Fn(char) -> bool,
+) -> Option<String> {
+    let text = literal(reader.scalar(node, "a name")?, node, reader)?;
+    if text.len() <= SERVER_NAME_BYTES_MAX && text.chars().all(is_allowed) {
+        return Some(text);
+    }
+    let hint = format!("1 to {SERVER_NAME_BYTES_MAX} characters: {allowed}");
+    reader.report(Code::InvalidValue, &node.span, "PostgreSQL takes no such name", hint);
+    None
+}
+
+impl Value for SlotName {
+    const WHAT: &'static str = "a name";
+
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        server_name(node, reader, "small letters, digits and `_`", is_allowed).map(Self)
+    }
+
+    fn schema(_: &mut Schemas) -> Json {
+        json!({ "type": "string", "pattern": "^[a-z0-9_]{1,63}$" })
+    }
+
+    fn write(&self) -> Yaml {
+        Yaml::text(&self.0)
+    }
+}
+
+impl Value for ApplicationName {
+    const WHAT: &'static str = "a name";
+
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        server_name(node, reader, "letters, digits, `_` and `-`", is_allowed).map(Self)
+    }
+
+    fn schema(_: &mut Schemas) -> Json {
+        json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{1,63}$" })
+    }
+
+    fn write(&self) -> Yaml {
+        Yaml::text(&self.0)
+    }
+}
