@@ -17,6 +17,7 @@ mod check;
 mod demo;
 mod doctor;
 mod explain;
+mod import;
 mod init;
 mod restore;
 mod schema;
@@ -72,6 +73,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Explain a finding.
     Explain(explain::ExplainArgs),
+    /// Write a disaster recovery document as a plan in YAML.
+    Import(import::ImportArgs),
     /// Write a plan from a running cluster.
     Init(init::InitArgs),
     /// Bring a cluster back, in a new directory.
@@ -108,6 +111,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Demo(args) => demo::run(&context, &args),
         Command::Doctor(args) => doctor::run(&context, &args),
         Command::Explain(args) => explain::run(&context, &args),
+        Command::Import(args) => import::run(&context, &args),
         Command::Init(args) => init::run(&context, &args),
         Command::Restore(args) => restore::run(&context, &args),
         Command::Schema => schema::run(&context),

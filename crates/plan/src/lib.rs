@@ -17,6 +17,7 @@ pub mod shell;
 
 mod findings;
 pub mod graph;
+pub mod import;
 pub mod language;
 pub mod objectives;
 mod protection;

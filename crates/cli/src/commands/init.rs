@@ -1,5 +1,6 @@
 //! `soter init`: a plan from a running cluster.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -7,7 +8,7 @@ use soter_plan::{AGENT_KEY_DEFAULT, Connection, Facts, RootKey, StoreName, Vault
 use soter_postgres::connection::ConnectionInfo;
 use soter_postgres::server::ServerFacts;
 use soter_vault::keys::{AgentKey, KeyFile};
-use soter_world::durable;
+use soter_world::{Disk, durable};
 
 use crate::context::{Context, OpenVault, file_failure, key_failure};
 use crate::failure::{Ending, Failure};
@@ -154,22 +155,23 @@ fn ask_server(context: &Context, connection: &Connection) -> Result<ServerFacts,
 
 /// Writes the plan where nothing is, durable.
 fn put(context: &Context, path: &Path, text: &[u8]) -> Result<(), Failure> {
-    let disk = &*context.disk;
-    let write = || {
-        let (temporary, file) = durable::create_temporary(disk, path)?;
-        let fill = || {
-            file.write_at(0, text)?;
-            disk.set_mode(&temporary, PLAN_MODE)?;
-            file.sync()?;
-            disk.link(&temporary, path)
-        };
-        let linked = fill();
-        drop(disk.remove_file(&temporary));
-        linked?;
-        disk.sync_dir(durable::parent(path))
-    };
-    write().map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => there_already(path),
+    create(&*context.disk, path, text).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => there_already(path),
         _ => Failure::of(Ending::Failed, &error).during(&format!("write {}", path.display())),
     })
+}
+
+/// Writes a file of a plan where nothing is, durable, for anybody to read.
+pub(super) fn create(disk: &dyn Disk, path: &Path, text: &[u8]) -> io::Result<()> {
+    let (temporary, file) = durable::create_temporary(disk, path)?;
+    let fill = || {
+        file.write_at(0, text)?;
+        disk.set_mode(&temporary, PLAN_MODE)?;
+        file.sync()?;
+        disk.link(&temporary, path)
+    };
+    let linked = fill();
+    drop(disk.remove_file(&temporary));
+    linked?;
+    disk.sync_dir(durable::parent(path))
 }

@@ -16,6 +16,8 @@ mod doctor;
 #[cfg(test)]
 mod fetch;
 #[cfg(test)]
+mod import;
+#[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod licences;

@@ -112,7 +112,7 @@ const WORDS: &[(Word, &str)] = &[
     (Word::Command, "command|commands|befehl"),
     (
         Word::Contact,
-        "contact|contact details|contact information|contact info|phone|phone number|telephone|mobile|email|e-mail|mail|primary contact|document owner|telefon|kontakt|mobil",
+        "contact|contact details|contact information|contact info|phone|phone number|telephone|mobile|email|e-mail|mail|primary contact|telefon|kontakt|mobil",
     ),
     (
         Word::Criteria,
@@ -175,7 +175,7 @@ const WORDS: &[(Word, &str)] = &[
     (Word::Offsite, "offsite|off-site|off site|offsite copy|extern|ausgelagert"),
     (
         Word::Owner,
-        "owner|owned by|responsible|responsibility|responsible team|service owner|plan owner|document owner team|lead|maintainer|verantwortlich|verantwortlicher|eigentümer|zuständig",
+        "owner|owned by|responsible|responsibility|responsible team|service owner|plan owner|document owner|lead|maintainer|verantwortlich|verantwortlicher|eigentümer|zuständig",
     ),
     (Word::Pass, "pass|pass condition|passed when|passes when|bestanden wenn"),
     (Word::Person, "person|on-call person|contact person|contact name|ansprechpartner"),

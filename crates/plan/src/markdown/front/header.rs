@@ -103,6 +103,7 @@ fn take(field: &Field, header: &mut Header, reading: &mut Reading) {
     let known = match word(field.key.as_str()) {
         _ if is_nothing(value.as_str()) => return,
         Some(Word::Contact) => set(&mut header.contact, value),
+        Some(Word::Owner) if value.as_str().contains('@') => set(&mut header.contact, value),
         Some(Word::EmergencyContact) => set(&mut header.emergency_contact, value),
         Some(Word::Classification) => set(&mut header.classification, value),
         Some(Word::DocumentType) => set(&mut header.r#type, value),

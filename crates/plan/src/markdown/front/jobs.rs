@@ -110,8 +110,8 @@ fn manifest(code: &Code, section: &Section, reading: &mut Reading) {
         Some(Script::new(in_fence.0, &starts, place(node).origin()))
     });
     let named = name.map_or_else(|| section.title.clone(), &place);
-    let says =
-        format!("{} {}", named.as_str(), script.as_ref().map_or("", |run| run.text.as_str()));
+    let says = script.as_ref().map_or("", |run| run.text.as_str());
+    let says = format!("{} {says} {}", named.as_str(), product_of(says));
     let method = kinds::method(&says).unwrap_or(Method::Copy);
     let job = Job {
         method: script.as_ref().map_or(named.at(method), |run| At::new(method, run.origin())),
@@ -186,7 +186,8 @@ fn cron_lines(code: &Code, section: &Section, reading: &mut Reading) {
     reading.understand(code.origin);
     for line in code.text.lines() {
         let Some((schedule, command)) = cron_line(&line) else { continue };
-        let says = format!("{} {}", command.as_str(), section.title.as_str());
+        let product = product_of(command.as_str());
+        let says = format!("{} {product} {}", command.as_str(), section.title.as_str());
         let (Some(method), Some(_)) = (kinds::method(&says), kinds::store_kind(&says)) else {
             reading.cannot_read(line.origin(), "what this line of cron copies is not said");
             continue;
@@ -247,7 +248,7 @@ fn shell(code: &Code, section: &Section, reading: &mut Reading) {
         "redis-cli --rdb",
     ];
     let restores = ["pg_restore", "mongorestore", "snapshot restore", "cluster-reset"];
-    let says = format!("{} {written}", section.title.as_str());
+    let says = format!("{} {written} {}", section.title.as_str(), product_of(written));
     if !known.iter().any(|program| makes(program)) || restores.iter().any(|program| makes(program))
     {
         return;

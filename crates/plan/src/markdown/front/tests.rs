@@ -1,5 +1,8 @@
 use super::*;
 
+mod layouts;
+mod properties;
+
 #[test]
 fn cells_fall_apart_where_people_mean_it() {
     let parts = |text: &str| -> Vec<String> {
