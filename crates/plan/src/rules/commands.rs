@@ -5,6 +5,7 @@ mod bounds;
 mod destruction;
 mod failures;
 mod known;
+mod places;
 mod scripts;
 mod sources;
 mod verification;
@@ -29,6 +30,7 @@ pub(crate) const RULES: &[Rule] = &[
     NOTHING_EXPECTED,
     MISUSE,
     UNREADABLE,
+    READ_ELSEWHERE,
 ];
 
 /// The scripts are read once for all rules.
@@ -44,7 +46,9 @@ pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
         sources::outside(&scripts, piece, findings);
         known::does_not_exist(piece, findings);
         known::misuse(&scripts, piece, findings);
+        known::recovery_in_place(&scripts, piece, findings);
         known::unreadable(piece, findings);
+        places::read_elsewhere(&scripts, piece, findings);
         destruction::without_approval(piece, findings);
         verification::nothing_expected(piece, findings);
     }
@@ -153,4 +157,14 @@ pub(crate) const UNREADABLE: Rule = Rule {
     severity: Severity::Warning,
     why: "a shell refuses the script, or reads it in another way than its author",
     page: include_str!("../../../../docs/errors/S0311.md"),
+};
+
+/// A file was fetched on one machine and is read on another.
+pub(crate) const READ_ELSEWHERE: Rule = Rule {
+    code: "S0312",
+    title: "a file is read where it is not",
+    severity: Severity::Error,
+    why: "the file lies on the machine of the one who runs the step; the program that reads it runs \
+          somewhere else, and finds nothing",
+    page: include_str!("../../../../docs/errors/S0312.md"),
 };

@@ -119,7 +119,9 @@ pub(super) fn words_apart(text: &str) -> Vec<Range<usize>> {
 fn angle_len(text: &str, at: usize) -> Option<usize> {
     let inner = text.get(at + 1..)?;
     let before = text.get(..at)?.chars().next_back();
-    if !inner.starts_with(|c: char| c.is_ascii_alphabetic()) || matches!(before, Some('<' | '?')) {
+    if !inner.starts_with(|c: char| c.is_ascii_alphabetic())
+        || before.is_some_and(|c| c.is_ascii_alphanumeric() || matches!(c, '<' | '?'))
+    {
         return None;
     }
     let len = inner.char_indices().take(NAME_CHARACTERS_MAX).find(|&(_, c)| !is_name(c))?;
@@ -278,7 +280,7 @@ fn braced(text: &str) -> impl Iterator<Item = Range<usize>> {
         let name = inner.get(..len)?;
         let is_closed = inner.get(len..)?.starts_with('}');
         let is_name = name.len() > 2 && name.starts_with(|c: char| c.is_ascii_alphabetic());
-        let is_own = !matches!(before, Some('$' | '{' | '@' | '%' | '#'));
+        let is_own = !matches!(before, Some('$' | '{' | '@' | '%' | '#' | '^'));
         (is_closed && is_name && is_own && !inner.get(len + 1..)?.starts_with('}'))
             .then_some(at..at + len + 2)
     })

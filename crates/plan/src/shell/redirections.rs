@@ -159,6 +159,8 @@ impl Reader<'_> {
         self.end = outer_end;
         read?;
         self.at = body_end;
+        // What only an unquoted word could mean is a text of its own kind here.
+        builder.quote();
         let mut body = self.finish(builder);
         body.is_quoted = pending.is_literal;
         self.at = ends.unwrap_or(body_end);

@@ -29,6 +29,11 @@ impl Builder {
     pub(super) fn new(start: usize) -> Self {
         Self { word: Word { is_literal: true, ..Word::default() }, start, scripts: Vec::new() }
     }
+
+    /// Takes the word for quoted.
+    pub(super) fn quote(&mut self) {
+        self.word.is_quoted = true;
+    }
 }
 
 impl Reader<'_> {
@@ -289,7 +294,9 @@ impl Reader<'_> {
         let assigns = operation.starts_with(":=") || operation.starts_with('=');
         builder.word.is_literal = false;
         let is_digit = name.starts_with(|c: char| c.is_ascii_digit());
-        if !name.is_empty() && !is_digit {
+        // `${!X}` asks for the parameter that `X` names.
+        let is_indirect = self.text(start + 2..start + 3) == "!";
+        if !name.is_empty() && !is_digit && !is_indirect {
             self.at = end + 1;
             if assigns {
                 let range = self.source.outer(start..self.at);

@@ -5,7 +5,6 @@ use crate::products::{FactKind, Invocation};
 use crate::shell::{BlockKind, Command, Shell};
 
 use super::NO_APPROVAL;
-use super::failures::is_scratch;
 use super::scripts::{Piece, PieceKind, shown};
 
 pub(super) fn without_approval(piece: &Piece<'_>, findings: &mut Vec<Finding>) {
@@ -16,12 +15,15 @@ pub(super) fn without_approval(piece: &Piece<'_>, findings: &mut Vec<Finding>) {
     for (_, invocation) in piece.invocations() {
         let command = invocation.command;
         let Some(fact) = invocation.fact(FactKind::Destructive) else { continue };
-        if is_decided(&piece.shell, command) || is_only_scratch(&invocation) {
+        if is_decided(&piece.shell, command) || is_only_scratch(piece, &invocation) {
             continue;
         }
         let what = fact.what.as_deref().unwrap_or("destroys something");
         let title = format!("`{}` {what}", shown(command));
-        let is_final = fact.irreversible == Some(true);
+        // A relative path is some directory that the script works in.
+        let is_relative = command.program() == Some("rm")
+            && invocation.operands.iter().all(|word| !word.text.starts_with(['/', '$', '~']));
+        let is_final = fact.irreversible == Some(true) && !is_relative;
         let is_step = piece.kind == PieceKind::Step;
         let mut finding = Finding::new(&NO_APPROVAL, piece.place(command.words_range()), title)
             .here("nobody is asked, and nothing is looked at before")
@@ -61,8 +63,8 @@ fn is_decided(shell: &Shell, command: &Command) -> bool {
 }
 
 /// `rm -rf /tmp/restore`
-fn is_only_scratch(invocation: &Invocation<'_>) -> bool {
+fn is_only_scratch(piece: &Piece<'_>, invocation: &Invocation<'_>) -> bool {
     !invocation.operands.is_empty()
         && invocation.command.program() == Some("rm")
-        && invocation.operands.iter().all(|word| is_scratch(&word.text))
+        && invocation.operands.iter().all(|word| piece.is_scratch(word) || word.text == "{}")
 }

@@ -14,7 +14,7 @@ const RELIED_ON: &[FactKind] =
 
 pub(super) fn unchecked(piece: &Piece<'_>, findings: &mut Vec<Finding>) {
     for (at, invocation) in piece.invocations() {
-        let Some(what) = deletes(&invocation) else { continue };
+        let Some(what) = deletes(piece, &invocation) else { continue };
         let deleting = invocation.command;
         if is_guarded(&piece.shell, deleting) {
             continue;
@@ -27,6 +27,9 @@ pub(super) fn unchecked(piece: &Piece<'_>, findings: &mut Vec<Finding>) {
             .filter(|(at, before)| !is_noticed(piece, *at, before.command, deleting))
             .collect();
         let Some((_, first)) = unnoticed.first() else { continue };
+        if !concerns_copies(&invocation, &unnoticed) {
+            continue;
+        }
         let title = format!("`{}` runs even if `{}` failed", shown(deleting), shown(first.command));
         let mut finding =
             Finding::new(&UNCHECKED_FAILURE, piece.place(deleting.words_range()), title).here(what);
@@ -59,26 +62,43 @@ fn proof(deleting: &Command, is_pipe: bool) -> String {
 }
 
 /// What a command removes, if nothing brings it back.
-fn deletes(invocation: &Invocation<'_>) -> Option<&'static str> {
+fn deletes(piece: &Piece<'_>, invocation: &Invocation<'_>) -> Option<&'static str> {
     let destroys = invocation
         .facts(FactKind::Destructive)
         .find(|fact| fact.irreversible == Some(true))
         .or_else(|| invocation.fact(FactKind::Deletes))?;
-    let is_scratch = invocation.operands.first().is_some_and(|word| is_scratch(&word.text));
+    let is_scratch = invocation.operands.first().is_some_and(|word| piece.is_scratch(word));
     // Restoring over what was there is the purpose of a recovery, and no cleaning up.
     let restores = invocation.fact(FactKind::Restores).is_some();
     (!is_scratch && !restores).then_some(destroys.what.as_deref().unwrap_or("this deletes"))
 }
 
-/// Names of places whose contents nobody misses.
-pub(super) fn is_scratch(path: &str) -> bool {
-    let path = path.to_ascii_lowercase();
-    path.starts_with("/tmp/")
-        || path.starts_with("/var/tmp/")
-        || path.contains("tmp}")
-        || path.starts_with("$tmp")
-        || path.starts_with("${tmp")
-        || path.starts_with("/dev/shm/")
+/// Whether files that are removed have to do with the copies: they lie beside what was read or written,
+/// or their names say so. Other files are the script's own.
+fn concerns_copies(invocation: &Invocation<'_>, made: &[(usize, Invocation<'_>)]) -> bool {
+    const WORDS: &[&str] =
+        &["backup", "dump", "snapshot", "archive", "wal", "old", "previous", "*", "data"];
+    if invocation.command.program() != Some("rm") {
+        return true;
+    }
+    let folder = |path: &str| path.rsplit_once('/').map(|(folder, _)| folder.to_owned());
+    let folders: Vec<String> = made
+        .iter()
+        .flat_map(|(_, made)| {
+            let artefacts = made.artefacts();
+            let named = artefacts.reads.into_iter().chain(artefacts.writes).map(|(text, _)| text);
+            named.collect::<Vec<_>>()
+        })
+        .chain(made.iter().flat_map(|(_, made)| {
+            made.command.files_written().map(|word| word.text.clone()).collect::<Vec<_>>()
+        }))
+        .filter_map(|path| folder(&path))
+        .collect();
+    invocation.operands.iter().any(|word| {
+        let lower = word.text.to_lowercase();
+        let is_beside = folder(&word.text).is_some_and(|it| folders.contains(&it));
+        is_beside || WORDS.iter().any(|name| lower.contains(name))
+    })
 }
 
 /// Whether a test decides that the command runs: it is in an `if`, a loop, a function, or behind

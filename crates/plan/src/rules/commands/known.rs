@@ -124,9 +124,10 @@ pub(super) fn misuse(scripts: &Scripts<'_>, piece: &Piece<'_>, findings: &mut Ve
             findings.push(finding.proof(source.map_or("", String::as_str)));
         }
     }
+    let mut reported = Vec::new();
     for command in &piece.shell.commands {
         settings_files(piece, command, findings);
-        removed_root(piece, command, findings);
+        removed_root(piece, command, &mut reported, findings);
     }
 }
 
@@ -187,7 +188,12 @@ fn settings_files(piece: &Piece<'_>, command: &Command, findings: &mut Vec<Findi
 }
 
 /// `rm -rf "$DIR/"` when nothing says that `DIR` has a value.
-fn removed_root(piece: &Piece<'_>, command: &Command, findings: &mut Vec<Finding>) {
+fn removed_root(
+    piece: &Piece<'_>,
+    command: &Command,
+    reported: &mut Vec<String>,
+    findings: &mut Vec<Finding>,
+) {
     let is_recursive = command.program() == Some("rm")
         && command.arguments().iter().any(|word| {
             word.text.starts_with('-')
@@ -204,14 +210,17 @@ fn removed_root(piece: &Piece<'_>, command: &Command, findings: &mut Vec<Finding
             found.name == name
                 && found.kind != AssignmentKind::ForOneCommand
                 && found.range.start < word.range.start
-                && found
-                    .value
-                    .as_ref()
-                    .is_none_or(|value| value.is_literal && !value.text.is_empty())
+                && found.value.as_ref().is_none_or(|value| !value.text.is_empty())
         });
-        if is_set || matches!(name, "HOME" | "PWD") {
+        let is_given = piece.given.iter().any(|given| given.eq_ignore_ascii_case(name));
+        if is_set
+            || is_given
+            || matches!(name, "HOME" | "PWD")
+            || reported.iter().any(|it| it == name)
+        {
             continue;
         }
+        reported.push(name.to_owned());
         let title = format!("if `{name}` has no value, `{}` begins at the root", shown(command));
         findings.push(
             Finding::new(&MISUSE, piece.place(word.range.clone()), title)
@@ -230,6 +239,71 @@ fn leading_parameter(word: &Word) -> Option<&str> {
         .strip_prefix(name.as_str())
         .or_else(|| rest.strip_prefix('{')?.strip_prefix(name.as_str())?.strip_prefix('}'))?;
     rest.starts_with('/').then_some(name)
+}
+
+/// `recovery.signal` on the data directory as it is: recovery replays forward from a backup, and
+/// cannot take back what the damaged files already hold.
+pub(super) fn recovery_in_place(
+    scripts: &Scripts<'_>,
+    piece: &Piece<'_>,
+    findings: &mut Vec<Finding>,
+) {
+    for command in &piece.shell.commands {
+        let touched = command.arguments().iter().filter(|_| command.program() == Some("touch"));
+        let Some(word) = command
+            .files_written()
+            .chain(touched)
+            .find(|word| word.text.ends_with("recovery.signal"))
+        else {
+            continue;
+        };
+        let before =
+            piece.shell.commands.iter().take_while(|it| it.range.start < command.range.start);
+        let earlier = scripts.before(piece).flat_map(|other| &other.shell.commands);
+        if piece.is_restored || earlier.chain(before).any(brings_files) {
+            continue;
+        }
+        findings.push(
+            Finding::new(
+                &MISUSE,
+                piece.place(word.range.clone()),
+                "recovery begins on the damaged data directory: no backup was restored before",
+            )
+            .why(
+                "recovery to a moment replays WAL forward from a base backup. On the files as they are it \
+                 begins behind the moment that is wanted, and the damage stays",
+            )
+            .hint(
+                "restore a base backup into an empty data directory in a step before this one, and keep the \
+                 damaged one aside",
+            )
+            .proof("https://www.postgresql.org/docs/current/continuous-archiving.html"),
+        );
+    }
+}
+
+/// Whether a command may put the files of a backup in place.
+fn brings_files(command: &Command) -> bool {
+    let is_known = Invocation::of(command).is_some_and(|invocation| {
+        invocation.fact(FactKind::Restores).is_some()
+            || matches!(
+                command.program(),
+                Some("pg_basebackup" | "rsync" | "pg_rewind" | "pg_combinebackup")
+            )
+            || matches!(command.program(), Some("cp" | "mv" | "scp"))
+                && invocation.operands.len() > 1
+    });
+    // A script or a program that nothing is known of may do it.
+    let is_unknown = command.program().is_some_and(|name| {
+        ["restore", "recover", "fetch", "snapshot", "clone"].iter().any(|word| name.contains(word))
+    }) || command.words.iter().any(|word| {
+        let text = word.text.to_ascii_lowercase();
+        ["restore", "snapshot", "basebackup", "base_backup", "clone"]
+            .iter()
+            .any(|part| text.contains(part))
+            && !text.contains("restore_command")
+    });
+    is_known || is_unknown
 }
 
 /// A dump is restored, and then WAL is to be replayed on top of it.

@@ -16,6 +16,7 @@ pub(crate) struct Scripts<'p> {
 }
 
 /// One script.
+#[expect(clippy::struct_excessive_bools, reason = "each answers a question of its own")]
 pub(crate) struct Piece<'p> {
     script: &'p Script,
     pub(crate) shell: Shell,
@@ -32,6 +33,8 @@ pub(crate) struct Piece<'p> {
     pub(crate) is_bounded: bool,
     /// What it prints is held against something.
     pub(crate) is_compared: bool,
+    /// A step of Soter brought a store back before it.
+    pub(crate) is_restored: bool,
 }
 
 /// What a script is there for.
@@ -131,6 +134,7 @@ struct Place {
     phase: String,
     given: Vec<String>,
     is_approved: bool,
+    is_restored: bool,
 }
 
 impl Place {
@@ -145,6 +149,7 @@ impl Place {
             is_approved: self.is_approved,
             is_bounded: false,
             is_compared: false,
+            is_restored: self.is_restored,
         }
     }
 
@@ -173,6 +178,7 @@ fn of_scenario<'p>(scenario: &'p Scenario, group: usize, all: &mut Vec<Piece<'p>
 
 fn of_step<'p>(step: &'p Step, place: &mut Place, all: &mut Vec<Piece<'p>>) {
     place.is_approved |= step.approve.is_some();
+    place.is_restored |= step.restore.is_some() || !step.restores.is_empty();
     if let Some(ask) = &step.ask {
         // The answer becomes a parameter, whatever the question is.
         place.given.push(step.id.as_ref().unwrap_or(ask).value.clone());
@@ -251,6 +257,34 @@ impl Piece<'_> {
             || command.redirections.iter().any(|found| matches!(found.kind, Read | HereDocument))
             || command.is_wrapped_in("xargs")
             || outer.is_some_and(|outer| self.has_input(outer))
+    }
+}
+
+/// Names of places whose contents nobody misses.
+fn is_scratch_path(path: &str) -> bool {
+    let path = path.to_ascii_lowercase();
+    ["/tmp/", "/var/tmp/", "/dev/shm/", "$tmp", "${tmp"].iter().any(|start| path.starts_with(start))
+        || path.contains("mktemp")
+        || path == "/tmp"
+}
+
+impl Piece<'_> {
+    /// Whether a word names a place whose contents nobody misses, also by a parameter.
+    pub(crate) fn is_scratch(&self, word: &shell::Word) -> bool {
+        const STEPS_MAX: usize = 4;
+        let mut word = word;
+        for _ in 0..STEPS_MAX {
+            if is_scratch_path(&word.text) {
+                return true;
+            }
+            let Some(name) = word.parameters.first().filter(|_| word.text.starts_with('$')) else {
+                return false;
+            };
+            let assigned = self.shell.assignments.iter().rev().find(|found| found.name == *name);
+            let Some(value) = assigned.and_then(|found| found.value.as_ref()) else { return false };
+            word = value;
+        }
+        false
     }
 }
 

@@ -83,15 +83,20 @@ fn shown_name(placeholder: &Placeholder) -> String {
 
 /// `echo "usage: run <name>"`: it is only printed.
 fn is_only_said(piece: &Piece<'_>, placeholder: &Placeholder) -> bool {
-    let holds = |command: &&Command| {
-        command.range.start <= placeholder.range.start && placeholder.range.end <= command.range.end
+    let within = |range: &std::ops::Range<usize>| {
+        range.start <= placeholder.range.start && placeholder.range.end <= range.end
     };
+    let document = |command: &Command| {
+        command.here_document().is_some_and(|document| within(&document.body.range))
+    };
+    let holds = |command: &&Command| within(&command.range) || document(command);
     let inner = piece.shell.commands.iter().filter(holds).min_by_key(|command| command.range.len());
     inner.is_some_and(|command| {
-        let says = matches!(
-            command.program(),
-            Some("echo" | "printf" | "logger" | "die" | "log" | "info")
-        );
+        let says = match command.program() {
+            Some("echo" | "printf" | "logger" | "die" | "log" | "info") => true,
+            Some("cat") => document(command),
+            _ => false,
+        };
         says && command.files_written().next().is_none() && command.position.pipe_length <= 1
     })
 }
@@ -111,7 +116,8 @@ pub(super) fn parameters(scripts: &Scripts<'_>, piece: &Piece<'_>, findings: &mu
     for parameter in &piece.shell.parameters {
         let name = parameter.name.as_str();
         let is_known = OF_THE_SHELL.contains(&name)
-            || name.starts_with("BASH_")
+            || ["BASH", "LC_", "LD_", "COMP_"].iter().any(|start| name.starts_with(start))
+            || is_asked_for(piece, name)
             || piece.given.iter().any(|given| given.eq_ignore_ascii_case(name))
             || earlier.contains(name)
             || piece
@@ -141,6 +147,19 @@ pub(super) fn parameters(scripts: &Scripts<'_>, piece: &Piece<'_>, findings: &mu
                 .severity(if is_severe { Severity::Error } else { Severity::Warning }),
         );
     }
+}
+
+/// Whether the script itself looks whether the parameter has a value: `[ -z "$X" ]`, `${X:?}`.
+fn is_asked_for(piece: &Piece<'_>, name: &str) -> bool {
+    let has_form =
+        piece.shell.parameters.iter().any(|found| found.name == name && found.form != Form::Plain);
+    let mut tests = piece
+        .shell
+        .commands
+        .iter()
+        .filter(|command| matches!(command.program(), Some("[" | "[[" | "test")))
+        .flat_map(|command| &command.words);
+    has_form || tests.any(|word| word.parameters.iter().any(|found| found == name))
 }
 
 /// Whether an assignment holds for the commands behind it.
@@ -221,30 +240,37 @@ fn script_path(command: &Command) -> Option<String> {
         .and_then(|_| {
             let first = command.arguments().iter().find(|word| !word.text.starts_with('-'))?;
             let has_text = command.arguments().iter().any(|word| {
-                word.text.starts_with('-')
-                    && !word.text.starts_with("--")
-                    && (word.text.ends_with('c') || word.text == "-s" || word.text == "-m")
+                let is_code = word.text.ends_with(['c', 'e', 's']) || word.text == "-m";
+                word.text.starts_with('-') && !word.text.starts_with("--") && is_code
             });
             (!has_text).then_some(first)
         });
     let word = interpreted.unwrap_or(program);
     let path = word.text.as_str();
+    let base = crate::shell::base_name(path);
     let is_file = path.contains('/') && !path.contains("://") && !path.starts_with("/dev/");
     let is_script = interpreted.is_some()
         && [".sh", ".py", ".rb", ".pl", ".js", ".env"].iter().any(|end| path.ends_with(end));
-    let is_system = ["/bin/", "/sbin/", "/usr/", "/lib/", "/etc/init.d/", "/snap/", "/proc/"]
-        .iter()
-        .any(|start| path.starts_with(start));
+    let is_system =
+        ["/bin/", "/sbin/", "/usr/", "/lib/", "/etc/", "/snap/", "/proc/", "<(", "$(", "`"]
+            .iter()
+            .any(|start| path.starts_with(start));
     let is_environment = interpreted.is_some()
         && (path.ends_with(".env")
             || path.ends_with("/activate")
             || path.ends_with("/os-release")
             || path.ends_with("rc"));
-    let is_program =
-        interpreted.is_none() && crate::products::program(crate::shell::base_name(path)).is_some();
-    let is_only_parameter = path.starts_with('$') && !path.contains('/');
-    ((is_file || is_script) && !is_system && !is_environment && !is_program && !is_only_parameter)
-        .then(|| crate::tree::short(path))
+    let is_program = interpreted.is_none() && crate::products::program(base).is_some();
+    // `$PGBIN/initdb` is a program of somewhere.
+    let has_ending = base.contains('.');
+    let is_somewhere = path.starts_with('$') && !has_ending;
+    ((is_file || is_script)
+        && !is_system
+        && !is_environment
+        && !is_program
+        && !is_somewhere
+        && !path.contains(char::is_whitespace))
+    .then(|| crate::tree::short(path))
 }
 
 /// Whether the plan makes or fetches the file before it runs it.

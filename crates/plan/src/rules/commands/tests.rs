@@ -81,6 +81,8 @@ fn s0301_is_silent() {
             "pg_dump orders | gzip > x\n[ ${PIPESTATUS[0]} -eq 0 ] || exit 1\nrm -f /b/old.gz",
             "echo begin\nrm -f /b/old.gz",
             "#!/bin/bash -e\npg_dump -f x orders\nrm -f /b/old.gz",
+            "T=$(mktemp)\npg_dump -f /b/x orders\nrm -f $T",
+            "pg_dump -f /b/x orders\nrm -f /run/lock/job",
         ],
     );
 }
@@ -204,6 +206,10 @@ fn s0304_is_silent() {
             "kubectl get pods -o wide | grep '<none>'",
             "sort <input >output",
             "awk '{print $NF}' file",
+            "[ -n \"$DEBUG\" ] && set -x; echo $DEBUG > f",
+            "cat <<END\nusage: restore <name>\nEND",
+            "sed 's/Option<usize>/u32/' f",
+            "git rev-parse FETCH_HEAD^{commit}",
             "export A=b; run $A",
             "psql <<'END'\nSELECT '$X';\nEND",
         ],
@@ -282,6 +288,8 @@ fn s0306_is_silent() {
             "if confirm; then rm -rf /data; fi",
             "read -rp 'sure? ' X && rm -rf /data",
             "[ -d /data.new ] && rm -rf /data",
+            "D=$(mktemp -d)\nrm -rf \"$D\"",
+            "W=/tmp/x\nD=$W/y\nrm -rf $D",
             "echo 'rm -rf /data'",
             "rsync -a --delete --dry-run a/ b/",
         ],
@@ -328,6 +336,9 @@ fn s0307_is_silent() {
             "curl -f https://x.com/file | tar xz",
             "python3 -m http.server &",
             "cd scripts/restore",
+            "$PGBIN/initdb -D /data",
+            ". /etc/default/locale",
+            "perl -ne 'print if /a b/' f",
         ],
     );
 }
@@ -420,7 +431,13 @@ restore_command = 'cp x y'
 recovery_target_time = '${TARGET:-now}'
 EOF\"",
     );
-    assert_eq!(titles("S0310", &plan), ["settings in `recovery.signal` are ignored"]);
+    assert_eq!(
+        titles("S0310", &plan),
+        [
+            "recovery begins on the damaged data directory: no backup was restored before",
+            "settings in `recovery.signal` are ignored",
+        ]
+    );
     for (script, count) in [
         ("k3s server --cluster-reset", 2),
         ("systemctl stop k3s\nk3s server --cluster-reset\nsystemctl start k3s", 0),
@@ -446,8 +463,8 @@ fn s0310_is_silent() {
     quiet(
         "S0310",
         &[
-            "touch /data/recovery.signal",
-            "> /data/recovery.signal",
+            "pg_basebackup -D /data\ntouch /data/recovery.signal",
+            "pg_basebackup -D /data\n> /data/recovery.signal",
             "pg_restore --exit-on-error -d x /b/y.dump",
             "pg_dump x > y\npg_dumpall --globals-only > z",
             "rm -rf \"${DIR:?}/\"",
@@ -477,6 +494,49 @@ fn s0311_shell_that_cannot_be_read() {
             "eval \"f_$X () {\"",
             "case $1 in a) ls ;; esac",
             "cat <<EOF\nit's (x)\nEOF",
+        ],
+    );
+}
+
+#[test]
+fn s0312_files_that_lie_somewhere_else() {
+    let plan = step(
+        "aliyun oss cp oss://b/postgres/latest.dump /tmp/
+kubectl exec -it postgres-0 -n db -- pg_restore -d k -c /tmp/latest.dump",
+    );
+    assert_eq!(
+        titles("S0312", &plan),
+        ["`pg_restore -d k -c /tmp/latest.dump` reads `/tmp/latest.dump`, which is not there"]
+    );
+    let remote = step("pg_dump -f /tmp/x.dump a\nssh db 'pg_restore -d a /tmp/x.dump'");
+    assert_eq!(titles("S0312", &remote).len(), 1);
+    quiet(
+        "S0312",
+        &[
+            "aws s3 cp s3://b/x.dump /tmp/\nkubectl cp /tmp/x.dump db/p:/tmp/x.dump\nkubectl exec p -- pg_restore -d k /tmp/x.dump",
+            "aws s3 cp s3://b/x.dump /tmp/x.dump\nkubectl exec -i p -- pg_restore -d k < /tmp/x.dump",
+            "aws s3 cp s3://b/x.dump /tmp/x.dump\npg_restore -d k /tmp/x.dump",
+            "ssh db 'aws s3 cp s3://b/x.dump /tmp/x.dump'\nssh db 'pg_restore -d k /tmp/x.dump'",
+            "kubectl exec p -- pg_restore -d k /backup/x.dump",
+            "aws s3 cp s3://b/x.dump /tmp/x.dump\nscp /tmp/x.dump db:/tmp/\nssh db 'pg_restore -d k /tmp/x.dump'",
+        ],
+    );
+}
+
+#[test]
+fn s0310_recovery_of_the_damaged_files() {
+    let plan = step("touch /data/recovery.signal\npg_ctl start -D /data");
+    assert_eq!(
+        titles("S0310", &plan),
+        ["recovery begins on the damaged data directory: no backup was restored before"]
+    );
+    quiet(
+        "S0310",
+        &[
+            "pgbackrest restore --stanza=x\ntouch /data/recovery.signal",
+            "tar -xf /b/base.tar -C /data\ntouch /data/recovery.signal",
+            "mv /data /data.bad && cp -a /b/base /data\ntouch /data/recovery.signal",
+            "./restore-base.sh\ntouch /data/recovery.signal",
         ],
     );
 }
