@@ -12,6 +12,7 @@ mod units;
 mod vault;
 
 pub mod check;
+pub mod doc;
 pub mod products;
 pub mod shell;
 

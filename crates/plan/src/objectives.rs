@@ -22,7 +22,7 @@ use crate::units::ByteSize;
 pub use copies::{Interval, Kept, Schedules};
 pub use figure::{Basis, Figure, Part};
 pub use points::{Loses, Threat};
-pub use timeline::{Back, How, Milestone, Timeline};
+pub use timeline::{Back, How, Milestone, Moment, Span, Timeline};
 
 /// A number of `assumptions`, or what it is taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

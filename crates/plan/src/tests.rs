@@ -1,6 +1,6 @@
 //! What a user sees: plans that are read, reports of those that are not.
 
-mod examples;
+pub(crate) mod examples;
 mod properties;
 mod reports;
 

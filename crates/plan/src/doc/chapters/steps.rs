@@ -1,0 +1,177 @@
+//! One step: what to do, in commands that can be copied, and how to see that it is done.
+
+use std::collections::BTreeMap;
+
+use super::super::inline::{Line, code, listed, own, words};
+use super::super::page::{Block, Step as Shown};
+use super::super::words::{length, shown};
+use super::actions;
+use super::{Book, is, maybe, maybe_code};
+use crate::language::{At, Http, Probe, Scenario, Script, Sql, Step};
+
+/// The numbers of a scenario's steps, by their names.
+pub(super) struct Numbers(BTreeMap<String, String>);
+
+impl Numbers {
+    pub(super) fn of(scenario: &Scenario) -> Self {
+        let mut numbers = BTreeMap::new();
+        for (phase, described) in scenario.phases.iter().enumerate() {
+            for (step, described) in described.steps.iter().enumerate() {
+                if let Some(id) = &described.id {
+                    let number = format!("{}.{}", phase + 1, step + 1);
+                    numbers.entry(id.value.clone()).or_insert(number);
+                }
+            }
+        }
+        Self(numbers)
+    }
+
+    /// The number, or the name if there is no such step.
+    pub(super) fn shown(&self, id: &str) -> String {
+        self.0.get(id).cloned().unwrap_or_else(|| id.to_owned())
+    }
+}
+
+pub(super) fn step(
+    book: &Book<'_>,
+    scenario: &Scenario,
+    numbers: &Numbers,
+    (phase, at): (usize, usize),
+    step: &Step,
+) -> Shown {
+    let title = match maybe(step.title.as_ref()) {
+        title if title.is_empty() => actions::name(step),
+        title => title,
+    };
+    Shown {
+        number: format!("{}.{}", phase + 1, at + 1),
+        title,
+        is_approval: step.approve.is_some(),
+        is_destructive: is(step.destructive),
+        remarks: remarks(book, numbers, step),
+        body: actions::body(book, step),
+        done_when: step.verify.iter().map(|asked| probe(book, asked)).collect(),
+        notes: notes(book, scenario, numbers, step),
+    }
+}
+
+fn remarks(book: &Book<'_>, numbers: &Numbers, step: &Step) -> Vec<Line> {
+    let mut remarks = Vec::new();
+    let mut add = |what: &str, line: Line| {
+        if !line.is_empty() {
+            remarks.push(own(what).then("", line));
+        }
+    };
+    add("by ", step.owner.as_ref().map_or_else(Line::new, |owner| book.who(&owner.value)));
+    add("on ", maybe_code(step.on.as_ref()));
+    add("after ", listed(step.after.iter().map(|id| own(&numbers.shown(&id.value)))));
+    if is(step.parallel) && step.after.is_empty() {
+        add("", own("at once with the others"));
+    }
+    add("within ", own(&step.budget.map_or_else(String::new, |budget| length(budget.value))));
+    add("failed after ", own(&step.timeout.map_or_else(String::new, |limit| length(limit.value))));
+    if let Some(retries) = step.retries {
+        add("", own(&format!("try again up to {} times", retries.value)));
+    }
+    remarks
+}
+
+fn notes(
+    book: &Book<'_>,
+    scenario: &Scenario,
+    numbers: &Numbers,
+    step: &Step,
+) -> Vec<(&'static str, Line)> {
+    let steps = || scenario.phases.iter().flat_map(|phase| &phase.steps);
+    let with_number = |names: &[At<String>], by: fn(&Step) -> &[At<String>], word: &str| {
+        listed(names.iter().map(|name| {
+            let other = steps().find(|step| by(step).iter().any(|other| other.value == name.value));
+            let number = other.and_then(|step| step.id.as_ref());
+            let number = number.map_or_else(Line::new, |id| {
+                own(&format!(" ({word} {})", numbers.shown(&id.value)))
+            });
+            words(&name.value.replace(['-', '_'], " ")).then("", number)
+        }))
+    };
+    let back = book.whats(&step.restores);
+    let notes = vec![
+        ("Only if", step.only_if.as_ref().map_or_else(Line::new, |asked| in_a_line(book, asked))),
+        (
+            "Skip it if",
+            step.already_done.as_ref().map_or_else(Line::new, |asked| in_a_line(book, asked)),
+        ),
+        ("Needs", book.whats(&step.uses)),
+        ("Keep as evidence", listed(step.capture.iter().map(|name| code(&name.value)))),
+        ("Data back after it", back),
+        ("Runs after it", book.whats(&step.starts)),
+        ("Stands still after it", book.whats(&step.stops)),
+        ("Leaves open", with_number(&step.obliges, |step| &step.lifts, "until step")),
+        ("Lifts", with_number(&step.lifts, |step| &step.obliges, "of step")),
+        ("Gives", listed(step.writes.iter().map(|name| code(&name.value)))),
+        ("If it fails", maybe(step.if_it_fails.as_ref())),
+    ];
+    notes.into_iter().filter(|(_, line)| !line.is_empty()).collect()
+}
+
+/// A question and the answer that means yes.
+pub(super) fn probe(book: &Book<'_>, probe: &Probe) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    match probe.run.as_ref().filter(|run| run.text.trim_end().contains('\n')) {
+        Some(run) => {
+            let answer = expected(&own("this says yes"), probe);
+            blocks.push(Block::Paragraph(maybe(probe.title.as_ref()).then(": ", answer)));
+            blocks.push(script("bash", run));
+        }
+        None => blocks.push(Block::Paragraph(in_a_line(book, probe))),
+    }
+    blocks
+}
+
+/// The same in one line.
+fn in_a_line(book: &Book<'_>, probe: &Probe) -> Line {
+    let asked = if let Some(run) = &probe.run {
+        code(&run.text)
+    } else if let Some(http) = &probe.http {
+        request(http)
+    } else if let Some(sql) = &probe.sql {
+        query(book, sql)
+    } else {
+        maybe(probe.manual.as_ref())
+    };
+    maybe(probe.title.as_ref()).then(": ", expected(&asked, probe))
+}
+
+fn expected(asked: &Line, probe: &Probe) -> Line {
+    let answer = probe.expect.as_ref().or_else(|| probe.sql.as_ref()?.expect.as_ref());
+    let expect =
+        answer.map_or_else(Line::new, |answer| own("gives ").then("", code(&answer.value)));
+    let stable = probe.stable_for.map_or_else(Line::new, |stable| {
+        own(&format!("for {} without a break", length(stable.value)))
+    });
+    let within = probe
+        .within
+        .map_or_else(Line::new, |within| own(&format!("within {}", length(within.value))));
+    asked.clone().then(" ", expect).then(", ", within).then(", ", stable)
+}
+
+/// A request as a line.
+pub(super) fn request(http: &Http) -> Line {
+    let method = http.method.as_ref().map_or("GET", |method| method.value.as_str());
+    let url = http.url.as_ref().map_or("", |url| url.value.as_str());
+    let status = http.status.map_or_else(|| "2xx".to_owned(), |status| status.value.to_string());
+    code(&format!("{method} {url}")).then("", own(&format!(" answers {status}")))
+}
+
+/// A query as a line.
+pub(super) fn query(book: &Book<'_>, sql: &Sql) -> Line {
+    let query = sql.query.as_ref().map_or_else(Line::new, |query| code(&query.text));
+    let store = sql.store.as_ref().map_or_else(Line::new, |name| book.what(&name.value));
+    let database = maybe_code(sql.database.as_ref());
+    let place = store.then(", ", database);
+    if place.is_empty() { query } else { query.then(" ", own("in ").then("", place)) }
+}
+
+/// A script as it stands.
+pub(super) fn script(language: &'static str, script: &Script) -> Block {
+    Block::Code { language, text: shown(script.text.trim_end()) }
+}
