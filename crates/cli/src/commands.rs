@@ -13,8 +13,10 @@ mod adopt;
 mod agent;
 mod backup;
 mod backups;
+mod cheatsheet;
 mod check;
 mod demo;
+mod doc;
 mod doctor;
 mod explain;
 mod import;
@@ -65,10 +67,14 @@ enum Command {
     Backup(backup::BackupArgs),
     /// List the backups of a store.
     Backups(backups::BackupsArgs),
+    /// Print the quick reference for a disaster: one page for the wall, the envelope, the fax.
+    Cheatsheet(cheatsheet::CheatsheetArgs),
     /// Read a plan and say what would fail when it is needed.
     Check(check::CheckArgs),
     /// Show it on a real cluster made for it: protect, lose, bring back, measure.
     Demo(demo::DemoArgs),
+    /// Print the plan as the document people expect, derived and never edited.
+    Doc(doc::DocArgs),
     /// Say what keeps a store from being protected, and how to mend it.
     Doctor(doctor::DoctorArgs),
     /// Explain a finding.
@@ -107,8 +113,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Agent(args) => agent::run(&context, &args),
         Command::Backup(args) => backup::run(&context, &args),
         Command::Backups(args) => backups::run(&context, &args),
+        Command::Cheatsheet(args) => cheatsheet::run(&context, &args),
         Command::Check(args) => check::run(&context, &args),
         Command::Demo(args) => demo::run(&context, &args),
+        Command::Doc(args) => doc::run(&context, &args),
         Command::Doctor(args) => doctor::run(&context, &args),
         Command::Explain(args) => explain::run(&context, &args),
         Command::Import(args) => import::run(&context, &args),

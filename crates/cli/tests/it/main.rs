@@ -12,6 +12,8 @@ mod check;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod doc;
+#[cfg(test)]
 mod doctor;
 #[cfg(test)]
 mod fetch;

@@ -25,7 +25,7 @@ const TEXT_LINES: usize = 60;
 const HTML_COLUMNS: usize = 60;
 
 /// Lines of both columns together, a little less than fit a Letter page, the shorter of the two.
-const HTML_LINES: usize = 124;
+const HTML_LINES: usize = 136;
 
 /// A part of the sheet, such as the contacts.
 #[derive(Debug)]
@@ -50,8 +50,17 @@ struct Level {
 /// A line before it is broken into lines.
 #[derive(Debug, Clone)]
 struct Row {
+    /// What it is about, if it says so.
+    name: String,
+    /// What follows the name, with the mark between them.
     text: String,
     kind: Kind,
+}
+
+impl Row {
+    fn whole(&self) -> String {
+        format!("{}{}", self.name, self.text)
+    }
 }
 
 /// What a line is.
@@ -90,7 +99,7 @@ pub(super) fn text(plan: &Plan, edition: &Edition) -> String {
 
 fn text_lines(row: &Row) -> Vec<String> {
     let indent = if row.kind == Kind::Head { 0 } else { 2 };
-    let lines = wrapped(&ascii(&row.text), TEXT_COLUMNS - indent, 2, row.kind == Kind::Command);
+    let lines = wrapped(&ascii(&row.whole()), TEXT_COLUMNS - indent, 2, row.kind == Kind::Command);
     lines.into_iter().map(|line| format!("{}{line}", " ".repeat(indent))).collect()
 }
 
@@ -112,7 +121,7 @@ fn remark(left_out: usize) -> Option<String> {
 pub(super) fn html(plan: &Plan, edition: &Edition) -> String {
     let book = Book::new(plan, edition);
     let fitted = fit(rows::sections(&book), HTML_LINES, |row| {
-        wrapped(&row.text, HTML_COLUMNS, 2, false).len()
+        wrapped(&row.whole(), HTML_COLUMNS, 2, false).len()
     });
     let title = format!("{}: quick reference for a disaster", book.title());
     let mut out = String::new();
@@ -130,7 +139,8 @@ pub(super) fn html(plan: &Plan, edition: &Edition) -> String {
                 Kind::Detail => "detail",
                 Kind::Command => "command",
             };
-            out.push_str(&format!("<p class=\"{class}\">{}</p>\n", escaped(&row.text)));
+            let (name, text) = (escaped(&row.name), escaped(&row.text));
+            out.push_str(&format!("<p class=\"{class}\"><b>{name}</b>{text}</p>\n"));
         }
     }
     if let Some(line) = remark(fitted.left_out) {

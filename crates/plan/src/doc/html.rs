@@ -7,15 +7,23 @@ use super::page::{Block, Heading, Page, Step, Table};
 /// How it looks.
 const STYLE: &str = include_str!("style.css");
 
+/// `every half year` is the longest of the words that read badly in two lines.
+const UNBROKEN_CHARACTERS_MAX: usize = 15;
+
 pub(super) fn render(page: &Page) -> String {
     let mut out = String::new();
     open(&mut out, &page.title, STYLE);
     out.push_str("<body>\n");
-    contents(&mut out, page);
     out.push_str("<main>\n<header>\n");
     out.push_str(&format!("<h1>{}</h1>\n", escaped(&page.title)));
     out.push_str(&format!("<p class=\"origin\">{}</p>\n</header>\n", escaped(&page.origin)));
-    page.blocks.iter().for_each(|block| write(&mut out, block));
+    let mut has_contents = false;
+    for block in &page.blocks {
+        if is_chapter(block) && !std::mem::replace(&mut has_contents, true) {
+            contents(&mut out, page);
+        }
+        write(&mut out, page, block);
+    }
     out.push_str(&format!(
         "<footer>{}</footer>\n</main>\n</body>\n</html>\n",
         escaped(&page.footer)
@@ -64,9 +72,13 @@ fn contents(out: &mut String, page: &Page) {
     out.push_str(if is_open { "</ul></li>\n</ol>\n</nav>\n" } else { "</ol>\n</nav>\n" });
 }
 
-fn write(out: &mut String, block: &Block) {
+fn is_chapter(block: &Block) -> bool {
+    matches!(block, Block::Heading(Heading { level: 2, .. }))
+}
+
+fn write(out: &mut String, page: &Page, block: &Block) {
     match block {
-        Block::Heading(heading) => head(out, heading),
+        Block::Heading(heading) => head(out, page, heading),
         Block::Paragraph(text) => out.push_str(&format!("<p>{}</p>\n", line(text))),
         Block::Facts(facts) => {
             out.push_str("<dl>\n");
@@ -84,18 +96,20 @@ fn write(out: &mut String, block: &Block) {
         Block::Code { text, .. } => {
             out.push_str(&format!("<pre><code>{}</code></pre>\n", escaped(text)));
         }
-        Block::Step(described) => step(out, described),
+        Block::Step(described) => step(out, page, described),
     }
 }
 
-fn head(out: &mut String, heading: &Heading) {
+fn head(out: &mut String, page: &Page, heading: &Heading) {
     let aside = heading.aside.as_ref().map_or_else(String::new, |aside| {
         format!(" <span class=\"aside\">{}</span>", escaped(aside))
     });
     let (level, anchor) = (heading.level, escaped(&heading.anchor));
     let text = escaped(&heading.text);
+    let is_procedure = page.procedures.contains(&heading.anchor);
+    let class = if is_procedure { " class=\"procedure\"" } else { "" };
     out.push_str(&format!(
-        "<h{level} id=\"{anchor}\"><a href=\"#{anchor}\">{text}</a>{aside}</h{level}>\n"
+        "<h{level} id=\"{anchor}\"{class}><a href=\"#{anchor}\">{text}</a>{aside}</h{level}>\n"
     ));
 }
 
@@ -106,13 +120,20 @@ fn table(out: &mut String, table: &Table) {
         "<div class=\"table\"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n"
     ));
     for row in &table.rows {
-        let cells: String = row.iter().map(|cell| format!("<td>{}</td>", line(cell))).collect();
+        let cells: String = row.iter().map(cell).collect();
         out.push_str(&format!("<tr>{cells}</tr>\n"));
     }
     out.push_str("</tbody>\n</table></div>\n");
 }
 
-fn step(out: &mut String, step: &Step) {
+/// A cell; short ones, such as durations and dates, are not broken.
+fn cell(content: &Line) -> String {
+    let is_short = content.plain().chars().count() <= UNBROKEN_CHARACTERS_MAX;
+    let class = if is_short { " class=\"short\"" } else { "" };
+    format!("<td{class}>{}</td>", line(content))
+}
+
+fn step(out: &mut String, page: &Page, step: &Step) {
     let class = match (step.is_approval, step.is_destructive) {
         (true, _) => "step approval",
         (_, true) => "step destructive",
@@ -131,12 +152,12 @@ fn step(out: &mut String, step: &Step) {
     if !remarks.is_empty() {
         out.push_str(&format!("<p class=\"remarks\">{}</p>\n", remarks.join(" · ")));
     }
-    step.body.iter().for_each(|block| write(out, block));
+    step.body.iter().for_each(|block| write(out, page, block));
     if !step.done_when.is_empty() {
         out.push_str("<div class=\"done\"><strong>Done when</strong>\n<ul>\n");
         for probe in &step.done_when {
             out.push_str("<li>");
-            probe.iter().for_each(|block| write(out, block));
+            probe.iter().for_each(|block| write(out, page, block));
             out.push_str("</li>\n");
         }
         out.push_str("</ul></div>\n");

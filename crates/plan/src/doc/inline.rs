@@ -112,9 +112,18 @@ pub(super) fn code(text: &str) -> Line {
 
 /// A list in a line: `a, b and c`.
 pub(super) fn listed(items: impl IntoIterator<Item = Line>) -> Line {
+    joined(items, " and ")
+}
+
+/// A choice in a line: `a, b or c`.
+pub(super) fn choice(items: impl IntoIterator<Item = Line>) -> Line {
+    joined(items, " or ")
+}
+
+fn joined(items: impl IntoIterator<Item = Line>, before_last: &str) -> Line {
     let items: Vec<Line> = items.into_iter().collect();
     let last = items.len().saturating_sub(1);
     items.into_iter().enumerate().fold(Line::new(), |line, (at, item)| {
-        line.then(if at == last { " and " } else { ", " }, item)
+        line.then(if at == last { before_last } else { ", " }, item)
     })
 }

@@ -1,6 +1,6 @@
 //! What a step does, in words and in commands: whoever has only the paper must be able to do it.
 
-use super::super::inline::{Line, listed, own, words};
+use super::super::inline::{Line, choice, listed, own, words};
 use super::super::page::Block;
 use super::super::words::{length, shown};
 use super::steps::{query, request, script};
@@ -71,15 +71,11 @@ pub(super) fn body(book: &Book<'_>, step: &Step) -> Vec<Block> {
 
 fn approval(book: &Book<'_>, approve: &Approve, blocks: &mut Vec<Block>) {
     let count = approve.count.map_or(1, |count| count.value);
-    let who = if approve.by.is_empty() {
-        own("the approvers of the severity")
-    } else {
-        listed(approve.by.iter().map(|name| book.who(&name.value)))
-    };
-    let asked = match (count, approve.by.len()) {
-        (1, 0 | 1) => who,
-        (1, _) => own("one of ").then("", who),
-        (count, _) => own(&format!("{count} of ")).then("", who),
+    let names = || approve.by.iter().map(|name| book.who(&name.value));
+    let asked = match (approve.by.len(), count) {
+        (0, _) => own("the approvers of the severity"),
+        (_, 1) => choice(names()),
+        (_, count) => own(&format!("{count} of ")).then("", listed(names())),
     };
     let within = approve
         .within

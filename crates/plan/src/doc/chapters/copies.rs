@@ -165,7 +165,11 @@ fn credentials(book: &Book<'_>, page: &mut Page) {
         let owner = credential.owner.as_ref().map_or_else(Line::new, |name| book.who(&name.value));
         vec![
             Line::new().strong(title),
-            book.whats(&credential.kept_in).below(maybe(credential.address.as_ref())),
+            credential
+                .kept_in
+                .iter()
+                .fold(Line::new(), |line, place| line.below(book.what(&place.value)))
+                .below(maybe(credential.address.as_ref())),
             book.whats(&credential.opens),
             book.whats(&credential.can_delete),
             own(&credential.rotated_every.map_or_else(String::new, |often| every(often.value))),

@@ -69,7 +69,10 @@ fn remarks(book: &Book<'_>, numbers: &Numbers, step: &Step) -> Vec<Line> {
         add("", own("at once with the others"));
     }
     add("within ", own(&step.budget.map_or_else(String::new, |budget| length(budget.value))));
-    add("failed after ", own(&step.timeout.map_or_else(String::new, |limit| length(limit.value))));
+    add(
+        "given up after ",
+        own(&step.timeout.map_or_else(String::new, |limit| length(limit.value))),
+    );
     if let Some(retries) = step.retries {
         add("", own(&format!("try again up to {} times", retries.value)));
     }

@@ -181,7 +181,8 @@ mod tests {
 
     /// Entries of 3, 2 and 1 rows, of which each costs so much more than the one before.
     fn fitted(prices: &[u32], lines_max: usize) -> (Vec<usize>, usize) {
-        let row = |entry: usize| Row { text: entry.to_string(), kind: Kind::Head };
+        let row =
+            |entry: usize| Row { name: String::new(), text: entry.to_string(), kind: Kind::Head };
         let entry = |(at, price): (usize, &u32)| Entry {
             levels: [(3, 0), (2, 10), (1, 20)]
                 .map(|(rows, more)| Level { rows: vec![row(at); rows], price: price + more })

@@ -35,7 +35,12 @@ pub(super) fn sections(book: &Book<'_>) -> Vec<Section> {
 }
 
 fn row(kind: Kind, text: &str) -> Row {
-    Row { text: plain(text), kind }
+    Row { name: String::new(), text: plain(text), kind }
+}
+
+/// A name, a mark, and what is said about it.
+fn named(name: &str, mark: &str, text: &str) -> Row {
+    Row { name: plain(name), text: format!("{mark} {}", plain(text)), kind: Kind::Head }
 }
 
 /// An entry; the rows of each length, and what it costs to give that up.
@@ -63,7 +68,7 @@ fn escalation(book: &Book<'_>) -> Vec<Entry> {
         let told = told.collect::<Vec<_>>().join(" > ");
         let approves = names(book, &severity.approvers);
         let approves = if approves.is_empty() { approves } else { format!("Approves: {approves}") };
-        let short = row(Kind::Head, &joined([&format!("{title}: {told}"), &approves], ". "));
+        let short = named(title, ":", &joined([&told, &approves], ". "));
         let when = severity.when.as_ref().map(|when| row(Kind::Detail, &when.value));
         let long = std::iter::once(short.clone()).chain(when).collect();
         entry([long, vec![short]], ESCALATION_PRICES)
@@ -98,14 +103,14 @@ fn contacts(book: &Book<'_>) -> Vec<Entry> {
             continue;
         }
         let contacts: Vec<&str> = contacts.iter().map(|contact| contact.value.as_str()).collect();
-        let short = format!("{title}: {}", contacts.join(", "));
+        let short = contacts.join(", ");
         if escalated.contains(name.value.as_str()) {
             let deputy = deputy
                 .map_or_else(String::new, |name| format!("else {}", book.who(&name.value).plain()));
-            let long = row(Kind::Head, &joined([&short, &deputy], "; "));
-            first.push(entry([vec![long], vec![row(Kind::Head, &short)]], CONTACT_PRICES));
+            let long = named(title, ":", &joined([&short, &deputy], "; "));
+            first.push(entry([vec![long], vec![named(title, ":", &short)]], CONTACT_PRICES));
         } else {
-            others.push(entry([vec![row(Kind::Head, &short)]], [OTHER_CONTACT_PRICE]));
+            others.push(entry([vec![named(title, ":", &short)]], [OTHER_CONTACT_PRICE]));
         }
     }
     first.extend(others);
@@ -134,15 +139,23 @@ fn scenarios(book: &Book<'_>) -> Vec<Entry> {
             value.map_or_else(String::new, |value| format!("{what} {}", length(value.value)))
         };
         let (rto, rpo) = (target("RTO", scenario.rto), target("RPO", scenario.rpo));
-        let head = row(Kind::Head, &joined([title, severity, &rto, &rpo], ", "));
+        let head = |phases: &str| named(title, ",", &joined([severity, &rto, &rpo, phases], ", "));
+        // Where the phases are not named, their budgets are.
+        let budgets = scenario.phases.iter().filter_map(|phase| phase.budget);
+        let minutes: Vec<String> =
+            budgets.map(|budget| budget.value.as_secs().div_ceil(60).to_string()).collect();
+        let minutes = match minutes.as_slice() {
+            [] => String::new(),
+            several => format!("phases {} min", several.join("+")),
+        };
         let phases = scenario.phases.iter().map(phase_words).collect::<Vec<_>>().join(" > ");
         let phases = row(Kind::Detail, &phases);
         let actions = |most| row(Kind::Detail, &actions(scenario, most));
         let levels = [
-            vec![head.clone(), phases.clone(), actions(ACTIONS_MAX)],
-            vec![head.clone(), phases, actions(2)],
-            vec![head.clone(), actions(1)],
-            vec![head],
+            vec![head(""), phases.clone(), actions(ACTIONS_MAX)],
+            vec![head(""), phases, actions(2)],
+            vec![head(&minutes), actions(1)],
+            vec![head(&minutes)],
         ];
         entry(levels, SCENARIO_PRICES[badness.min(SCENARIO_PRICES.len() - 1)])
     };
@@ -200,12 +213,12 @@ fn copies(book: &Book<'_>) -> Vec<Entry> {
     let of = |at: usize, name: &str, held: &[(&str, &str)]| {
         let url = plan.vaults.get(name).and_then(|vault: &Vault| vault.url.as_ref());
         let place = url.map_or(name, |url| url.value.as_str());
-        let named = held.iter().map(|(title, artefact)| joined([*title, *artefact], ": "));
-        let long = row(Kind::Detail, &named.collect::<Vec<_>>().join("; "));
+        let with_artefacts = held.iter().map(|(title, artefact)| joined([*title, *artefact], ": "));
+        let long = row(Kind::Detail, &with_artefacts.collect::<Vec<_>>().join("; "));
         let is_same = at > 0 && first.as_ref() == Some(&titles(held));
         let short = if is_same { "the same stores".to_owned() } else { titles(held) };
         let short = row(Kind::Detail, &short);
-        let head = row(Kind::Head, &joined([plan.vaults.title(name), place], ": "));
+        let head = named(plan.vaults.title(name), ":", place);
         entry([vec![head.clone(), long], vec![head, short]], COPIES_PRICES)
     };
     places.iter().enumerate().map(|(at, ((_, name), held))| of(at, name, held)).collect()
@@ -235,8 +248,7 @@ fn keys(book: &Book<'_>) -> Vec<Entry> {
         let shown = |choose: fn(&Key<'_>) -> bool| -> Vec<Row> {
             let each: Vec<String> = held.iter().filter(|key| choose(key)).map(Key::shown).collect();
             let place = book.what(place).plain();
-            let line = (!each.is_empty())
-                .then(|| row(Kind::Head, &format!("{place}: {}", each.join("; "))));
+            let line = (!each.is_empty()).then(|| named(&place, ":", &each.join("; ")));
             line.into_iter().collect()
         };
         let once = shown(|key| key.matters && key.is_first_place);
@@ -287,7 +299,7 @@ fn restores(book: &Book<'_>) -> Vec<Entry> {
     for (scenario, steps) in steps {
         let name = plan.scenarios.at(scenario).map_or("", |(name, _)| name.value.as_str());
         let title = plan.scenarios.title(name);
-        let shown = row(Kind::Head, &format!("Steps of \"{title}\": {}", steps.join("; ")));
+        let shown = named(&format!("Steps of \"{title}\""), ":", &steps.join("; "));
         entries.push(entry([vec![shown]], [RESTORES_PRICE]));
     }
     entries
