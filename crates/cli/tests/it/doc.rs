@@ -40,7 +40,7 @@ fn a_plan_is_printed_and_names_its_digest_and_the_day() {
     for mut arguments in forms {
         arguments.extend(["--as-of", "2026-11-23"]);
         let (printed, said) = soter(0, &arguments);
-        let origin = format!("from plan {} as of 2026-11-23", &digest[..16]);
+        let origin = format!("from plan {} as of 2026-11-23", digest.get(..16).unwrap());
         assert!(printed.contains(&origin) && printed.contains("The cluster is lost"), "{printed}");
         assert_eq!(said, "");
         assert_eq!(soter(0, &arguments).0, printed);

@@ -32,11 +32,11 @@ impl Line {
         // Backticks come in pairs; one that is left over is only a character.
         let paired = if parts.len() % 2 == 1 { parts.len() } else { parts.len() - 1 };
         for (at, part) in parts.iter().enumerate() {
-            match part {
+            match *part {
                 part if at >= paired => self.push(Inline::Text(format!("`{part}"))),
-                part if part.is_empty() => {}
-                part if at % 2 == 1 => self.push(Inline::Code((*part).to_owned())),
-                part => self.push(Inline::Text((*part).to_owned())),
+                "" => {}
+                part if at % 2 == 1 => self.push(Inline::Code(part.to_owned())),
+                part => self.push(Inline::Text(part.to_owned())),
             }
         }
         self
