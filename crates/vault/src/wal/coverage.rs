@@ -33,7 +33,7 @@ pub struct Range {
 pub struct ContiguousEnd {
     /// In sealed segments that an agent of the store signed.
     pub sealed: u64,
-    /// With the parts behind them, by their names alone; never less.
+    /// With what parts say by their names alone, and what is sealed behind those; never less.
     pub hinted: u64,
 }
 
@@ -130,7 +130,8 @@ impl WalVault<'_> {
     }
 
     /// Up to where everything from `position` on is there; `position` itself when nothing is. It
-    /// lists and looks from there on only, at parts only of the first segments that are not sealed.
+    /// lists and looks from there on only, at parts only of segments that are not sealed: an agent
+    /// that was killed may have left one as parts, and its successor has sealed those behind it.
     ///
     /// # Errors
     /// [`WalError::Store`].
@@ -143,16 +144,26 @@ impl WalVault<'_> {
         let sealed = archive.start_of(open).max(position);
         let mut hinted = sealed;
         loop {
-            let spans = join(self.part_spans(timeline, (open, Some(open + 1)))?);
-            match spans.iter().find(|(from, to)| (*from..*to).contains(&hinted)) {
-                Some((_, to)) => hinted = *to,
-                None => return Ok(ContiguousEnd { sealed, hinted }),
-            }
+            let Some(end) = self.end_of_parts(Segment { timeline, number: open }, hinted)? else {
+                return Ok(ContiguousEnd { sealed, hinted });
+            };
+            hinted = end;
             if hinted < archive.end_of(open) {
                 return Ok(ContiguousEnd { sealed, hinted });
             }
             open += 1;
+            while self.is_sealed(Segment { timeline, number: open })? {
+                open += 1;
+                hinted = archive.start_of(open);
+            }
         }
+    }
+
+    /// Up to where a segment's parts go on from a position in it, if there is one with that byte.
+    fn end_of_parts(&self, segment: Segment, position: u64) -> Result<Option<u64>, WalError> {
+        let spans = self.parts_of(segment)?;
+        let span = spans.iter().find(|(from, to)| (*from..*to).contains(&position));
+        Ok(span.map(|(_, to)| *to))
     }
 
     /// The names of a segment's parts that are not needed any more, because the sealed segment is

@@ -74,6 +74,23 @@ fn a_restarted_agent_finds_where_it_stopped() {
 }
 
 #[test]
+fn a_segment_may_be_sealed_behind_one_that_was_left_as_parts() {
+    let scene = Scene::new(1);
+    scene.push_segment(1, 3, None);
+    scene.part(0, (1, 4), 0, 700);
+    scene.part(1, (1, 4), 600, SEGMENT);
+    // The rest of this one came with its seal.
+    scene.part(1, (1, 5), 0, 500);
+    scene.push_segment(1, 5, None);
+    scene.push_segment(1, 6, None);
+    scene.part(1, (1, 7), 0, SEGMENT);
+    scene.part(1, (1, 8), 0, 300);
+    scene.push_segment(1, 10, None);
+    let end = scene.vault().contiguous_end(1, 3 * MIB).unwrap();
+    assert_eq!(end, ContiguousEnd { sealed: 4 * MIB, hinted: 8 * MIB + 300 });
+}
+
+#[test]
 fn a_squatted_segment_covers_nothing() {
     let scene = Scene::new(1);
     scene.push_segment(1, 3, None);
