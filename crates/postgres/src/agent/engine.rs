@@ -85,7 +85,7 @@ pub(crate) struct Engine {
 /// What the threads share.
 struct Board {
     flow: Flow,
-    /// Segments that are not sealed.
+    /// Segments that are not sealed, or behind one that is not.
     files: BTreeMap<SegmentNumber, Arc<dyn DiskFile>>,
     facts: BTreeMap<SegmentNumber, WalFacts>,
     write_time: WriteTime,
@@ -378,10 +378,7 @@ impl Engine {
 
     /// The beginning of the first segment that is not sealed.
     pub(crate) fn first_unsealed(&self) -> Lsn {
-        let board = self.board();
-        let in_the_making = board.flow.received_end().segment(self.ground.size);
-        let first = board.files.keys().next().copied().unwrap_or(in_the_making);
-        first.min(in_the_making).start(self.ground.size)
+        self.board().flow.first_unsealed().start(self.ground.size)
     }
 
     /// Lets go of the files of an engine that is closed and has everything in the vault.

@@ -292,6 +292,17 @@ impl Flow {
         self.unsealed.contains_key(&segment)
     }
 
+    /// The first segment that is not sealed, complete or not.
+    pub(crate) fn first_unsealed(&self) -> SegmentNumber {
+        let in_the_making = self.received.segment(self.size);
+        self.unsealed.keys().next().copied().unwrap_or(in_the_making)
+    }
+
+    /// Whether the spool stands in for the vault with a segment, or may come to do so.
+    pub(crate) fn may_stand_in(&self, segment: SegmentNumber) -> bool {
+        matches!(self.mode, Mode::Asynchronous { .. }) || segment.start(self.size) < self.spooled
+    }
+
     /// Whether a segment waits for somebody to seal it.
     pub(crate) fn has_seal(&self) -> bool {
         self.unsealed.values().any(|unsealed| !unsealed.is_running)

@@ -9,7 +9,7 @@ use soter_vault::wal::{Pushed, SealError, SealedFile, Sealer, WalError, WalFacts
 use soter_world::disk::DiskFile;
 
 use super::super::machine::Trouble;
-use super::{Engine, Writer, chain, lock};
+use super::{Board, Engine, Writer, chain, lock};
 use crate::lsn::SegmentNumber;
 
 /// How long a sealer waits before it puts a segment again that the vault did not take.
@@ -67,19 +67,21 @@ impl Engine {
         self.find_all(&pushed.findings);
         let now = self.now();
         let mut board = self.board();
-        board.files.remove(&segment);
         board.facts.remove(&segment);
         board.vault_trouble = None;
         board.counts.segments += 1;
         board.counts.stored_bytes += pushed.stored_bytes;
         let may_acknowledge = board.flow.segment_sealed(segment, now);
+        let done_with = board.take_files(segment);
         drop(board);
         if may_acknowledge {
             self.acknowledge();
         }
         self.progress.notify_all();
-        if let Err(error) = self.ground.spool.remove(self.segment_name(segment)) {
-            self.find(&format!("a spooled segment stays: {}", chain(&error)));
+        for segment in done_with {
+            if let Err(error) = self.ground.spool.remove(self.segment_name(segment)) {
+                self.find(&format!("a spooled segment stays: {}", chain(&error)));
+            }
         }
     }
 
@@ -114,6 +116,23 @@ impl Engine {
                 drop(self.seal_work.wait(board).unwrap_or_else(PoisonError::into_inner));
             }
         }
+    }
+}
+
+impl Board {
+    /// Takes the files that are not needed any more, now that a segment is sealed. Where the spool
+    /// may stand in for the vault they go in order: after a crash it is believed from its last hole
+    /// on, and what lies before one may be acknowledged and nowhere else.
+    fn take_files(&mut self, sealed: SegmentNumber) -> Vec<SegmentNumber> {
+        let done_with: Vec<_> = if self.flow.may_stand_in(sealed) {
+            self.files.range(..self.flow.first_unsealed()).map(|(segment, _)| *segment).collect()
+        } else {
+            vec![sealed]
+        };
+        for segment in &done_with {
+            self.files.remove(segment);
+        }
+        done_with
     }
 }
 

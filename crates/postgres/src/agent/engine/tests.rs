@@ -102,3 +102,43 @@ fn what_the_spool_has_kept_stays_acknowledged_and_its_age_is_told() {
         assert_eq!((standing.lag, standing.lag_bytes), (Duration::from_secs(60), 5000));
     }
 }
+
+/// As if a sealer had done it.
+fn put(engine: &Engine, work: &SealWork) {
+    let writer = engine.writer();
+    let segments = SegmentWriter::new(engine, &writer);
+    let sealed = segments.seal(work).unwrap();
+    engine.segment_sealed(work.segment, &segments.put(&sealed).unwrap());
+}
+
+#[test]
+fn what_the_spool_has_kept_is_believed_though_a_later_segment_was_sealed_first() {
+    let bench = Bench::new(3, ASYNC);
+    let engine = &bench.engine;
+    let begins = || bench.recovered().map(|recovered| recovered.start);
+    for length in [MIB, MIB, MIB, 100] {
+        bench.receive(usize::try_from(length).unwrap());
+    }
+    let [third, fourth, fifth] = [0; 3].map(|_| engine.take_seal().unwrap());
+    assert_eq!(third.segment, SegmentNumber(3));
+    put(engine, &fourth);
+    engine.sync_spool().unwrap();
+    assert_eq!(engine.standing().flushed, Lsn(6 * MIB + 100));
+    put(engine, &fifth);
+    assert_eq!(begins(), Some(Lsn(3 * MIB)), "what only the spool has");
+    assert_eq!(engine.first_unsealed(), Lsn(3 * MIB));
+    put(engine, &third);
+    assert_eq!(begins(), Some(Lsn(6 * MIB)));
+    assert_eq!((engine.first_unsealed(), engine.standing().spool_files), (Lsn(6 * MIB), 1));
+}
+
+#[test]
+fn where_commits_wait_for_the_vault_a_sealed_segment_leaves_the_spool_at_once() {
+    let bench = Bench::new(4, Mode::Synchronous);
+    for length in [MIB, MIB, 100] {
+        bench.receive(usize::try_from(length).unwrap());
+    }
+    let [_, fourth] = [0; 2].map(|_| bench.engine.take_seal().unwrap());
+    put(&bench.engine, &fourth);
+    assert_eq!(bench.engine.standing().spool_files, 2);
+}
