@@ -106,7 +106,15 @@ impl Bench {
             self.cluster.remove_file(&Path::new(DATA).join(&name)).unwrap();
             self.put(&name, &self.noise(300_000));
         }
-        self.put(&format!("base/5/{}", 20_000 + self.random.below(1000)), &self.noise(9000));
+        self.put(&self.new_relation(), &self.noise(9000));
+    }
+
+    /// A name that no relation has, as a server chooses it.
+    fn new_relation(&self) -> String {
+        let mut names =
+            (20_000 + self.random.below(1000)..).map(|number| format!("base/5/{number}"));
+        let is_free = |name: &String| self.cluster.metadata(&Path::new(DATA).join(name)).is_err();
+        names.find(is_free).expect("there are more numbers than files")
     }
 
     /// A process that has just been started opens the vault.
@@ -417,6 +425,17 @@ fn for_seeds(count: u64, act: fn(u64)) {
         let outcome = std::panic::catch_unwind(|| act(seed));
         assert!(outcome.is_ok(), "seed {seed}");
     }
+}
+
+#[test]
+fn a_server_works_as_long_as_it_likes() {
+    let bench = Bench::new(0);
+    let before = bench.files().len();
+    // So many that the same number is drawn more than once.
+    for _ in 0..100 {
+        bench.change();
+    }
+    assert_eq!(bench.files().len(), before + 100);
 }
 
 #[test]

@@ -143,14 +143,24 @@ impl Bench {
 
     /// Commits a backup of `packs` new data packs and what is `referenced`.
     pub(crate) fn back_up(&self, session: &Session, packs: u32, referenced: PackSet) -> BackupId {
+        self.try_back_up(session, packs, referenced).unwrap()
+    }
+
+    /// The same, when the log may refuse it.
+    pub(crate) fn try_back_up(
+        &self,
+        session: &Session,
+        packs: u32,
+        referenced: PackSet,
+    ) -> Result<BackupId, LogError> {
         let mut rows = PackRows::default();
         for _ in 0..packs {
             let (id, row) = self.store_pack(session, PackClass::Data);
             rows.insert(PackClass::Data, id, row);
         }
         let draft = draft(BackupId::random(&*self.vault.random), rows, referenced);
-        session.commit_backup(&draft).unwrap();
-        draft.id
+        session.commit_backup(&draft)?;
+        Ok(draft.id)
     }
 
     pub(crate) fn append(&self, author: &Author, event: Event) -> Result<LogHead, LogError> {

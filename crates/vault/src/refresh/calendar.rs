@@ -2,8 +2,8 @@
 //! a place that locks objects for sixty days, and a thief of the agent's key who commits fakes.
 //!
 //! After every day each live backup has all its objects; what the agent committed that day stays
-//! locked as long as is wanted; and no backup that a drill has proved is let go early or because of
-//! fakes. Order and crashes within a day are the business of the sweep's own simulation.
+//! locked as long as is wanted; no backup that a drill has proved is let go early or because of fakes;
+//! and what a new backup is to share is still there, so that the log never refuses one. Order and crashes within a day are the business of the sweep's own simulation.
 //!
 //! `SOTER_SEEDS` sets the seeds.
 
@@ -17,7 +17,7 @@ use soter_world::sim::{SeededRandom, SimClock, seeds};
 use super::*;
 use crate::ids::BackupId;
 use crate::log::sample::{Bench, opening};
-use crate::log::{Attest, Draft, Duty, Event, Level, Log, Retire, Session};
+use crate::log::{Attest, Draft, Duty, Event, Level, Log, LogError, Retire, Session, Void};
 use crate::objects::{
     Created, MemoryStore, ObjectError, ObjectErrorKind, ObjectInfo, ObjectStore, Operation,
 };
@@ -126,7 +126,7 @@ impl Store {
                 if day % 7 == 0 {
                     self.rotate();
                 }
-                let committed = self.back_up();
+                let committed = self.back_up()?;
                 self.check_lock(committed)?;
                 if self.random.chance(30) {
                     self.drill(committed);
@@ -136,10 +136,7 @@ impl Store {
                 }
             }
             if self.random.chance(2) {
-                self.tally.fakes += FAKES;
-                for _ in 0..FAKES {
-                    self.bench.back_up(&self.session, 0, PackSet::default());
-                }
+                self.steal();
             }
             if self.random.chance(90) {
                 self.clean()?;
@@ -149,13 +146,20 @@ impl Store {
         Ok(())
     }
 
+    fn steal(&mut self) {
+        self.tally.fakes += FAKES;
+        for _ in 0..FAKES {
+            self.bench.back_up(&self.session, 0, PackSet::default());
+        }
+    }
+
     fn rotate(&mut self) {
         let log = self.session.log().duplicate();
         self.session = Session::open(log, &self.bench.keys.writer, opening(Duty::Wal)).unwrap();
     }
 
     /// Most of what the base has did not change.
-    fn back_up(&mut self) -> BackupId {
+    fn back_up(&mut self) -> Result<BackupId, String> {
         let (mut referenced, mut anew) = (PackSet::default(), 1);
         {
             let log = self.session.log();
@@ -175,7 +179,13 @@ impl Store {
             }
         }
         self.tally.backups += 1;
-        self.bench.back_up(&self.session, anew, referenced)
+        match self.bench.try_back_up(&self.session, anew, referenced) {
+            Ok(id) => Ok(id),
+            Err(LogError::Refused { why: why @ (Void::Reference(_) | Void::Swept(_)) }) => {
+                Err(format!("a backup was refused: {why}"))
+            }
+            Err(error) => panic!("{error}"),
+        }
     }
 
     fn drill(&mut self, backup: BackupId) {
@@ -298,6 +308,24 @@ fn an_agent_that_shares_old_packs_and_a_policy_that_counts_entries_are_found() {
             seeds(1).partition(|&seed| live(seed, mutant, 200).is_err());
         assert!(found.len() > missed.len(), "{mutant:?} was not found with seeds {missed:?}");
     }
+}
+
+/// Nobody has proved the agent's last backup, so only the next one tells that it is gone.
+#[test]
+fn a_policy_that_lets_go_of_the_base_is_found_by_the_refusal_of_the_next_backup() {
+    let next_is_refused = |mutant| {
+        let mut store = Store::new(0, mutant);
+        // A session may share what the ones before it have stored as long as it is held alone.
+        for _ in 0..4 {
+            store.rotate();
+            store.back_up().unwrap();
+        }
+        store.steal();
+        store.clean().unwrap();
+        store.back_up().is_err_and(|why| why.starts_with("a backup was refused"))
+    };
+    assert!(next_is_refused(Mutant::CountsEntries));
+    assert!(!next_is_refused(Mutant::None));
 }
 
 #[test]
