@@ -129,19 +129,56 @@ fn what_is_said_is_written_again_the_same() {
     assert_eq!(read(&written), read(EXAMPLE), "{written}");
 }
 
-/// The examples of `docs/plan.md` are plans.
+/// The examples of `docs/plan.md` are one plan in which nothing is found; every section of the
+/// language has its chapter there, and every default is named.
 #[test]
-fn the_page_of_the_language_names_every_default_and_its_plans_are_read() {
+fn the_page_of_the_language_is_a_plan_and_says_all_there_is() {
     let page = include_str!("../../../docs/plan.md");
+    let files = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let inputs: Vec<check::Input> = files
+        .zip(1..)
+        .map(|(text, number)| check::Input { name: format!("{number}.yaml"), bytes: text.into() })
+        .collect();
+    let report = check::check(check::load(&inputs), jiff::civil::date(2026, 11, 23));
+    let text = render::text(&report, Paper::PLAIN);
+    assert!(report.findings.is_empty(), "{text}");
+    let first = inputs.first().unwrap();
+    assert_eq!(parse("1.yaml", &first.bytes).unwrap().stores.len(), 1);
+
     for default in
         ["250 ms", "`soter_` and the store's name", "4 GiB", "`0 * * * *`", "7 days", "30 days"]
     {
         assert!(page.contains(default), "{default} is not in docs/plan.md");
     }
-    let plans: Vec<&str> =
-        page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert!(!plans.is_empty());
-    for plan in plans {
-        read(plan);
+    let schema = language::schema();
+    let sections = schema["$defs"]["Plan"]["properties"].as_object().unwrap();
+    for section in sections.keys() {
+        let is_chapter = |line: &str| line.starts_with("## ") && line.contains(section.as_str());
+        assert!(page.lines().any(is_chapter), "`{section}` has no chapter in docs/plan.md");
     }
+}
+
+/// What the README shows of a check was printed by one.
+#[test]
+fn the_excerpt_in_the_readme_is_what_is_printed() {
+    let bytes = include_bytes!("../tests/documents/kosmos.md").to_vec();
+    let input = check::Input { name: "kosmos.md".to_owned(), bytes };
+    let report = check::check(check::load(&[input]), jiff::civil::date(2026, 11, 23));
+    let printed = render::text(&report, Paper { width: 100, colour: false });
+    let readme = include_str!("../../../README.md");
+    let excerpt = readme.split("<!-- excerpt: soter check kosmos.md -->").nth(1).unwrap();
+    let excerpt = excerpt.split("<!-- end -->").next().unwrap();
+    let shown: String = excerpt.lines().map(|line| format!("{}\n", unindented(line))).collect();
+    let mut parts: Vec<&str> = shown.split("\n…\n").map(str::trim).collect();
+    // The numbers of the last line change with every rule.
+    let last = parts.pop().unwrap();
+    assert!(last.starts_with("kosmos.md: ") && last.contains(" errors, "), "{last}");
+    assert!(parts.len() > 2, "{parts:?}");
+    for part in parts {
+        assert!(printed.contains(part), "not printed by `soter check`:\n{part}");
+    }
+}
+
+fn unindented(line: &str) -> &str {
+    line.strip_prefix("    ").unwrap_or(line)
 }
