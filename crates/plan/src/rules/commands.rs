@@ -39,7 +39,7 @@ pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
     for piece in &scripts.all {
         failures::unchecked(piece, findings);
         failures::cannot_fail(piece, findings);
-        bounds::endless(piece, findings);
+        bounds::endless(&scripts, piece, findings);
         bounds::interactive(piece, findings);
         sources::placeholders(piece, findings);
         sources::parameters(&scripts, piece, findings);

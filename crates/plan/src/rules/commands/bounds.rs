@@ -4,10 +4,10 @@ use crate::check::{Finding, Severity};
 use crate::products::FactKind;
 use crate::shell::{BlockKind, Command, Shell, base_name};
 
-use super::scripts::{Piece, PieceKind, shown};
+use super::scripts::{Piece, PieceKind, Scripts, shown};
 use super::{ENDLESS, INTERACTIVE};
 
-pub(super) fn endless(piece: &Piece<'_>, findings: &mut Vec<Finding>) {
+pub(super) fn endless(scripts: &Scripts<'_>, piece: &Piece<'_>, findings: &mut Vec<Finding>) {
     if piece.is_bounded {
         return;
     }
@@ -19,20 +19,28 @@ pub(super) fn endless(piece: &Piece<'_>, findings: &mut Vec<Finding>) {
         }
         let title =
             format!("`{}` {}", shown(command), fact.what.as_deref().unwrap_or("never ends"));
-        findings.push(report(piece, at, title, fact.why.as_deref(), fact.instead.as_deref()));
+        findings.push(report(
+            scripts,
+            piece,
+            at,
+            title,
+            fact.why.as_deref(),
+            fact.instead.as_deref(),
+        ));
     }
     for (at, command) in piece.shell.commands.iter().enumerate() {
         if command.is_wrapped_in("watch") && !is_bounded(piece, command) {
             let title = format!("`watch {}` repeats until somebody stops it", shown(command));
             let hint = "wait for what is watched for, and give up after some time: `timeout 5m sh -c \
                         'until …; do sleep 5; done'`";
-            findings.push(report(piece, at, title, None, Some(hint)));
+            findings.push(report(scripts, piece, at, title, None, Some(hint)));
         }
     }
     loops(piece, findings);
 }
 
 fn report(
+    scripts: &Scripts<'_>,
     piece: &Piece<'_>,
     at: usize,
     title: String,
@@ -46,9 +54,16 @@ fn report(
     if let Some(why) = why {
         finding = finding.why(why);
     }
-    let is_last = follows(piece, at, command).is_none();
-    if let Some(next) = follows(piece, at, command) {
-        finding = finding.label(piece.place(next.words_range()), "this is never reached");
+    // The next step is not reached either.
+    let next_step = || {
+        let mut steps = scripts.behind(piece).iter().filter(|it| it.kind == PieceKind::Step);
+        steps.find_map(|it| Some(it.place(it.shell.commands.first()?.words_range())))
+    };
+    let next = follows(piece, at, command).map(|next| piece.place(next.words_range()));
+    let next = next.or_else(|| next_step().filter(|_| piece.kind == PieceKind::Step));
+    let is_last = next.is_none();
+    if let Some(next) = next {
+        finding = finding.label(next, "this is never reached");
     }
     finding.hint(hint.unwrap_or("put a limit on it, `timeout 5m …`")).severity(if is_last {
         Severity::Warning
@@ -124,7 +139,8 @@ fn loops(piece: &Piece<'_>, findings: &mut Vec<Finding>) {
             continue;
         }
         let word = if block.kind == BlockKind::While { "while" } else { "until" };
-        let title = format!("`{word} {}` waits for ever", shown(condition));
+        let not = if condition.position.is_negated { "! " } else { "" };
+        let title = format!("`{word} {not}{}` waits for ever", shown(condition));
         let start = block.range.start..block.range.start + word.len();
         findings.push(
             Finding::new(&ENDLESS, piece.place(start), title)

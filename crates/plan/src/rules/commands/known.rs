@@ -149,11 +149,11 @@ fn is_excused(scripts: &Scripts<'_>, piece: &Piece<'_>, at: usize, fact: &'stati
     };
     let commands = &piece.shell.commands;
     let (before, behind) = commands.split_at(at.min(commands.len()));
-    let earlier =
-        || scripts.before(piece).any(|other| lines(&other.shell.commands, &fact.unless_before));
+    let earlier = || {
+        scripts.before(piece).iter().any(|other| lines(&other.shell.commands, &fact.unless_before))
+    };
     let later = || {
-        let group = scripts.all.iter().filter(|other| other.group == piece.group);
-        let mut others = group.skip_while(|other| !std::ptr::eq(*other, piece)).skip(1);
+        let mut others = scripts.behind(piece).iter();
         others.any(|other| lines(&other.shell.commands, &fact.unless_after))
     };
     (!fact.unless.is_empty() && scripts.any_is_like(&fact.unless))
@@ -259,7 +259,7 @@ pub(super) fn recovery_in_place(
         };
         let before =
             piece.shell.commands.iter().take_while(|it| it.range.start < command.range.start);
-        let earlier = scripts.before(piece).flat_map(|other| &other.shell.commands);
+        let earlier = scripts.before(piece).iter().flat_map(|other| &other.shell.commands);
         if piece.is_restored || earlier.chain(before).any(brings_files) {
             continue;
         }

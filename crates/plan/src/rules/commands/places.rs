@@ -61,7 +61,7 @@ fn fetched_here<'a, 'p>(
     let here = piece.shell.commands.iter().take_while(|it| it.range.start < command.range.start);
     let here = here.map(|it| (piece, it));
     let before =
-        scripts.before(piece).flat_map(|it| it.shell.commands.iter().map(move |c| (it, c)));
+        scripts.before(piece).iter().flat_map(|it| it.shell.commands.iter().map(move |c| (it, c)));
     before
         .chain(here)
         .filter(|(_, maker)| maker.nested.is_none())
@@ -88,7 +88,8 @@ fn writes(command: &Command, path: &str) -> bool {
 /// Whether any command of the scenario copies a file of that name or its directory to somewhere else.
 fn is_brought(scripts: &Scripts<'_>, piece: &Piece<'_>, path: &str) -> bool {
     let name = base_name(path);
-    let all = scripts.all.iter().filter(|other| other.group == piece.group);
+    let others = scripts.before(piece).iter().chain(scripts.behind(piece));
+    let all = others.chain(std::iter::once(piece));
     all.flat_map(|other| &other.shell.commands).any(|command| {
         let line = command.words.iter().any(|word| word.text.contains(name));
         let is_copy = match command.program() {

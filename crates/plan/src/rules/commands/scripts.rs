@@ -21,6 +21,8 @@ pub(crate) struct Piece<'p> {
     script: &'p Script,
     pub(crate) shell: Shell,
     pub(crate) kind: PieceKind,
+    /// Its place among all scripts.
+    index: usize,
     /// The scripts of one scenario or drill have one number; they may use what those before them made.
     pub(crate) group: usize,
     /// The titles of the step and its phase.
@@ -55,7 +57,7 @@ pub(crate) enum PieceKind {
 impl<'p> Scripts<'p> {
     /// Reads them all.
     pub(crate) fn of(model: &Model<'p>) -> Self {
-        let mut all = Vec::new();
+        let mut all: Vec<Piece<'p>> = Vec::new();
         let mut group = 0;
         for (_, scenario) in model.plan.scenarios.iter() {
             group += 1;
@@ -84,6 +86,9 @@ impl<'p> Scripts<'p> {
                 all.push(place.piece(&snippet.script, PieceKind::Reference));
             }
         }
+        for (index, piece) in all.iter_mut().enumerate() {
+            piece.index = index;
+        }
         Self { all, asked: Mutex::default() }
     }
 
@@ -100,12 +105,15 @@ impl<'p> Scripts<'p> {
     }
 
     /// The scripts of the same scenario that come before, in order.
-    pub(crate) fn before<'a>(
-        &'a self,
-        piece: &'a Piece<'p>,
-    ) -> impl Iterator<Item = &'a Piece<'p>> {
-        let is_before = move |other: &&Piece<'p>| !std::ptr::eq(*other, piece);
-        self.all.iter().skip_while(move |other| other.group != piece.group).take_while(is_before)
+    pub(crate) fn before(&self, piece: &Piece<'p>) -> &[Piece<'p>] {
+        let first = self.all.partition_point(|other| other.group < piece.group);
+        self.all.get(first..piece.index).unwrap_or(&[])
+    }
+
+    /// The scripts of the same scenario that come behind, in order.
+    pub(crate) fn behind(&self, piece: &Piece<'p>) -> &[Piece<'p>] {
+        let end = self.all.partition_point(|other| other.group <= piece.group);
+        self.all.get(piece.index + 1..end).unwrap_or(&[])
     }
 }
 
@@ -143,6 +151,7 @@ impl Place {
             script,
             shell: shell::read(&script.text),
             kind,
+            index: 0,
             group: self.group,
             title: self.phase.clone(),
             given: self.given.clone(),
@@ -291,8 +300,11 @@ impl Piece<'_> {
 /// A command as it may stand in a title: one line, not too long, without a secret.
 pub(crate) fn shown(command: &Command) -> String {
     const SHOWN: usize = 60;
-    let words: Vec<&str> = command.words.iter().map(|word| word.text.as_str()).collect();
-    let line = words.join(" ");
+    let words = command.words.iter().map(|word| {
+        let has_space = word.text.contains(char::is_whitespace);
+        if has_space { format!("'{}'", word.text.trim()) } else { word.text.clone() }
+    });
+    let line = words.collect::<Vec<_>>().join(" ");
     let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
     let masked = crate::mask::mask(&line, &[]);
     if masked.chars().nth(SHOWN).is_none() {

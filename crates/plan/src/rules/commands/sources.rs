@@ -105,10 +105,11 @@ pub(super) fn parameters(scripts: &Scripts<'_>, piece: &Piece<'_>, findings: &mu
     let mut reported: BTreeSet<&str> = BTreeSet::new();
     let earlier: BTreeSet<&str> = scripts
         .before(piece)
+        .iter()
         .flat_map(|before| before.shell.assignments.iter().filter(|found| lasts(found)))
         .map(|assignment| assignment.name.as_str())
         .collect();
-    let sourced = reads_a_file(piece) || scripts.before(piece).any(reads_a_file);
+    let sourced = reads_a_file(piece) || scripts.before(piece).iter().any(reads_a_file);
     if sourced {
         // `source env.sh` may give any parameter its value.
         return;
@@ -278,7 +279,7 @@ fn is_fetched(scripts: &Scripts<'_>, piece: &Piece<'_>, command: &Command, path:
     let name = crate::shell::base_name(path);
     let before =
         piece.shell.commands.iter().take_while(|other| other.range.start < command.range.start);
-    let earlier = scripts.before(piece).flat_map(|before| &before.shell.commands);
+    let earlier = scripts.before(piece).iter().flat_map(|before| &before.shell.commands);
     before.chain(earlier).any(|other| {
         let writes = other.files_written().any(|word| word.text.ends_with(name));
         let fetches = Invocation::of(other).is_some_and(|invocation| {

@@ -1,8 +1,8 @@
 //! Each rule finds what it is there for, and is silent where it only looks so.
 
 use super::RULES;
-use crate::check::Severity;
-use crate::rules::testing::{found, page_holds, silent, titles};
+use crate::check::{Input, Severity, check, load};
+use crate::rules::testing::{TODAY, found, page_holds, silent, titles};
 
 /// A plan with one step that runs a script.
 fn step(script: &str) -> String {
@@ -147,6 +147,17 @@ fn s0303_commands_without_an_end() {
         assert_eq!(findings.len(), 1, "{script}");
         assert_eq!(findings[0].severity, Severity::Warning, "{script}");
     }
+}
+
+#[test]
+fn s0303_the_next_step_is_not_reached_either() {
+    let plan = "scenarios: { a: { phases: [ { steps: [ { run: tail -f x }, { run: ls } ] } ] } }";
+    let finding = &found("S0303", plan)[0];
+    assert_eq!((finding.severity, finding.labels.len()), (Severity::Error, 2));
+    assert_eq!(
+        titles("S0303", &step("while ! nc -z db 5432; do sleep 1; done")),
+        ["`while ! nc -z db 5432` waits for ever"]
+    );
 }
 
 #[test]
@@ -391,7 +402,7 @@ fn s0309_verifications_without_a_value() {
     let plan = step("# 6. Verify data integrity\npsql -c 'SELECT count(*) FROM t'");
     assert_eq!(
         titles("S0309", &plan),
-        ["`psql -c SELECT count(*) FROM t` verifies nothing: it succeeds whatever it shows"]
+        ["`psql -c 'SELECT count(*) FROM t'` verifies nothing: it succeeds whatever it shows"]
     );
     assert_eq!(
         titles("S0309", &step_with("title: Verify all pods running", "kubectl get pods -A")).len(),
@@ -539,4 +550,21 @@ fn s0310_recovery_of_the_damaged_files() {
             "./restore-base.sh\ntouch /data/recovery.signal",
         ],
     );
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_script_is_checked(
+        script in "(rm -rf |\\$D|/data/|pg_dump |-f x |> /b/y|\n|\\| |&& |\\|\\| |exit 1|kubectl exec -it p -- |psql |-c |'|\"|if |then |fi\n|while |do |done\n|sleep 1;|ssh h |<pod>|<<E\n|E\n|curl |https://x/health |terraform |apply |k3s server |--cluster-reset|cat > recovery.signal |# verify\n|aws s3 cp |s3://b/x /tmp/ |set -e\n|\\$\\(|\\)|a=b;|\\./x\\.sh ){0,16}"
+    ) {
+        let text = serde_json::to_string(&format!("ls\n{script}")).unwrap();
+        let step = format!("{{ run: {text} }}");
+        let plan = format!("scenarios: {{ a: {{ phases: [ {{ steps: [ {step}, {step} ] }} ] }} }}");
+        let bytes = plan.into_bytes();
+        let report = check(load(&[Input { name: "soter.yaml".to_owned(), bytes }]), TODAY);
+        for finding in report.findings.iter().filter(|finding| finding.code.starts_with("S03")) {
+            assert!(finding.hint.is_some() && !finding.why.is_empty(), "{}", finding.title);
+            assert!(finding.labels.iter().all(|label| label.origin.end > 0), "{}", finding.title);
+        }
+    }
 }

@@ -35,7 +35,7 @@ proptest! {
 
     #[test]
     fn any_shell_like_text_is_read(
-        text in "([a-z]{1,4}| |\n|\\$|\\$\\(|\\)|\\(|\\$\\{|\\}|\\{ |'|\"|`|\\\\|;|&|\\||&&|\\|\\||<<EOF\n|EOF\n|<|>|<ä>|#|!|\\[|\\]|if |then |fi\n|do |done\n|while |for x in |case x in |esac\n|;;|bash -c |ssh h |eval |psql -c |sudo |f\\(\\) |=|\t|\r\n|\\$ |ä|…|\\$\\(\\(){0,80}"
+        text in "([a-z]{1,4}| |\n|\\$|\\$\\(|\\)|\\(|\\$\\{|\\}|\\{ |'|\"|`|\\\\|;|&|\\||&&|\\|\\||<<EOF\n|EOF\n|<|>|<ä>|#|!|\\[|\\]|if |then |fi\n|do |done\n|while |for x in |case x in |esac\n|;;|bash -c |ssh h |eval |psql -c |sudo |f\\(\\) |=|\t|\r\n|\\$ |ä|…|\\$\\(\\(){0,40}"
     ) {
         holds(&text);
     }
