@@ -1,17 +1,10 @@
 use jiff::civil::date;
 
 use super::*;
-use crate::check::{Input, Report, check, load};
+use crate::check::{Finding, Input, Report, check, load};
 
 fn loaded(name: &str, text: &str) -> Loaded {
     load(&[Input { name: name.to_owned(), bytes: text.as_bytes().to_vec() }])
-}
-
-fn codes(report: &Report) -> Vec<(&'static str, String)> {
-    let mut codes: Vec<_> =
-        report.findings.iter().map(|found| (found.code, found.title.clone())).collect();
-    codes.sort();
-    codes
 }
 
 const REFERENCE: &str = include_str!("../../tests/documents/kosmos.md");
@@ -81,17 +74,31 @@ fn a_person_is_asked_at_each_gap() {
     assert!(!text.contains("`TARGET_TIME`"), "a step sets it");
 }
 
+/// Rules that look at the words of a document, or say so only of one: what two tables promise, what
+/// a word can mean, what nothing says.
+const OF_DOCUMENTS: [&str; 3] = ["S0105", "S0108", "S0509"];
+
 #[test]
-fn the_findings_of_an_import_are_those_of_the_document() {
+fn the_findings_of_an_import_are_those_of_the_document_but_for_its_quick_reference() {
     let document = loaded("plan.md", REFERENCE);
     let imported = load(&inputs(&import_split(&document)));
     let day = date(2026, 1, 1);
-    let before = codes(&check(document, day));
-    let after = codes(&check(imported, day));
-    let lost: Vec<_> = before.iter().filter(|found| !after.contains(found)).collect();
-    let new: Vec<_> = after.iter().filter(|found| !before.contains(found)).collect();
-    assert!(lost.len() * 10 <= before.len(), "lost: {lost:#?}");
-    assert!(new.len() * 10 <= before.len(), "new: {new:#?}");
+    let places: Vec<Origin> =
+        document.facts.snippets.iter().map(|snippet| snippet.script.origin()).collect();
+    let in_snippet =
+        |at: Origin| places.iter().any(|place| place.start <= at.start && at.end <= place.end);
+    let before = check(document, day);
+    let after = check(imported, day);
+    let is_in = |found: &Finding, report: &Report| {
+        report.findings.iter().any(|other| other.code == found.code && other.title == found.title)
+    };
+    let lost = before.findings.iter().filter(|found| {
+        !is_in(found, &after) && !in_snippet(found.origin()) && !OF_DOCUMENTS.contains(&found.code)
+    });
+    let new = after.findings.iter().filter(|found| !is_in(found, &before));
+    let titles = |found: &Finding| format!("{} {}", found.code, found.title);
+    let (lost, new): (Vec<_>, Vec<_>) = (lost.map(titles).collect(), new.map(titles).collect());
+    assert_eq!((lost, new), (Vec::<String>::new(), Vec::<String>::new()));
 }
 
 #[test]

@@ -19,13 +19,13 @@ pub(super) mod unread;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::names::{Index, slug};
 use super::text::Text;
 use super::tree::{Block, Code, Document, Section};
-use super::vocabulary::{Topic, topic};
+use super::vocabulary::Topic;
 use crate::check::{Facts, Snippet, SnippetRole, Statement, Subject, Target, Unread};
 use crate::language::{At, FileId, Named, Origin, Plan};
 
@@ -64,6 +64,8 @@ pub(crate) struct Reading {
     pub(crate) stores: Index,
     pub(crate) tiers: Index,
     pub(crate) scenarios: Index,
+    /// The names of vaults by the buckets or hosts they are.
+    pub(crate) vaults_by_address: HashMap<String, String>,
     /// Where each part began that some pass understood.
     understood: HashSet<u32>,
     /// The sections that are scenarios, and those below them.
@@ -114,11 +116,14 @@ pub(crate) fn insert<T>(named: &mut Named<T>, title: &Text, value: T) -> String 
     name
 }
 
-/// The first topic among a section's headings, the innermost first, and how far out it was.
+/// The topics of a section and of those above it, the innermost first.
 pub(crate) fn topics(document: &Document, section: usize) -> Vec<Topic> {
-    let mut topics: Vec<Topic> =
-        document.path(section).iter().filter_map(|title| topic(title.as_str())).collect();
-    topics.reverse();
+    let mut topics = Vec::new();
+    let mut next = Some(section);
+    while let Some(found) = next.and_then(|at| document.sections.get(at)) {
+        topics.extend(found.topic);
+        next = found.parent;
+    }
     topics
 }
 

@@ -1,5 +1,6 @@
 //! What sorts of stores, copies and places there are, by the words they are called by.
 
+use super::vocabulary::says;
 use crate::language::{DomainKind, Method, StoreKind};
 
 /// A sort of store, and the product behind it.
@@ -53,18 +54,16 @@ const STORES: &[(&str, StoreKind, &str)] = &[
 
 /// The sort of store that a name speaks of.
 pub(crate) fn store_kind(name: &str) -> Option<Kind> {
-    let text = format!(" {} ", super::vocabulary::plain_words(name));
-    let says = |word: &str| text.contains(&format!(" {word} "));
+    let text = super::vocabulary::plain_words(name);
+    let says = |word: &str| says(&text, word);
     let found = STORES.iter().find(|(words, _, _)| words.split('|').any(says));
     found.map(|(_, kind, product)| Kind { kind: *kind, product })
 }
 
 /// Words in names that say that nothing there must be kept.
 pub(crate) fn is_cache(name: &str) -> bool {
-    let text = format!(" {} ", super::vocabulary::plain_words(name));
-    ["cache", "memcached", "varnish", "dragonfly", "cdn"]
-        .iter()
-        .any(|word| text.contains(&format!(" {word} ")))
+    let text = super::vocabulary::plain_words(name);
+    ["cache", "memcached", "varnish", "dragonfly", "cdn"].iter().any(|word| says(&text, word))
 }
 
 /// Words, the more telling first, and the way a copy is made that they call.
@@ -96,8 +95,8 @@ const METHODS: &[(&str, Method)] = &[
 /// The way a copy is made, if the words say it.
 pub(crate) fn method(words: &str) -> Option<Method> {
     let kept = words.to_lowercase().replace(['(', ')', ',', '/', ':', ';'], " ");
-    let text = format!(" {} ", super::text::one_line(&kept));
-    let says = |word: &str| text.contains(&format!(" {word} "));
+    let text = super::text::one_line(&kept);
+    let says = |word: &str| says(&text, word);
     METHODS.iter().find(|(words, _)| words.split('|').any(says)).map(|(_, method)| *method)
 }
 
@@ -138,8 +137,8 @@ pub(crate) fn provider(place: &str) -> Option<Provider> {
             return known.map(|(_, _, provider)| *provider);
         }
     }
-    let text = format!(" {} ", super::vocabulary::plain_words(place));
-    let says = |word: &str| text.contains(&format!(" {word} "));
+    let text = super::vocabulary::plain_words(place);
+    let says = |word: &str| says(&text, word);
     let mut found = PROVIDERS.iter().filter(|(words, _, _)| words.split('|').any(says));
     let first = found.next();
     if found.next().is_some() { None } else { first.map(|(_, _, provider)| *provider) }
@@ -166,8 +165,8 @@ const DOMAINS: &[(&str, DomainKind, &str)] = &[
 
 /// The sort of failure domain that words speak of, and the name it gets if it has none.
 pub(crate) fn domain(words: &str) -> Option<(DomainKind, &'static str)> {
-    let text = format!(" {} ", super::vocabulary::plain_words(words));
-    let says = |word: &str| text.contains(&format!(" {word} "));
+    let text = super::vocabulary::plain_words(words);
+    let says = |word: &str| says(&text, word);
     DOMAINS
         .iter()
         .find(|(words, _, _)| words.split('|').any(says))

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::civil::Date;
 
 use super::text::Text;
-use super::vocabulary::is_nothing;
+use super::vocabulary::{is_nothing, says};
 use crate::language::{At, Every};
 
 #[cfg(test)]
@@ -337,8 +337,8 @@ pub(crate) fn rhythm(text: &str) -> Option<Rhythm> {
     if is_nothing(lower) {
         return None;
     }
-    let padded = format!(" {} ", super::vocabulary::plain_words(lower));
-    let says = |word: &str| padded.contains(&format!(" {word} "));
+    let text = super::vocabulary::plain_words(lower);
+    let says = |word: &str| says(&text, word);
     let continuous = CONTINUOUS.iter().any(|word| says(word));
     let every = every(lower).or_else(|| {
         let known = RHYTHMS.iter().find(|(words, _)| words.split('|').any(says));

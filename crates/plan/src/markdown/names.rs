@@ -100,7 +100,9 @@ impl Index {
         }
         let words: Vec<&str> = outside.split(' ').filter(|word| !word.is_empty()).collect();
         self.by_some_words(&words).or_else(|| self.by_generic_words(&words)).or_else(|| {
-            let kind = kinds::store_kind(&outside)?;
+            // "Postgres" for "PostgreSQL"; "Postgres orders" may be another one.
+            let telling = words.iter().filter(|word| !GENERIC.contains(word)).count();
+            let kind = kinds::store_kind(&outside).filter(|_| telling == 1)?;
             self.only(self.products.get(kind.product)?)
         })
     }

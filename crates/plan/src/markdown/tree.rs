@@ -13,6 +13,7 @@ mod grid;
 mod tests;
 
 use super::text::Text;
+use super::vocabulary::Topic;
 use crate::language::{FileId, Origin, Script};
 
 pub(crate) use blocks::read;
@@ -34,6 +35,8 @@ pub(crate) struct Section {
     pub(crate) level: u8,
     /// The section it belongs to, by its place in the document.
     pub(crate) parent: Option<usize>,
+    /// What its title says it is about.
+    pub(crate) topic: Option<Topic>,
     pub(crate) fields: Vec<Field>,
     pub(crate) blocks: Vec<Block>,
 }

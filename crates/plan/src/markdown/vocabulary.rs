@@ -418,10 +418,20 @@ const TOPICS: &[(Topic, &str)] = &[
     ),
 ];
 
+/// Whether small words with single spaces between them say this.
+pub(crate) fn says(words: &str, spelling: &str) -> bool {
+    words.match_indices(spelling).any(|(at, found)| {
+        let before =
+            words.get(..at).is_some_and(|before| before.is_empty() || before.ends_with(' '));
+        let behind = words.get(at + found.len()..);
+        before && behind.is_some_and(|behind| behind.is_empty() || behind.starts_with(' '))
+    })
+}
+
 /// What a heading says its section is about.
 pub(crate) fn topic(title: &str) -> Option<Topic> {
-    let plain = format!(" {} ", plain_words(title));
-    let says = |spelling: &str| plain.contains(&format!(" {spelling} "));
+    let text = plain_words(title);
+    let says = |word: &str| says(&text, word);
     TOPICS.iter().find(|(_, words)| words.split('|').any(says)).map(|(topic, _)| *topic)
 }
 

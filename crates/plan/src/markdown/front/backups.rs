@@ -368,12 +368,12 @@ pub(super) fn vault(place: &Text, reading: &mut Reading) -> String {
     let written = place.as_str();
     let url = address(written);
     let root = url.map(bucket);
-    let known = reading.plan.vaults.iter().find(|(name, vault)| match root {
-        Some(root) => vault.url.as_ref().is_some_and(|own| bucket(&own.value) == root),
-        None => name.value == slug(written),
-    });
-    if let Some((name, _)) = known {
-        return name.value.clone();
+    let known = match root {
+        Some(root) => reading.vaults_by_address.get(root).cloned(),
+        None => Some(slug(written)).filter(|name| reading.plan.vaults.contains(name)),
+    };
+    if let Some(known) = known {
+        return known;
     }
     let mut vault = Vault::default();
     match root {
@@ -387,6 +387,9 @@ pub(super) fn vault(place: &Text, reading: &mut Reading) -> String {
     let mut name = slug(&title.replace("://", "-"));
     while reading.plan.vaults.contains(&name) {
         name.push_str("-2");
+    }
+    if let Some(root) = root {
+        reading.vaults_by_address.insert(root.to_owned(), name.clone());
     }
     let added = reading.plan.vaults.insert(place.at(name.clone()), vault);
     debug_assert!(added.is_ok(), "the name is free");

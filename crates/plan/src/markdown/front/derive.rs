@@ -8,7 +8,7 @@ use super::Reading;
 use crate::language::{At, Domain, DomainKind, Origin};
 use crate::markdown::kinds;
 use crate::markdown::names::slug;
-use crate::markdown::vocabulary::plain_words;
+use crate::markdown::vocabulary::{self, plain_words};
 
 pub(super) fn read(reading: &mut Reading) {
     let scenarios: Vec<(String, At<String>, Option<At<String>>)> = reading
@@ -96,8 +96,7 @@ const WHOLE: &[&str] =
     &["complete", "total", "full", "entire", "whole", "all", "kompletter", "totaler"];
 
 fn says(words: &str, wanted: &[&str]) -> bool {
-    let text = format!(" {words} ");
-    wanted.iter().any(|word| text.contains(&format!(" {word} ")))
+    wanted.iter().any(|word| vocabulary::says(words, word))
 }
 
 /// The stores whose data a damage is about.

@@ -7,7 +7,7 @@ use crate::language::{At, Criterion, Drill, DrillKind, Every, Measure};
 use crate::markdown::measure::{date, rhythm, target};
 use crate::markdown::text::Text;
 use crate::markdown::tree::{Block, Document, Section, Table};
-use crate::markdown::vocabulary::{Topic, Word, is_nothing, plain_words, word};
+use crate::markdown::vocabulary::{Topic, Word, is_nothing, plain_words, says, word};
 
 pub(super) fn read(document: &Document, reading: &mut Reading) {
     for section in &document.sections {
@@ -99,8 +99,8 @@ const KINDS: &[(&str, DrillKind)] = &[
 ];
 
 fn kind(title: &Text) -> Option<At<DrillKind>> {
-    let text = format!(" {} ", plain_words(title.as_str()));
-    let says = |word: &str| text.contains(&format!(" {word} "));
+    let text = plain_words(title.as_str());
+    let says = |word: &str| says(&text, word);
     let found = KINDS.iter().find(|(words, _)| words.split('|').any(says));
     found.map(|(_, kind)| title.at(*kind))
 }

@@ -358,7 +358,8 @@ fn destination(job: &Job, reading: &mut Reading, store: &str) -> Option<At<Strin
         && vault.url.as_ref().is_none_or(|own| own.value == root)
         && vault.domains.iter().any(|domain| Some(domain.value.as_str()) == provider)
     {
-        vault.url.get_or_insert(At::new(root, origin));
+        vault.url.get_or_insert(At::new(root.clone(), origin));
+        reading.vaults_by_address.entry(root).or_insert_with(|| place.clone());
         return Some(At::new(place, origin));
     }
     let mut place = Text::new(job.name.file());

@@ -12,7 +12,7 @@ use crate::markdown::measure::{date, spans, target};
 use crate::markdown::names::{slug, without_brackets};
 use crate::markdown::text::Text;
 use crate::markdown::tree::{Block, Code, Document, Section, Table};
-use crate::markdown::vocabulary::{Topic, Word, is_nothing, plain_words};
+use crate::markdown::vocabulary::{Topic, Word, is_nothing, plain_words, says};
 
 pub(super) fn read(document: &Document, reading: &mut Reading) {
     for (at, section) in sections(document) {
@@ -119,8 +119,8 @@ const CHANNELS: &[(&str, ChannelKind)] = &[
 
 /// The kind of channel that words call, if they call one.
 fn channel_kind(words: &str) -> Option<ChannelKind> {
-    let text = format!(" {} ", plain_words(words));
-    let says = |word: &str| text.contains(&format!(" {word} "));
+    let text = plain_words(words);
+    let says = |word: &str| says(&text, word);
     CHANNELS.iter().find(|(words, _)| words.split('|').any(says)).map(|(_, kind)| *kind)
 }
 

@@ -10,9 +10,7 @@ use crate::markdown::measure::{Span, only_span, spans, target};
 use crate::markdown::names::without_number;
 use crate::markdown::text::Text;
 use crate::markdown::tree::{Block, Code, Document, Field, LABEL, Section, Table};
-use crate::markdown::vocabulary::{
-    Topic, Word, is_nothing, is_phase, plain, plain_words, topic, word,
-};
+use crate::markdown::vocabulary::{Topic, Word, is_nothing, is_phase, plain, plain_words, word};
 
 pub(super) fn read(document: &Document, reading: &mut Reading) {
     let mut next = 0;
@@ -102,14 +100,13 @@ fn is_scenario(document: &Document, at: usize) -> bool {
         return says_steps() || says_targets();
     }
     let parent = section.parent.and_then(|at| document.sections.get(at));
-    let is_child = parent.is_some_and(|parent| {
-        topic(parent.title.as_str()) == Some(Topic::Scenarios) && parent.level > 0
-    });
+    let is_child =
+        parent.is_some_and(|parent| parent.topic == Some(Topic::Scenarios) && parent.level > 0);
     let general = GENERAL.contains(&words.as_str());
-    if is_child && !general && topic(section.title.as_str()) != Some(Topic::Scenarios) {
+    if is_child && !general && section.topic != Some(Topic::Scenarios) {
         return says_steps() || says_targets();
     }
-    let alone = topic(section.title.as_str()) == Some(Topic::Recovery)
+    let alone = section.topic == Some(Topic::Recovery)
         && section.level > 1
         && !general
         && outer.is_none_or(|topic| matches!(topic, Topic::Scenarios | Topic::Services))

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::language::{FileId, Origin};
 use crate::markdown::text::Text;
+use crate::markdown::vocabulary::topic;
 
 /// Lists nested deeper belong to the one above: nobody reads further, and the depth of the tree is
 /// the depth of the stack that walks it.
@@ -283,6 +284,7 @@ impl<'s> Builder<'s> {
         let mut last = [None; LABEL as usize + 1];
         for (at, section) in sections.iter_mut().enumerate() {
             let level = usize::from(section.level);
+            section.topic = topic(section.title.as_str());
             section.parent = last.iter().take(level).rev().copied().flatten().next();
             if let Some(slots) = last.get_mut(level..) {
                 slots.fill(None);

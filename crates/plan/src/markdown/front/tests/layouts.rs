@@ -404,3 +404,34 @@ fn the_same_document_in_every_encoding_gives_the_same_plan() {
         assert_eq!(loaded.plan.to_yaml().print(), expect);
     }
 }
+
+/// A megabyte of what documents are made of: a name on every second line, and all of it new.
+#[test]
+fn a_document_of_a_megabyte_takes_linear_time() {
+    let mut text =
+        String::from("# Plan\n\n## Services\n\n| Service | RTO | RPO | Depends on |\n|-|-|-|-|\n");
+    for count in 0..4_000 {
+        let needs = format!("service {}, worker {}", count / 2, count / 3);
+        text.push_str(&format!("| service {count} | 30 min | N/A | {needs} |\n"));
+    }
+    text.push_str("\n## Backup\n\n| Data | Frequency | Retention | Location |\n|-|-|-|-|\n");
+    for count in 0..2_000 {
+        text.push_str(&format!(
+            "| PostgreSQL orders{count} | daily | 7 days | s3://bucket{count}/ |\n"
+        ));
+    }
+    text.push_str("\n## Disaster scenarios\n\n");
+    for count in 0..1_000 {
+        let code = "```bash\n# 1. Look\nkubectl get pods\n# 2. Mend\n./mend.sh\n```\n".repeat(2);
+        text.push_str(&format!(
+            "### Scenario {count}: Loss of service {count}\n\n**RTO:** 1 h\n\n{code}\n"
+        ));
+    }
+    while text.len() < 5 << 18 {
+        text.push_str("Words without end, **bold** and plain, 5 min and more; a | b.\n\n");
+    }
+    let plan = plan(&text);
+    assert_eq!(plan.services.len(), 4_000);
+    assert_eq!(plan.scenarios.len(), 1_000);
+    assert_eq!(plan.stores.len(), 2_000);
+}
