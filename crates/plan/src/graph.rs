@@ -7,6 +7,7 @@ mod cycles;
 pub(crate) mod domains;
 pub(crate) mod loss;
 pub(crate) mod path;
+mod view;
 
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,8 @@ use crate::language::{At, Origin, Plan, Service, Tier};
 pub use cycles::Cycle;
 pub use domains::{DomainId, Domains};
 pub use loss::{Cause, Down, Loss};
-pub use path::{Path, Slack, Work};
+pub use path::{Path, Slack, Times, Work};
+pub use view::{ServiceView, TierView, View};
 
 /// A service, by its place among the services of the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -8,11 +8,14 @@ pub(crate) mod copies;
 mod figure;
 pub(crate) mod human;
 pub(crate) mod points;
+mod scripted;
 pub(crate) mod timeline;
 
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::graph::{Domains, Graph, Loss, Objective, Path, ServiceId, Work};
@@ -145,6 +148,8 @@ pub struct Objectives<'p> {
     schedules: Schedules,
     /// By the place of the store in the plan: the services whose data it holds.
     owners: Vec<Vec<ServiceId>>,
+    /// By scenario: what its steps bring back. Scripts are read once.
+    milestones: RefCell<HashMap<usize, Vec<Milestone>>>,
 }
 
 impl<'p> Objectives<'p> {
@@ -165,6 +170,7 @@ impl<'p> Objectives<'p> {
             assumptions: Assumptions::of(plan),
             schedules: Schedules::default(),
             owners,
+            milestones: RefCell::default(),
         }
     }
 
@@ -227,13 +233,25 @@ impl<'p> Objectives<'p> {
 
     /// A scenario in time.
     pub fn timeline(&self, scenario: &'p Scenario) -> Timeline<'p> {
-        let milestones = timeline::declared_milestones(&self.graph, scenario);
+        let milestones = self.milestones(scenario);
         Timeline::new(&self.graph, &self.domains, scenario, milestones, &self.assumptions)
     }
 
     /// A scenario carried out after another loss.
     pub fn timeline_after(&self, scenario: &'p Scenario, loss: Loss) -> Timeline<'p> {
-        let milestones = timeline::declared_milestones(&self.graph, scenario);
+        let milestones = self.milestones(scenario);
         Timeline::after(&self.graph, scenario, loss, milestones, &self.assumptions)
+    }
+
+    /// The steps of a scenario of this plan that bring something back.
+    pub fn milestones(&self, scenario: &'p Scenario) -> Vec<Milestone> {
+        // A scenario of the plan stays where it is as long as the plan is borrowed.
+        let place = std::ptr::from_ref(scenario).addr();
+        if let Some(known) = self.milestones.borrow().get(&place) {
+            return known.clone();
+        }
+        let found = timeline::milestones(&self.graph, scenario);
+        self.milestones.borrow_mut().insert(place, found.clone());
+        found
     }
 }

@@ -26,9 +26,11 @@ pub(crate) type Check = fn(&Model<'_>, &mut Vec<Finding>);
 /// All checks. A check may serve several rules.
 pub(crate) const CHECKS: &[Check] = &[
     commands::check,
+    coverage::artefacts::check,
     coverage::backups::check,
     coverage::described::check,
     coverage::losses::check,
+    coverage::needs::check,
     coverage::points::check,
     coverage::restored::check,
     coverage::retention::check,
@@ -52,6 +54,7 @@ pub(crate) const CHECKS: &[Check] = &[
     objectives::readiness::check,
     objectives::references::check,
     objectives::self_need::check,
+    objectives::used::check,
     people::approvals::check,
     people::cadence::check,
     people::channels::check,

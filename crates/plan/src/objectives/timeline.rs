@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use super::scripted::brought_back;
 use super::{Assumptions, Figure, Part, human, restore, start};
 use crate::graph::{Domains, Down, Graph, Loss, ServiceId};
 use crate::language::{At, Phase, Scenario, Step};
@@ -419,18 +420,23 @@ impl Moment {
     }
 }
 
-/// What the steps of a scenario bring back, as far as they say it themselves.
-pub(crate) fn declared_milestones(graph: &Graph<'_>, scenario: &Scenario) -> Vec<Milestone> {
+/// What the steps of a scenario bring back: what they say themselves, and what their programs do.
+pub(super) fn milestones(graph: &Graph<'_>, scenario: &Scenario) -> Vec<Milestone> {
     let plan = graph.plan();
     let mut found = Vec::new();
     for (phase, of_phase) in scenario.phases.iter().enumerate() {
         for (step, declared) in of_phase.steps.iter().enumerate() {
+            let scripted = declared.run.as_ref().map(|run| brought_back(graph, run));
+            let scripted = scripted.unwrap_or_default();
             let by_restore = declared.restore.as_ref().and_then(|restore| restore.store.as_ref());
             let restores = declared.restores.iter().chain(by_restore);
-            let restores: Vec<usize> =
+            let mut restores: Vec<usize> =
                 restores.filter_map(|name| plan.stores.position(&name.value)).collect();
+            restores.extend(scripted.stores);
             let starts = declared.starts.iter().chain(&declared.resume);
-            let starts: Vec<ServiceId> = starts.filter_map(|name| graph.id(&name.value)).collect();
+            let mut starts: Vec<ServiceId> =
+                starts.filter_map(|name| graph.id(&name.value)).collect();
+            starts.extend(scripted.services);
             if !restores.is_empty() || !starts.is_empty() {
                 found.push(Milestone { phase, step, restores, starts });
             }

@@ -1,8 +1,10 @@
 //! Family 2: coverage: is everything copied, often enough, far enough away, and brought back.
 
+pub(crate) mod artefacts;
 pub(crate) mod backups;
 pub(crate) mod described;
 pub(crate) mod losses;
+pub(crate) mod needs;
 pub(crate) mod points;
 pub(crate) mod restored;
 pub(crate) mod retention;
@@ -18,6 +20,8 @@ use crate::check::{Rule, Severity};
 pub(crate) const RULES: &[Rule] = &[
     NO_BACKUP,
     POINT_MISSED,
+    READ_NEVER_WRITTEN,
+    RESTORE_NEEDS_MORE,
     TOO_CLOSE,
     TOO_SHORT,
     NO_SCENARIO,
@@ -45,6 +49,25 @@ pub(crate) const POINT_MISSED: Rule = Rule {
     why: "a copy brings back the moment it was made; what was written since is lost, whatever the \
           objective says",
     page: include_str!("../../../../docs/errors/S0202.md"),
+};
+
+/// A recovery reads an object that nothing writes.
+pub(crate) const READ_NEVER_WRITTEN: Rule = Rule {
+    code: "S0203",
+    title: "a backup that is read and never written",
+    severity: Severity::Error,
+    why: "the download fails with \"no such object\", in the middle of the recovery, and somebody has \
+          to find out what the backups are called",
+    page: include_str!("../../../../docs/errors/S0203.md"),
+};
+
+/// A restore needs something that no copy holds.
+pub(crate) const RESTORE_NEEDS_MORE: Rule = Rule {
+    code: "S0204",
+    title: "a restore that needs what no copy holds",
+    severity: Severity::Warning,
+    why: "the data is there and cannot be used: what opens it, or belongs to it, was never copied",
+    page: include_str!("../../../../docs/errors/S0204.md"),
 };
 
 /// Copies that fail together with the original, or with each other.

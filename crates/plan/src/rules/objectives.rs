@@ -10,6 +10,7 @@ pub(crate) mod promises;
 pub(crate) mod readiness;
 pub(crate) mod references;
 pub(crate) mod self_need;
+pub(crate) mod used;
 
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub(crate) const RULES: &[Rule] = &[
     READY_TOO_LATE,
     TWO_TARGETS,
     ISOLATED,
+    USED_NOT_DECLARED,
     NO_GROUP,
     CYCLE,
     SELF_NEED,
@@ -90,6 +92,16 @@ pub(crate) const ISOLATED: Rule = Rule {
     why: "if the system is down without it, something needs it: the graph is incomplete, and so is \
           every order and every time that is computed from it",
     page: include_str!("../../../../docs/errors/S0106.md"),
+};
+
+/// The steps use something that the plan does not declare.
+pub(crate) const USED_NOT_DECLARED: Rule = Rule {
+    code: "S0107",
+    title: "used by the recovery, and no service of the plan",
+    severity: Severity::Warning,
+    why: "what the steps cannot do without is part of the recovery: on the day it is down too, \
+          nobody has planned for it",
+    page: include_str!("../../../../docs/errors/S0107.md"),
 };
 
 /// Stores that point into each other go back to different moments.

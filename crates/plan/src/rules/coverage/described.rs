@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::{LOGS_WITHOUT_BASE, NOT_AS_DESCRIBED};
 use crate::check::{Finding, Model, Severity};
-use crate::language::{Method, Store};
+use crate::language::{At, Method, Store};
 use crate::objectives::{Kept, copies};
 use crate::shell;
 
@@ -18,7 +18,7 @@ pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
             findings.extend(another_method(title, kept));
         }
         let shown = made(&kept);
-        for kept in kept.iter().filter(|one| !is_made(one) && one.is_full()) {
+        for kept in kept.iter().filter(|one| !is_made(one) && may_be_full(one)) {
             findings.extend(not_made(model, title, kept, &shown));
         }
         findings.extend(logs_without_base(model, (title, store)));
@@ -54,7 +54,47 @@ const JOBS: &[(&str, Method)] = &[
 
 /// Something is known that makes it: a job, settings, a program, Soter.
 fn is_made(kept: &Kept<'_>) -> bool {
-    kept.copy.is_none_or(|copy| copy.run.is_some() || copy.settings.is_some() || copy.by.is_some())
+    let named = |by: &At<String>| !by.value.split_whitespace().all(says_nothing);
+    kept.copy.is_none_or(|copy| {
+        copy.run.is_some() || copy.settings.is_some() || copy.by.as_ref().is_some_and(named)
+    })
+}
+
+/// Words that say that there is a backup, and not what makes it.
+fn says_nothing(word: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "automatic",
+        "automated",
+        "backup",
+        "backups",
+        "base",
+        "continuous",
+        "copy",
+        "daily",
+        "differential",
+        "dump",
+        "export",
+        "full",
+        "hourly",
+        "incremental",
+        "logical",
+        "monthly",
+        "nightly",
+        "offsite",
+        "periodic",
+        "physical",
+        "regular",
+        "scheduled",
+        "snapshot",
+        "snapshots",
+        "weekly",
+    ];
+    WORDS.contains(&word.to_ascii_lowercase().as_str())
+}
+
+/// It holds a whole store, as far as the plan says.
+fn may_be_full(kept: &Kept<'_>) -> bool {
+    kept.method.is_none() || kept.is_full()
 }
 
 /// The full copies whose job the plan shows.
@@ -67,7 +107,7 @@ fn made<'p>(kept: &[Kept<'p>]) -> Vec<Kept<'p>> {
 /// how others are made; each by what its job really makes.
 pub(crate) fn counted<'p>(kept: &[Kept<'p>]) -> Vec<Kept<'p>> {
     let shows_jobs = !made(kept).is_empty();
-    let all = kept.iter().filter(|one| !shows_jobs || is_made(one) || !one.is_full());
+    let all = kept.iter().filter(|one| !shows_jobs || is_made(one) || !may_be_full(one));
     all.map(|one| Kept { method: method(one), ..*one }).collect()
 }
 
@@ -97,7 +137,8 @@ fn not_made(model: &Model<'_>, title: &str, kept: &Kept<'_>, made: &[Kept<'_>]) 
     if rival.is_some_and(|rival| method(rival) == kept.method) {
         return None;
     }
-    let described = kept.method?;
+    let by = kept.copy.and_then(|copy| copy.by.as_ref()).map(|by| by.value.to_lowercase());
+    let described = kept.method.map(|method| method.to_string()).or(by)?;
     let (words, severity) = match rival.and_then(method) {
         Some(other) => (
             format!(

@@ -14,7 +14,7 @@ pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
             continue;
         }
         let loss = Loss::of(&model.objectives.graph, domains, &cause);
-        let milestones = model.objectives.timeline(scenario).milestones;
+        let milestones = model.objectives.milestones(scenario);
         let has_steps = scenario.phases.iter().any(|phase| !phase.steps.is_empty());
         let place = scenario.title.as_ref().map_or(name.origin, |title| title.origin);
         for (at, (store_name, store_title, store)) in model.plan.stores.titled().enumerate() {

@@ -12,7 +12,7 @@ use crate::language::{At, Method, Origin, Plan, Policy, Store, Vault};
 use crate::objectives::Kept;
 
 /// The living data and two copies, where no policy says another number.
-const COPIES_MIN: u32 = 3;
+const COPIES_MIN: usize = 3;
 
 /// So many stores are told by name.
 const NAMES_MAX: usize = 5;
@@ -38,20 +38,20 @@ pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
         let everything: Vec<Vec<DomainId>> = places.iter().cloned().chain([living]).collect();
         if let Some(domain) = common(&everything) {
             with_all.entry(domain).or_default().push(told);
-        } else if let Some(domain) = common(&places).filter(|_| kept.len() > 1 || places.len() > 1)
-        {
-            copies_only.entry(domain).or_default().push(told);
         }
         if let Some(key) = key_to_all(model.plan, &vaults) {
             by_key.entry(key).or_default().push(told);
         }
         let at: BTreeSet<usize> = vaults.iter().map(|(at, _)| *at).collect();
         let policy = store.policy.as_ref().and_then(|name| model.plan.policies.get(&name.value));
+        let one_is_enough = policy.and_then(|policy| policy.copies_min).is_some();
         if let Some(finding) = demanded(model, (title, store), policy, at.len()) {
             findings.push(finding);
-        } else if policy.is_none_or(|policy| policy.copies_min.is_none())
-            && at.len() + 1 < COPIES_MIN as usize
-        {
+        } else if common(&everything).is_some() || (one_is_enough && at.len() < 2) {
+            // Told above, or agreed to.
+        } else if let Some(domain) = outermost(model, &places) {
+            copies_only.entry(domain).or_default().push(told);
+        } else if at.len() + 1 < COPIES_MIN {
             few.entry(at.into_iter().collect()).or_default().push(told);
         }
     }
@@ -62,14 +62,17 @@ pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
         findings.push(too_few(model, vaults, stores));
     }
     for (domain, stores) in &copies_only {
-        // Said already, if they lie in one vault.
-        if few.values().all(|known| known != stores) {
-            findings.push(all_copies_in(model, *domain, stores));
-        }
+        findings.push(all_copies_in(model, *domain, stores));
     }
     for (key, stores) in &by_key {
         findings.push(one_key(model, key, stores));
     }
+}
+
+/// The largest domain that all copies lie in.
+fn outermost(model: &Model<'_>, places: &[Vec<DomainId>]) -> Option<DomainId> {
+    let inner = common(places)?;
+    model.objectives.domains.outward(inner).last().copied()
 }
 
 /// The vaults of all copies; none if the place of one is not known.

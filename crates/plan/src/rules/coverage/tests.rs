@@ -303,3 +303,61 @@ fn s0209_counts_drills_and_checks() {
         ],
     );
 }
+
+#[test]
+fn s0203_follows_names_from_job_to_step() {
+    let plan = |job: &str, step: &str| {
+        format!(
+            "{FAR}stores: {{ s: {{ kind: postgres, copies: [{{ method: dump, to: far, run: \"{job}\" }}] }} }}\nscenarios: {{ x: {{ phases: [{{ steps: [{{ run: \"{step}\" }}] }}] }} }}\n"
+        )
+    };
+    let job = "aws s3 cp a s3://far/db/orders_${STAMP}.dump";
+    let wrong = plan(job, "aws s3 cp s3://far/db/latest.dump /tmp/");
+    assert_eq!(titles("S0203", &wrong), ["x reads s3://far/db/latest.dump, which nothing writes"]);
+    let elsewhere = plan(job, "aws s3 cp s3://other/latest.dump /tmp/");
+    assert_eq!(found("S0203", &elsewhere)[0].severity, Severity::Warning);
+    silent(
+        "S0203",
+        &[
+            &plan(job, "aws s3 cp s3://far/db/orders_2026.dump /tmp/"),
+            &plan(job, "aws s3 cp s3://far/db/$NEWEST /tmp/"),
+            &plan(job, "aws s3 cp --recursive s3://far/db/ /tmp/"),
+            &plan(job, "cp /backup/latest.dump /tmp/"),
+            &plan(
+                job,
+                "aws s3 cp b s3://far/db/latest.dump; aws s3 cp s3://far/db/latest.dump /tmp/",
+            ),
+            &format!(
+                "{}# ",
+                wrong.replace(
+                    "method: dump, to: far,",
+                    "method: dump, to: far, artefact: db/latest.dump,"
+                )
+            ),
+        ],
+    );
+}
+
+#[test]
+fn s0204_knows_what_products_need() {
+    let plan = |includes: &str, scenario: &str| {
+        format!(
+            "{FAR}stores: {{ s: {{ kind: etcd, title: etcd (K3s), copies: [{{ method: snapshot, every: 6 h, to: far{includes} }}] }} }}\nscenarios: {{ x: {{ {scenario} }} }}\n"
+        )
+    };
+    let found = titles("S0204", &plan("", "destroys: [s]"));
+    assert_eq!(found.len(), 1);
+    assert!(
+        found[0].starts_with("a restore of etcd (K3s) needs the token of the server"),
+        "{found:?}"
+    );
+    let all = ", includes: [server-token, k3s-config, k3s-version]";
+    silent(
+        "S0204",
+        &[
+            &plan(all, "destroys: [s]"),
+            &plan("", "impact: none"),
+            &plan("", "destroys: [s]").replace("kind: etcd, title: etcd (K3s)", "kind: other"),
+        ],
+    );
+}

@@ -48,7 +48,7 @@ fn tried(model: &Model<'_>) -> Option<HashSet<usize>> {
         }
         for scenario in &drill.scenarios {
             if let Some(scenario) = model.plan.scenarios.get(&scenario.value) {
-                let milestones = model.objectives.timeline(scenario).milestones;
+                let milestones = model.objectives.milestones(scenario);
                 found.extend(milestones.into_iter().flat_map(|milestone| milestone.restores));
             }
         }

@@ -374,3 +374,39 @@ fn the_examples_of_the_pages_are_true() {
         crate::rules::testing::page_holds(rule);
     }
 }
+
+#[test]
+fn s0107_what_the_steps_use_is_in_the_plan() {
+    let plan = |services: &str, run: &str| {
+        format!(
+            "services: {{ {services} }}\nscenarios: {{ x: {{ phases: [{{ steps: [{{ run: {run} }}] }}] }} }}\n"
+        )
+    };
+    assert_eq!(
+        titles("S0107", &plan("a: {}", "kubectl get pods")),
+        ["the steps use the Kubernetes API, which is no service of the plan"]
+    );
+    silent(
+        "S0107",
+        &[
+            &plan("k3s: {}", "kubectl get pods"),
+            &plan("a: { also: [kubernetes] }", "kubectl get pods"),
+            &plan("db: { title: PostgreSQL (primary) }", "psql -c 'SELECT 1'"),
+            &plan("a: {}", "ls /tmp"),
+            &plan("a: {}", "our-own-program --now"),
+        ],
+    );
+}
+
+#[test]
+fn s0104_reads_what_programs_bring_back() {
+    let scripted = RECOVERY.replace("restore: { store: data }", "run: pg_restore -d x y.dump");
+    assert_eq!(
+        titles("S0104", &scripted),
+        ["loss: Database is back after 65 min, and promises 30 min"]
+    );
+    // With two databases one `pg_restore` proves nothing.
+    let two = scripted
+        .replace("data: { kind: postgres }", "data: { kind: postgres }, b: { kind: postgres }");
+    silent("S0104", &[&two]);
+}
