@@ -1,7 +1,7 @@
 # `make demo` and `make test` are all a new user needs; both install what is missing.
 # Everything else is for those who work on Soter. `make` alone lists the targets.
 
-.PHONY: help demo test check derived soak soak-real fuzz bench test-versions
+.PHONY: help demo test check derived soak soak-real fuzz bench bench-check test-versions
 
 help:
 	@echo "make demo                 the main job on a real server: protect, lose, bring back, measure"
@@ -10,6 +10,7 @@ help:
 	@echo "make soak SEEDS=0..1000   the random suites over these seeds; restartable"
 	@echo "make soak-real SEEDS=0..8 real servers and agents killed under load; the machine lost at last"
 	@echo "make fuzz CASES=10000     the properties of parsers over many inputs"
+	@echo "make bench-check          a plan of 10,000 services and 50,000 needs, checked: time and memory"
 	@echo "make bench SIZE=1         Soter beside pgBackRest, on so many gigabytes; restartable"
 	@echo "make test-versions        the tests with real servers on PostgreSQL 14 to 18"
 
@@ -45,6 +46,9 @@ bench:
 	scripts/install-bench-tools
 	cargo build --release --locked --package soter-cli
 	tools/bench/bench.py --size $(SIZE) --repeats $(REPEATS)
+
+bench-check:
+	cargo run --release --locked --package soter-plan --example large_plan
 
 test-versions:
 	scripts/test-versions

@@ -111,7 +111,10 @@ def write(home, lab, bench, contenders, commit):
     }
     docs = home / "docs"
     (docs / "benchmarks.json").write_text(json.dumps(report, indent=1) + "\n")
-    (docs / "benchmarks.md").write_text(markdown(report))
+    page = docs / "benchmarks.md"
+    # The section on checking plans is written by hand from `make bench-check`.
+    _, mark, kept = page.read_text().partition("\n## Checking a plan\n") if page.exists() else ("", "", "")
+    page.write_text(markdown(report) + mark + kept)
     print(markdown(report))
 
 

@@ -19,8 +19,10 @@ mod demo;
 mod doc;
 mod doctor;
 mod explain;
+mod graph;
 mod import;
 mod init;
+mod objectives;
 mod restore;
 mod schema;
 mod status;
@@ -29,6 +31,7 @@ mod vault;
 mod verify;
 mod version;
 mod wal;
+mod what_if;
 
 /// Soter turns a disaster recovery plan into software: it protects the stores the plan names,
 /// recovers them, and measures what it promises.
@@ -81,8 +84,12 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Write a disaster recovery document as a plan in YAML.
     Import(import::ImportArgs),
+    /// Show the services of a plan by tier, with critical path and slack.
+    Graph(graph::GraphArgs),
     /// Write a plan from a running cluster.
     Init(init::InitArgs),
+    /// Hold what a plan promises against what it adds up to.
+    Objectives(objectives::ObjectivesArgs),
     /// Bring a cluster back, in a new directory.
     Restore(restore::RestoreArgs),
     /// Print the JSON Schema of a plan's file, from which editors complete.
@@ -102,6 +109,8 @@ enum Command {
     Wal(wal::WalCommand),
     /// Print the version of this binary and of the formats it reads and writes.
     Version,
+    /// Take failure domains away: who comes back, how, when, with what loss.
+    WhatIf(what_if::WhatIfArgs),
 }
 
 /// Runs the command that was asked for.
@@ -120,7 +129,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Doctor(args) => doctor::run(&context, &args),
         Command::Explain(args) => explain::run(&context, &args),
         Command::Import(args) => import::run(&context, &args),
+        Command::Graph(args) => graph::run(&context, &args),
         Command::Init(args) => init::run(&context, &args),
+        Command::Objectives(args) => objectives::run(&context, &args),
         Command::Restore(args) => restore::run(&context, &args),
         Command::Schema => schema::run(&context),
         Command::Status(args) => status::run(&context, &args),
@@ -129,6 +140,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Verify(args) => verify::run(&context, &args),
         Command::Wal(command) => wal::run(&context, &command),
         Command::Version => version::run(&context.output),
+        Command::WhatIf(args) => what_if::run(&context, &args),
     }?;
     context.output.finish()
 }

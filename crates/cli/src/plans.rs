@@ -7,9 +7,11 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use soter_plan::check::Input;
+use soter_plan::check::{self, Input};
+use soter_plan::language::Plan;
 use soter_world::{Disk, disk::FileKind, durable};
 
+use crate::context::Context;
 use crate::failure::{Ending, Failure};
 
 /// Longer files are no plans: what reads them says so, and needs a little more to see it.
@@ -169,4 +171,22 @@ fn cannot_read(path: &Path, error: &io::Error) -> Failure {
         }
         _ => failure,
     }
+}
+
+/// The one plan that these paths name, as far as it can be read. What is wrong with it is not told
+/// here, only that something is.
+pub(crate) fn one(context: &Context, paths: &[PathBuf]) -> Result<Plan, Failure> {
+    let mut plans = find(&*context.disk, paths)?;
+    let (Some(files), true) = (plans.pop(), plans.is_empty()) else {
+        return Err(Failure::new(Ending::Input, "these paths name several plans")
+            .hint("name one directory, or the files of one plan"));
+    };
+    let loaded = check::load(&files.read(&*context.disk)?);
+    let mistakes = loaded.findings.len();
+    if mistakes > 0 {
+        let what =
+            if mistakes == 1 { "a mistake".to_owned() } else { format!("{mistakes} mistakes") };
+        context.output.warn(&format!("the plan has {what}; `soter check` shows what"));
+    }
+    Ok(loaded.plan)
 }

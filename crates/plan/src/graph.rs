@@ -3,6 +3,14 @@
 //! The rule it keeps: the order of declaration changes nothing, and everything is linear in services
 //! and edges. What is unknown is left out, not guessed; the rules say what that means.
 
+/// Adds a line to a text.
+macro_rules! line {
+    ($text:expr, $($words:tt)+) => {{
+        $text.push_str(&format!($($words)+));
+        $text.push('\n');
+    }};
+}
+
 mod cycles;
 pub(crate) mod domains;
 pub(crate) mod loss;
@@ -13,6 +21,8 @@ mod view;
 mod tests;
 
 use std::time::Duration;
+
+pub(crate) use line;
 
 use crate::language::{At, Origin, Plan, Service, Tier};
 

@@ -9,7 +9,9 @@ mod figure;
 pub(crate) mod human;
 pub(crate) mod points;
 mod scripted;
+mod sheet;
 pub(crate) mod timeline;
+mod what_if;
 
 #[cfg(test)]
 mod tests;
@@ -25,7 +27,9 @@ use crate::units::ByteSize;
 pub use copies::{Interval, Kept, Schedules};
 pub use figure::{Basis, Figure, Part};
 pub use points::{Loses, Threat};
+pub use sheet::{Page, ServiceLine, Sheet, StoreLine};
 pub use timeline::{Back, How, Milestone, Moment, Span, Timeline};
+pub use what_if::{DownLine, Matrix, Outcome, Row, Verdict};
 
 /// A number of `assumptions`, or what it is taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

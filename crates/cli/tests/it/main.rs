@@ -18,6 +18,8 @@ mod doctor;
 #[cfg(test)]
 mod fetch;
 #[cfg(test)]
+mod graph;
+#[cfg(test)]
 mod import;
 #[cfg(test)]
 mod lab;

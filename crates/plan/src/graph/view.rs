@@ -3,7 +3,6 @@
 mod svg;
 mod text;
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -37,6 +36,7 @@ pub struct TierView {
 
 /// A service with its times.
 #[derive(Debug, Clone, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "a row of a table: each is a column of its own")]
 pub struct ServiceView {
     /// Its name.
     pub name: String,
@@ -138,18 +138,18 @@ impl View {
         let mut dot = String::from("digraph plan {\n  rankdir=RL;\n  node [shape=box];\n");
         for (at, tier) in self.tiers.iter().enumerate() {
             let title = quoted(&tier.title);
-            let _ = writeln!(dot, "  subgraph cluster_{at} {{\n    label={title};");
+            line!(dot, "  subgraph cluster_{at} {{\n    label={title};");
             for service in &tier.services {
                 let bold = if service.is_critical { ", style=bold" } else { "" };
                 let label = quoted(&format!("{}\n{}", service.title, service.words()));
-                let _ = writeln!(dot, "    {} [label={label}{bold}];", quoted(&service.name));
+                line!(dot, "    {} [label={label}{bold}];", quoted(&service.name));
             }
             dot.push_str("  }\n");
         }
         for service in self.services() {
             for need in &service.needs {
                 let bold = if self.on_path(&service.name, need) { " [style=bold]" } else { "" };
-                let _ = writeln!(dot, "  {} -> {}{bold};", quoted(&service.name), quoted(need));
+                line!(dot, "  {} -> {}{bold};", quoted(&service.name), quoted(need));
             }
         }
         dot.push_str("}\n");

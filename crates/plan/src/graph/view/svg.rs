@@ -4,7 +4,6 @@
 //! is in the box's title, which browsers show.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 
 use super::{Mood, ServiceView, View};
 
@@ -38,7 +37,7 @@ pub(super) fn draw(view: &View) -> String {
          <style>{STYLE}</style>\n{MARKERS}\
          <rect class=\"paper\" width=\"100%\" height=\"100%\"/>\n"
     );
-    let _ = writeln!(svg, "<text class=\"head\" x=\"{MARGIN}\" y=\"36\">Services by tier</text>");
+    line!(svg, "<text class=\"head\" x=\"{MARGIN}\" y=\"36\">Services by tier</text>");
     let path = if view.critical_path.is_empty() {
         String::new()
     } else {
@@ -46,15 +45,11 @@ pub(super) fn draw(view: &View) -> String {
         format!("critical path: {}", titles.join(" → "))
     };
     let most = width / 7;
-    let _ = writeln!(
-        svg,
-        "<text class=\"sub\" x=\"{MARGIN}\" y=\"56\">{}</text>",
-        escaped(&cut(&path, most))
-    );
+    line!(svg, "<text class=\"sub\" x=\"{MARGIN}\" y=\"56\">{}</text>", escaped(&cut(&path, most)));
     for (at, tier) in view.tiers.iter().enumerate() {
         let x = MARGIN + at * (BOX_WIDTH + COLUMN_GAP);
         let name = escaped(&cut(&tier.title, TITLE_MAX));
-        let _ = writeln!(svg, "<text class=\"tier\" x=\"{x}\" y=\"{}\">{name}</text>", HEAD - 10);
+        line!(svg, "<text class=\"tier\" x=\"{x}\" y=\"{}\">{name}</text>", HEAD - 10);
     }
     draw_edges(view, &places, &mut svg);
     for service in view.services() {
@@ -151,7 +146,7 @@ fn draw_box(service: &ServiceView, place: &Place, svg: &mut String) {
     };
     let critical = if service.is_critical { " critical" } else { "" };
     let words = service.words();
-    let _ = writeln!(
+    line!(
         svg,
         "<g class=\"service {mood}{critical}\"><title>{}: {}</title>\
          <rect class=\"box\" x=\"{x}\" y=\"{y}\" width=\"{BOX_WIDTH}\" height=\"{BOX_HEIGHT}\" rx=\"7\"/>\
@@ -180,7 +175,7 @@ fn draw_legend(height: usize, svg: &mut String) {
     ];
     for (at, (class, words)) in moods.into_iter().enumerate() {
         let x = MARGIN + at * 132;
-        let _ = writeln!(
+        line!(
             svg,
             "<g class=\"service {class}\"><rect class=\"slack\" x=\"{x}\" y=\"{}\" width=\"12\" \
              height=\"12\" rx=\"3\"/><text class=\"words\" x=\"{}\" y=\"{y}\">{words}</text></g>",

@@ -1,7 +1,5 @@
 //! The graph for a terminal: a table for each tier, and the critical path in one line.
 
-use std::fmt::Write as _;
-
 use super::{Mood, ServiceView, View};
 
 /// Narrower than that is no terminal.
@@ -16,8 +14,8 @@ pub(super) fn draw(view: &View, width: usize) -> String {
     let columns = columns(view);
     for tier in &view.tiers {
         let rule = "─".repeat(width.saturating_sub(length(&tier.title) + 4).min(90));
-        let _ = writeln!(text, "── {} {rule}", tier.title);
-        let _ = writeln!(text, "{}", row(&columns, HEAD.map(str::to_owned), "", width));
+        line!(text, "── {} {rule}", tier.title);
+        line!(text, "{}", row(&columns, HEAD.map(str::to_owned), "", width));
         for service in &tier.services {
             let mark = if service.is_critical { "●" } else { " " };
             let flag = flag(service);
@@ -28,19 +26,19 @@ pub(super) fn draw(view: &View, width: usize) -> String {
                 service.latest(),
                 format!("{}{flag}", service.slack()),
             ];
-            let _ = writeln!(text, "{}", row(&columns, cells, &service.needs.join(", "), width));
+            line!(text, "{}", row(&columns, cells, &service.needs.join(", "), width));
         }
         text.push('\n');
     }
     if !view.critical_path.is_empty() {
-        let _ = writeln!(text, "● critical path: {}", view.critical_path.join(" → "));
+        line!(text, "● critical path: {}", view.critical_path.join(" → "));
     }
     for cycle in &view.cycles {
         let first = cycle.first().map_or("", String::as_str);
-        let _ = writeln!(text, "✗ cycle: {} → {first}", cycle.join(" → "));
+        line!(text, "✗ cycle: {} → {first}", cycle.join(" → "));
     }
     if !view.unknown.is_empty() {
-        let _ = writeln!(text, "? needed and declared nowhere: {}", view.unknown.join(", "));
+        line!(text, "? needed and declared nowhere: {}", view.unknown.join(", "));
     }
     text.push_str(LEGEND);
     text
@@ -87,7 +85,7 @@ fn row(widths: &[usize; 5], cells: [String; 5], needs: &str, width: usize) -> St
     }
     if !needs.is_empty() {
         let room = width.saturating_sub(length(&line) + 2);
-        let _ = write!(line, "← {}", cut(needs, room.max(12)));
+        line.push_str(&format!("← {}", cut(needs, room.max(12))));
     }
     line.trim_end().to_owned()
 }
