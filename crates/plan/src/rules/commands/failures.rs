@@ -196,7 +196,7 @@ pub(super) fn cannot_fail(piece: &Piece<'_>, findings: &mut Vec<Finding>) {
         let command = invocation.command;
         let Some(fact) = invocation.fact(FactKind::NeverFails) else { continue };
         let is_piped_to_shell = is_piped_to_shell(&piece.shell, command);
-        if piece.is_read(command) && !is_piped_to_shell {
+        if (piece.is_read(command) && !is_piped_to_shell) || is_denied(&piece.shell, command) {
             continue;
         }
         let is_check = is_check(piece, command);
@@ -217,6 +217,14 @@ pub(super) fn cannot_fail(piece: &Piece<'_>, findings: &mut Vec<Finding>) {
     if piece.kind == PieceKind::Probe {
         swallowed(piece, findings);
     }
+}
+
+/// `! curl …` asks whether nobody answers at all: an answer of any status makes it fail. The same
+/// where the command that runs it is denied, as in `! kubectl exec pod -- curl …`.
+fn is_denied(shell: &Shell, command: &Command) -> bool {
+    let outer = |command: &&Command| shell.commands.get(command.nested.as_ref()?.outer);
+    let mut runners = std::iter::successors(Some(command), outer);
+    runners.any(|runner| shell.positions(runner).any(|position| position.is_negated))
 }
 
 /// `probe || true`

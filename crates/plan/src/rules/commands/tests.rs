@@ -116,6 +116,8 @@ fn s0302_is_silent() {
             "curl -sS -o /dev/null -w '%{http_code}' https://x.com/health | grep 200",
             "curl -s https://x.com/health | jq -e '.status == \"ok\"'",
             "test \"$(curl -s https://x.com/health)\" = ok",
+            "! curl -s --max-time 5 https://x.com",
+            "! kubectl exec deployment/a -- curl -s --max-time 5 https://x.com",
             "curl --version",
             "psql -v ON_ERROR_STOP=1 -f roles.sql",
             "helm upgrade --install api ./chart --wait",
