@@ -6,6 +6,7 @@
 mod calendar;
 mod chapters;
 mod cheatsheet;
+mod contacts;
 mod html;
 mod inline;
 mod markdown;
@@ -18,6 +19,8 @@ mod tests;
 use std::fmt;
 
 use jiff::civil::Date;
+
+pub use contacts::fill_contacts;
 
 use crate::check::Input;
 use crate::language::Plan;

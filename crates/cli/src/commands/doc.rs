@@ -37,6 +37,9 @@ pub(super) struct Source {
     /// The day that due dates are counted from; else today (UTC).
     #[arg(long, value_name = "DATE")]
     as_of: Option<Date>,
+    /// Put in the telephone numbers and addresses that stand as ${env:NAME} in the plan.
+    #[arg(long)]
+    fill_contacts: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -72,14 +75,30 @@ pub(super) fn print(
     let plans = plans::find(&*context.disk, &source.paths)?;
     let files = only(&plans)?;
     let inputs = files.read(&*context.disk)?;
-    let loaded = check::load(&inputs);
+    let mut loaded = check::load(&inputs);
     refuse_gaps(&loaded)?;
+    if source.fill_contacts {
+        fill_contacts(context, &mut loaded.plan);
+    }
     let as_of = source.as_of.unwrap_or_else(|| context.clock.now().to_zoned(TimeZone::UTC).date());
     let edition = Edition { digest: Digest::of(&inputs), as_of };
     let text = make(&loaded.plan, &edition);
     let printed = Printed { digest: edition.digest.to_string(), as_of, text };
     context.output.data(&printed, |printed| printed.text.clone());
     Ok(())
+}
+
+/// A sheet that lacks a number is still better than none, if somebody knows that it does.
+fn fill_contacts(context: &Context, plan: &mut Plan) {
+    #[expect(clippy::disallowed_methods, reason = "the plan asks for these variables")]
+    let known = |name: &str| std::env::var(name).ok();
+    let missing = doc::fill_contacts(plan, known);
+    if !missing.is_empty() {
+        let names = missing.into_iter().collect::<Vec<_>>().join(", ");
+        context
+            .output
+            .warn(&format!("the environment does not have {names}: they stand as before"));
+    }
 }
 
 /// The one plan that is named.

@@ -59,6 +59,18 @@ fn the_digest_does_not_depend_on_how_the_files_are_named() {
 }
 
 #[test]
+fn numbers_come_from_the_environment_of_whoever_prints() {
+    let command = Command::new(env!("CARGO_BIN_EXE_soter"))
+        .args(["cheatsheet", "shop", "--fill-contacts"])
+        .env("SHOP_ON_CALL", "+30 210 0000000");
+    let done = command.current_dir(examples()).run(TIMEOUT).unwrap();
+    let (printed, said) = (text(&done.stdout), text(&done.stderr));
+    assert_eq!(done.status, Status::Exited(0), "{said}");
+    assert!(printed.contains("+30 210 0000000") && printed.contains("${env:SHOP_SECOND}"));
+    assert!(said.contains("does not have SHOP_SECOND"), "{said}");
+}
+
+#[test]
 fn nothing_is_made_of_a_plan_with_gaps_or_of_two_plans() {
     let broken = tempfile::tempdir().unwrap();
     let path = broken.path().join("soter.yaml");

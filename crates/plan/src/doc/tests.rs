@@ -201,6 +201,35 @@ fn dates_are_counted_from_the_day_of_the_edition() {
 }
 
 #[test]
+fn contacts_are_filled_in_and_commands_keep_their_references() {
+    let inputs = plan(
+        "plan: { emergency_contact: \"${env:A}\" }\n\
+         people: { p: { contacts: [\"call ${env:A} or ${env:B}\", \"${env:open\"] } }\n\
+         teams: { t: { contacts: [\"${env:C}\"] } }\n\
+         channels: { c: { address: \"x ${env:A}\" } }\n\
+         stores: { s: { kind: postgres, copies: [{ method: dump, run: \"echo ${env:A}\" }] } }\n",
+    );
+    let mut described = load(&inputs).plan;
+    let missing = fill_contacts(&mut described, |name| match name {
+        "A" => Some("+30 210 1".to_owned()),
+        "B" => Some("the door".to_owned()),
+        _ => None,
+    });
+    assert_eq!(missing.into_iter().collect::<Vec<_>>(), ["C"]);
+    let text = described.to_yaml().print();
+    for part in [
+        "+30 210 1\n",
+        "call +30 210 1 or the door",
+        "${env:open",
+        "${env:C}",
+        "x +30 210 1",
+        "echo ${env:A}",
+    ] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+}
+
+#[test]
 fn an_empty_plan_makes_a_document() {
     let text = made(&plan("plan: {}\n"), document_markdown);
     assert!(text.contains("# Disaster recovery plan: disaster recovery plan"), "{text}");
