@@ -10,7 +10,7 @@ use crate::language::{Approve, At, Kubernetes, Notify, Restore, Step, Terraform}
 /// What a step without a title is called.
 pub(super) fn name(step: &Step) -> Line {
     let name = if step.approve.is_some() {
-        "Approval"
+        "Somebody must say yes"
     } else if step.notify.is_some() {
         "Tell them"
     } else if step.ask.is_some() {
@@ -82,7 +82,9 @@ fn approval(book: &Book<'_>, approve: &Approve, blocks: &mut Vec<Block>) {
         .map_or_else(String::new, |within| format!(", within {}", length(within.value)));
     let says = own("Ask ").then("", asked).then("", own(&within));
     blocks.push(Block::Paragraph(says.then(": ", maybe(approve.text.as_ref()))));
-    blocks.push(Block::Paragraph(own("Said yes: ______________________   at: __________ UTC")));
+    blocks.push(Block::Paragraph(own(
+        "Said yes: .............................. at ............ UTC",
+    )));
 }
 
 fn message(book: &Book<'_>, notify: &Notify, blocks: &mut Vec<Block>) {

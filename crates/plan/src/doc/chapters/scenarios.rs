@@ -39,8 +39,7 @@ fn facts(book: &Book<'_>, page: &mut Page, scenario: &Scenario) {
     let planned = if whole.parts.is_empty() || scenario.phases.is_empty() {
         Line::new()
     } else {
-        let at_least = if whole.at_least { "at least " } else { "" };
-        own(&format!("{at_least}{}: {}", length(whole.total()), whole.in_words()))
+        own(&whole.in_words())
     };
     let hostile = if is(scenario.hostile) {
         own("somebody got in; nothing that ran, and no newer copy, can be trusted")
