@@ -195,8 +195,11 @@ pub(super) fn cannot_fail(piece: &Piece<'_>, findings: &mut Vec<Finding>) {
     for (_, invocation) in piece.invocations() {
         let command = invocation.command;
         let Some(fact) = invocation.fact(FactKind::NeverFails) else { continue };
+        if is_expected_to_fail(piece, command) {
+            continue;
+        }
         let is_piped_to_shell = is_piped_to_shell(&piece.shell, command);
-        if (piece.is_read(command) && !is_piped_to_shell) || is_denied(&piece.shell, command) {
+        if piece.is_read(command) && !is_piped_to_shell {
             continue;
         }
         let is_check = is_check(piece, command);
@@ -219,12 +222,11 @@ pub(super) fn cannot_fail(piece: &Piece<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// `! curl …` asks whether nobody answers at all: an answer of any status makes it fail. The same
-/// where the command that runs it is denied, as in `! kubectl exec pod -- curl …`.
-fn is_denied(shell: &Shell, command: &Command) -> bool {
-    let outer = |command: &&Command| shell.commands.get(command.nested.as_ref()?.outer);
-    let mut runners = std::iter::successors(Some(command), outer);
-    runners.any(|runner| shell.positions(runner).any(|position| position.is_negated))
+/// `! curl …`, `if ! curl …`: nothing may answer, and any answer is one.
+fn is_expected_to_fail(piece: &Piece<'_>, command: &Command) -> bool {
+    let outer = command.nested.and_then(|nested| piece.shell.commands.get(nested.outer));
+    let is_negated = command.position.is_negated && command.position.role == Role::Body;
+    is_negated || outer.is_some_and(|outer| is_expected_to_fail(piece, outer))
 }
 
 /// `probe || true`
