@@ -222,7 +222,7 @@ pub(super) fn cannot_fail(piece: &Piece<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// `! curl …`, `if ! curl …`: nothing may answer, and any answer is one.
+/// `! curl …` as a whole: nothing may answer, and any answer is one. In `if ! curl …` it is a check.
 fn is_expected_to_fail(piece: &Piece<'_>, command: &Command) -> bool {
     let outer = command.nested.and_then(|nested| piece.shell.commands.get(nested.outer));
     let is_negated = command.position.is_negated && command.position.role == Role::Body;
