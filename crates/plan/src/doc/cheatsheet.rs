@@ -25,7 +25,7 @@ const TEXT_LINES: usize = 60;
 const HTML_COLUMNS: usize = 60;
 
 /// Lines of both columns together, a little less than fit a Letter page, the shorter of the two.
-const HTML_LINES: usize = 136;
+const HTML_LINES: usize = 120;
 
 /// A part of the sheet, such as the contacts.
 #[derive(Debug)]
