@@ -15,7 +15,7 @@ mod cycles;
 pub(crate) mod domains;
 pub(crate) mod loss;
 pub(crate) mod path;
-mod view;
+pub(crate) mod view;
 
 #[cfg(test)]
 mod tests;

@@ -74,7 +74,7 @@ fn what_if_says_who_comes_back_when_and_with_what_loss() {
     let (code, text, _) = soter(&["what-if", path, "--lose", "cluster"]);
     assert_eq!(code, 0);
     for expected in
-        ["recovered too late", "The cluster is lost", "~66 min ✗", "between two dumps in far"]
+        ["recovered too late", "The cluster is lost", "~1h8m ✗", "between two dumps in far"]
     {
         assert!(text.contains(expected), "{expected}\n{text}");
     }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::{Path, ServiceId, Slack};
 use crate::objectives::{self, Objectives};
+use crate::units::format_duration;
 
 /// The graph of a plan, ready to be shown.
 #[derive(Debug, Clone, Serialize)]
@@ -244,13 +245,24 @@ impl ServiceView {
         match (self.is_external, self.in_cycle) {
             (true, _) => "run by somebody else".to_owned(),
             (_, true) => format!("{rto} · needs itself"),
-            _ => format!("{rto} · earliest {} · slack {}", self.earliest(), self.slack()),
+            _ => format!("{rto} · from {} · slack {}", self.earliest(), self.slack()),
         }
     }
 }
 
-fn short(seconds: u64) -> String {
-    crate::units::format_duration(Duration::from_secs(seconds))
+/// A length that people compare at a glance: `2m6s`, `45 min`, `3h20m`, `2 days`.
+pub(crate) fn short(seconds: u64) -> String {
+    const DAY: u64 = 86_400;
+    let (hours, minutes, rest) = (seconds / 3600, seconds % 3600 / 60, seconds % 60);
+    match (hours, minutes, rest) {
+        _ if seconds.is_multiple_of(DAY) || seconds < 60 => {
+            format_duration(Duration::from_secs(seconds))
+        }
+        (0, minutes, 0) => format!("{minutes} min"),
+        (0, minutes, rest) => format!("{minutes}m{rest}s"),
+        (hours, 0, _) => format!("{hours} h"),
+        (hours, minutes, _) => format!("{hours}h{minutes}m"),
+    }
 }
 
 fn signed(seconds: i64) -> String {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{How, Loses, Objectives, Threat, Timeline};
+use crate::graph::view::short;
 use crate::graph::{Loss, ServiceId, line};
 use crate::language::Scenario;
 use crate::units::format_duration;
@@ -172,7 +173,10 @@ fn service(
     let graph = &objectives.graph;
     let back = timeline.back(id)?;
     let figure = timeline.figure(id)?;
-    let rto = graph.rto(id).map(|rto| rto.value);
+    let own = graph.rto(id).map(|rto| rto.value);
+    // A scenario that relaxes promises binds by its own.
+    let relaxed = timeline.scenario.relaxes.as_ref().and(timeline.scenario.rto);
+    let rto = own.map(|own| relaxed.map_or(own, |relaxed| own.max(relaxed.value)));
     let decided_by = match back.how {
         How::Needs(need) => format!("needs {}", graph.title(need)),
         How::Step { phase, step } => step_title(timeline.scenario, phase, step),
@@ -254,10 +258,6 @@ pub(super) fn store(objectives: &Objectives<'_>, at: usize, threat: &Threat<'_>)
         decided_by,
         assumptions,
     }
-}
-
-fn short(seconds: u64) -> String {
-    format_duration(Duration::from_secs(seconds))
 }
 
 fn signed(seconds: Option<i64>) -> String {

@@ -1,14 +1,12 @@
 //! What if this is gone: who is down, who comes back, how, when, with what loss: `soter what-if`.
 
-use std::time::Duration;
-
 use serde::Serialize;
 
 use super::sheet::{self, Page, table};
 use super::{Objectives, Threat};
+use crate::graph::view::short;
 use crate::graph::{Cause, DomainId, Down, Loss, line};
 use crate::language::Scenario;
-use crate::units::format_duration;
 
 /// So many pairs are walked; each walks the whole graph.
 const PAIRS_MAX: usize = 2000;
@@ -99,7 +97,8 @@ impl Outcome {
         let (graph, domains) = (&objectives.graph, &objectives.domains);
         let cause = Cause { domains: lost.to_vec(), ..Cause::default() };
         let loss = Loss::of(graph, domains, &cause);
-        let scenario = scenario_for(objectives, lost);
+        let scenario =
+            scenario_for(objectives, lost).or_else(|| one_for_all(objectives, lost, &loss));
         let down: Vec<DownLine> = loss
             .down()
             .map(|(id, why)| DownLine {
@@ -114,7 +113,9 @@ impl Outcome {
         let threat = Threat { loss: Some(&loss), corrupt: false, place_lost: true, hostile: false };
         let gone = loss.stores.iter().enumerate().filter(|(_, lost)| **lost);
         let stores = gone.map(|(at, _)| sheet::store(objectives, at, &threat)).collect();
-        let accepted = lost.iter().find_map(|id| domains.declared(*id)?.accepted.as_ref());
+        let accepted: Option<Vec<_>> =
+            lost.iter().map(|id| domains.declared(*id)?.accepted.as_ref()).collect();
+        let accepted = accepted.and_then(|words| words.first().copied());
         let unharmed = graph.len() - down.len();
         let nothing = down.is_empty() && !loss.stores.contains(&true);
         let recovery = scenario.filter(|_| !nothing).map(|(name, title, scenario)| {
@@ -246,6 +247,22 @@ fn scenario_for<'p>(
     best.map(|(_, name, title, scenario)| (name, title, scenario))
 }
 
+/// The scenario for one of two losses, if the other takes nothing more.
+fn one_for_all<'p>(
+    objectives: &Objectives<'p>,
+    lost: &[DomainId],
+    loss: &Loss,
+) -> Option<(&'p str, &'p str, &'p Scenario)> {
+    let (graph, domains) = (&objectives.graph, &objectives.domains);
+    lost.iter().filter(|_| lost.len() > 1).find_map(|id| {
+        let cause = Cause { domains: vec![*id], ..Cause::default() };
+        let alone = Loss::of(graph, domains, &cause);
+        let down = |loss: &Loss| loss.down().map(|(id, _)| id).collect::<Vec<_>>();
+        let is_same = down(&alone) == down(loss) && alone.stores == loss.stores;
+        is_same.then(|| scenario_for(objectives, &[*id])).flatten()
+    })
+}
+
 fn because(objectives: &Objectives<'_>, why: Down) -> String {
     match why {
         Down::Domains => "it lies there".to_owned(),
@@ -346,8 +363,4 @@ impl Verdict {
             Self::DataGone => "✗ data gone",
         }
     }
-}
-
-fn short(seconds: u64) -> String {
-    format_duration(Duration::from_secs(seconds))
 }

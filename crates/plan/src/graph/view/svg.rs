@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::{Mood, ServiceView, View};
 
-const BOX_WIDTH: usize = 250;
+const BOX_WIDTH: usize = 280;
 const BOX_HEIGHT: usize = 58;
 const GAP: usize = 18;
 const COLUMN_GAP: usize = 110;
@@ -15,7 +15,7 @@ const MARGIN: usize = 28;
 const HEAD: usize = 92;
 const FOOT: usize = 56;
 /// A wide letter of 14 px is about 8 px; the box has 12 px of padding on each side.
-const TITLE_MAX: usize = 28;
+const TITLE_MAX: usize = 31;
 /// Letters of 11.5 px.
 const WORDS_MAX: usize = 40;
 

@@ -30,7 +30,7 @@ pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
         for product in products_of(store, title) {
             let of_product = missing_of.entry(product).or_insert_with(|| {
                 let needs = products::restore_needs(product).iter();
-                needs.filter(|need| !kept.holds(need)).collect()
+                needs.filter(|need| is_always_needed(need) && !kept.holds(need)).collect()
             });
             missing.extend(of_product.iter().copied());
         }
@@ -79,6 +79,12 @@ fn products_of(store: &Store, title: &str) -> Vec<&'static str> {
         found.retain(|product| !["etcd", "kubernetes"].contains(product));
     }
     found
+}
+
+/// Encryption may be switched off, and a version can be looked up: only who has it knows.
+fn is_always_needed(need: &RestoreNeed) -> bool {
+    let what = need.what.as_deref().unwrap_or("");
+    !what.contains("encryption") && !what.contains("version")
 }
 
 /// What the plan says is copied and kept.
