@@ -8,7 +8,7 @@
 mod decode;
 mod front;
 mod kinds;
-mod measure;
+pub(crate) mod measure;
 mod names;
 mod text;
 mod tree;

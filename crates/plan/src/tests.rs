@@ -1,5 +1,6 @@
 //! What a user sees: plans that are read, reports of those that are not.
 
+mod documents;
 pub(crate) mod examples;
 mod properties;
 mod reports;

@@ -86,6 +86,8 @@ fn load_document(loaded: &mut Loaded, input: &Input) {
     loaded.facts.statements.extend(facts.statements);
     loaded.facts.snippets.extend(facts.snippets);
     loaded.facts.described.extend(facts.described);
+    loaded.facts.explained.extend(facts.explained);
+    loaded.facts.without_deputy.extend(facts.without_deputy);
     loaded.unread.extend(unread);
     merge(loaded, plan);
 }

@@ -1,5 +1,6 @@
 //! What the rules look at: the plan, and what can be derived from it once for all of them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::civil::Date;
@@ -17,6 +18,10 @@ pub struct Facts {
     /// Copies in words, where a job or a setting of the same document makes them. The plan has what
     /// the job does; this is what the words promise.
     pub described: Vec<Described>,
+    /// Placeholders and parameters, such as `<T>` and `ZONE_ID`, that a sentence says the source of.
+    pub explained: BTreeSet<String>,
+    /// People and roles of which a table says that nobody steps in for them.
+    pub without_deputy: Vec<At<String>>,
 }
 
 /// A copy as a document describes it.

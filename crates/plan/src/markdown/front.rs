@@ -7,7 +7,9 @@ pub(super) mod backups;
 pub(super) mod cheatsheet;
 pub(super) mod derive;
 pub(super) mod drills;
+pub(super) mod explained;
 pub(super) mod header;
+pub(super) mod inventory;
 pub(super) mod jobs;
 pub(super) mod people;
 pub(super) mod scenarios;
@@ -42,6 +44,7 @@ pub(crate) fn read(file: FileId, text: &str) -> Read {
     let document = super::tree::read(file, text);
     let mut reading = Reading::default();
     header::read(&document, &mut reading);
+    inventory::read(&document, &mut reading);
     services::read(&document, &mut reading);
     backups::read(&document, &mut reading);
     scenarios::read(&document, &mut reading);
@@ -49,6 +52,7 @@ pub(crate) fn read(file: FileId, text: &str) -> Read {
     drills::read(&document, &mut reading);
     cheatsheet::read(&document, &mut reading);
     derive::read(&mut reading);
+    explained::read(&document, &mut reading);
     unread::read(&document, &mut reading);
     let Reading { plan, facts, unread, .. } = reading;
     Read { plan, facts, unread }
@@ -63,9 +67,15 @@ pub(crate) struct Reading {
     pub(crate) services: Index,
     pub(crate) stores: Index,
     pub(crate) tiers: Index,
+    /// What stands in tables of machines and components, by its words.
+    pub(crate) inventory: Vec<String>,
     pub(crate) scenarios: Index,
     /// The names of vaults by the buckets or hosts they are.
     pub(crate) vaults_by_address: HashMap<String, String>,
+    /// What the last row of a table of steps says they take together.
+    pub(crate) total: Option<At<Duration>>,
+    /// Words that scenarios are counted by, such as `scenario c` and `s4`, and their names.
+    pub(crate) counted: Vec<(String, String)>,
     /// Where each part began that some pass understood.
     understood: HashSet<u32>,
     /// The sections that are scenarios, and those below them.

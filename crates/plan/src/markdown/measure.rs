@@ -72,7 +72,11 @@ fn unit(word: &str) -> Option<Duration> {
 impl Unit {
     /// The unit in the brackets of a column's name: `RTO (hours)`, `RPO [min]`.
     pub(crate) fn of_column(name: &str) -> Option<Self> {
-        let inner = name.split_once(['(', '['])?.1;
+        // `Minutes` alone is the unit of its numbers.
+        let inner = match name.split_once(['(', '[']) {
+            Some((_, inner)) => inner,
+            None => return unit(name.trim()).map(Self),
+        };
         let word = inner.split([')', ']']).next()?.trim();
         unit(word.strip_prefix("in ").unwrap_or(word)).map(Self)
     }
@@ -91,7 +95,8 @@ pub(crate) fn only_span(text: &str) -> Option<Span> {
 /// `zero`; with the unit of its column, bare numbers too.
 pub(crate) fn target(text: &Text, column: Option<Unit>) -> Option<At<Duration>> {
     let written = text.as_str();
-    let outside = written.split('(').next().unwrap_or(written);
+    // `5 min; 1 h when the whole site is lost`: the first holds where nothing else is said.
+    let outside = written.split(['(', ';']).next().unwrap_or(written);
     let outside = if outside.trim().is_empty() { written } else { outside };
     if let Some(span) = only_span(outside) {
         let before = outside.get(..span.at.start).unwrap_or("");
@@ -104,7 +109,9 @@ pub(crate) fn target(text: &Text, column: Option<Unit>) -> Option<At<Duration>> 
         return times(unit, count).map(|value| text.at(value));
     }
     let zero = ["0", "zero", "zero data loss", "no data loss", "none (zero loss)", "kein verlust"];
-    zero.contains(&bare.to_lowercase().as_str()).then(|| text.at(Duration::ZERO))
+    let bare = bare.to_lowercase();
+    let is_zero = zero.contains(&bare.as_str()) || bare.starts_with("0 for ");
+    is_zero.then(|| text.at(Duration::ZERO))
 }
 
 /// Whether a cell says that a target does not apply, and not merely that nobody knows it.
@@ -112,7 +119,9 @@ pub(crate) fn is_not_applicable(text: &str) -> bool {
     let lower = text.trim().to_lowercase();
     let stateless = lower.contains("stateless") || lower.contains("no state") || lower == "cache";
     let outside = lower.split('(').next().unwrap_or("").trim();
-    stateless || matches!(outside, "n/a" | "na" | "not applicable" | "entfällt" | "n.a.")
+    stateless
+        || matches!(outside, "n/a" | "na" | "not applicable" | "entfällt" | "n.a.")
+        || outside.starts_with("not applicable,")
 }
 
 /// All durations of a text, in order.
@@ -304,7 +313,7 @@ const RHYTHMS: &[(&str, &str)] = &[
     ("monatlich|once a month|each month", "monthly"),
     ("vierteljährlich|once a quarter|each quarter|four times a year", "quarterly"),
     (
-        "halbjährlich|half yearly|semiannually|semi-annual|semiannual|biannual|bi-annual|twice yearly|twice a year|twice per year|every six months",
+        "halbjährlich|half yearly|half-year|semiannually|semi-annual|semiannual|biannual|bi-annual|twice yearly|twice a year|twice per year|every six months",
         "half-yearly",
     ),
     ("jährlich|annual|once a year|once per year|each year", "yearly"),
@@ -405,7 +414,8 @@ pub(crate) fn date(text: &str) -> Option<Date> {
     let text = text.trim();
     let iso = text.get(..10).and_then(|start| start.parse::<Date>().ok());
     iso.or_else(|| {
-        let dots: Vec<&str> = text.split_whitespace().next()?.split('.').collect();
+        let first = text.split_whitespace().next()?.trim_end_matches([',', ':', ';']);
+        let dots: Vec<&str> = first.split('.').collect();
         let [day, month, year] = dots.as_slice() else { return None };
         (year.len() == 4).then(|| civil(year, month.parse().ok()?, day))?
     })

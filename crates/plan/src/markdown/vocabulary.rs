@@ -91,7 +91,10 @@ const WORDS: &[(Word, &str)] = &[
         "description|function|what it does|details|detail|notes|note|comment|comments|remarks|beschreibung|bemerkung",
     ),
     (Word::Access, "access|audience|members|who reads it|available to|zugriff"),
-    (Word::Action, "action|action item|corrective action|follow-up|task|maßnahme|aktion"),
+    (
+        Word::Action,
+        "action|work|activity|action item|corrective action|follow-up|task|maßnahme|aktion",
+    ),
     (
         Word::Approve,
         "approve|approver|approvers|approved by|approve recovery|approves|approval|authority|decision|decision maker|authorised by|authorized by|declared by|can declare|freigabe",
@@ -140,23 +143,23 @@ const WORDS: &[(Word, &str)] = &[
     (Word::Due, "due|due date|deadline|fällig|frist"),
     (
         Word::Duration,
-        "duration|estimated duration|estimated time|expected duration|time estimate|est time|estimate|time budget|dauer|zeitbedarf",
+        "duration|minutes|hours|minuten|stunden|estimated duration|estimated time|expected duration|time estimate|est time|estimate|time budget|dauer|zeitbedarf",
     ),
     (Word::EmergencyContact, "emergency contact|emergency contacts|24/7 contact|notfallkontakt"),
     (
         Word::Frequency,
-        "frequency|interval|schedule|how often|cadence|backup frequency|backup schedule|backup interval|rhythm|test frequency|häufigkeit|intervall|zeitplan|turnus",
+        "frequency|when|interval|schedule|how often|cadence|backup frequency|backup schedule|backup interval|rhythm|test frequency|häufigkeit|intervall|zeitplan|turnus",
     ),
     (Word::Impact, "impact|business impact|effect|consequence|auswirkung|auswirkungen"),
     (
         Word::Last,
-        "last test|last tested|last run|last performed|last executed|last drill|last date|last completed|tested on|last restore|zuletzt getestet|letzter test",
+        "last test|last|result|last result|ergebnis|letztes ergebnis|last tested|last run|last performed|last executed|last drill|last date|last completed|tested on|last restore|zuletzt getestet|letzter test",
     ),
     (Word::Level, "level|escalation level|escalation|stufe|eskalationsstufe"),
     (Word::Likelihood, "likelihood|probability|risk|risk level|wahrscheinlichkeit"),
     (
         Word::Location,
-        "location|backup location|backup target|stored in|stored at|storage|destination|backup destination|target location|where|repository|ablageort|sicherungsort|speicherort|ort|ziel",
+        "location|first copy|backup location|backup target|stored in|stored at|storage|destination|backup destination|target location|where|repository|ablageort|sicherungsort|speicherort|ort|ziel",
     ),
     (Word::Members, "participants|attendees|teilnehmer"),
     (
@@ -172,13 +175,19 @@ const WORDS: &[(Word, &str)] = &[
         "notify|notifies|escalate to|escalates to|escalation path|notified|who is notified|who|inform|informed|notification|responder|responders|benachrichtigen|eskalation an",
     ),
     (Word::Number, "#|no|nr|id|order|recovery order|sequence|reihenfolge"),
-    (Word::Offsite, "offsite|off-site|off site|offsite copy|extern|ausgelagert"),
+    (Word::Offsite, "offsite|second copy|off-site|off site|offsite copy|extern|ausgelagert"),
     (
         Word::Owner,
         "owner|owned by|responsible|responsibility|responsible team|service owner|plan owner|document owner|lead|maintainer|verantwortlich|verantwortlicher|eigentümer|zuständig",
     ),
-    (Word::Pass, "pass|pass condition|passed when|passes when|bestanden wenn"),
-    (Word::Person, "person|on-call person|contact person|contact name|ansprechpartner"),
+    (
+        Word::Pass,
+        "pass|good if|success if|passed if|gut wenn|pass condition|passed when|passes when|bestanden wenn",
+    ),
+    (
+        Word::Person,
+        "person|held by|filled by|besetzt durch|on-call person|contact person|contact name|ansprechpartner",
+    ),
     (Word::Phase, "phase"),
     (
         Word::Prerequisites,
@@ -213,11 +222,11 @@ const WORDS: &[(Word, &str)] = &[
     (Word::Role, "role|function in the team|position|job title|rolle|funktion"),
     (
         Word::Rpo,
-        "rpo|recovery point objective|recovery point|max data loss|maximum data loss|data loss tolerance|data loss|tolerable data loss|acceptable data loss|rpo target|target rpo|maximaler datenverlust|datenverlust",
+        "rpo|loss allowed|allowed loss|allowed data loss|permitted data loss|max loss|acceptable loss|recovery point objective|recovery point|max data loss|maximum data loss|data loss tolerance|data loss|tolerable data loss|acceptable data loss|rpo target|target rpo|maximaler datenverlust|datenverlust",
     ),
     (
         Word::Rto,
-        "rto|recovery time objective|recovery time|time to recover|max downtime|maximum downtime|maximum tolerable downtime|rto target|target rto|target recovery time|recover within|restore within|wiederanlaufzeit|wiederherstellungszeit",
+        "rto|back within|recovery target|recovery time objective|recovery time|time to recover|max downtime|maximum downtime|maximum tolerable downtime|rto target|target rto|target recovery time|recover within|restore within|wiederanlaufzeit|wiederherstellungszeit",
     ),
     (
         Word::Scenario,
@@ -320,7 +329,17 @@ pub(crate) fn word(name: &str) -> Option<Word> {
     if name.len() > NAME_BYTES_MAX {
         return None;
     }
-    INDEX.get(plain(name).as_str()).copied()
+    INDEX
+        .get(plain(name).as_str())
+        .copied()
+        .map_or_else(|| in_brackets(name), |word| Some(in_brackets(name).unwrap_or(word)))
+}
+
+/// `Wiederanlauf (RTO)`: the short name in the brackets says which target is meant.
+fn in_brackets(name: &str) -> Option<Word> {
+    let (_, inner) = name.split_once('(')?;
+    let inner = plain(inner.split(')').next()?);
+    INDEX.get(inner.as_str()).copied().filter(|word| matches!(word, Word::Rto | Word::Rpo))
 }
 
 /// Small letters, without brackets, marks and pictures.
@@ -409,7 +428,7 @@ const TOPICS: &[(Topic, &str)] = &[
     (Topic::Tier, "tier|tiers|criticality|service classes|priorities|schutzklassen"),
     (
         Topic::Services,
-        "services|systems|inventory|components|applications|recovery objectives|objectives|dienste|systeme|anwendungen",
+        "services|systems|inventory|components|applications|recovery objectives|objectives|targets|recovery targets|ziele|dienste|systeme|anwendungen",
     ),
     (Topic::Assumptions, "assumptions|annahmen"),
     (
@@ -502,6 +521,8 @@ mod tests {
     fn names_are_known_however_they_are_written() {
         for (name, expect) in [
             ("RTO (hours)", Some(Word::Rto)),
+            ("Wiederanlauf (RTO)", Some(Word::Rto)),
+            ("Loss allowed", Some(Word::Rpo)),
             ("Recovery Time Objective", Some(Word::Rto)),
             ("**Max. Data Loss**", Some(Word::Rpo)),
             ("Max Data Loss", Some(Word::Rpo)),

@@ -49,6 +49,8 @@ section! {
         when: Option<When>,
         /// Not true if a command of the plan, in small letters, is like one of these.
         unless: Vec<String>,
+        /// Only if a command of the plan is like this.
+        only_if: Vec<String>,
         /// Not true if a command before it in the same script is like one of these.
         unless_before: Vec<String>,
         /// Not true if a command behind it in the same script is like one of these.

@@ -2,6 +2,7 @@
 //! their programs.
 
 mod bounds;
+mod cron;
 mod destruction;
 mod failures;
 mod known;
@@ -31,6 +32,7 @@ pub(crate) const RULES: &[Rule] = &[
     MISUSE,
     UNREADABLE,
     READ_ELSEWHERE,
+    CRON_LINE,
 ];
 
 /// The scripts are read once for all rules.
@@ -39,9 +41,10 @@ pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
     for piece in &scripts.all {
         failures::unchecked(piece, findings);
         failures::cannot_fail(piece, findings);
+        failures::reports_success(piece, findings);
         bounds::endless(&scripts, piece, findings);
         bounds::interactive(piece, findings);
-        sources::placeholders(piece, findings);
+        sources::placeholders(&scripts, piece, findings);
         sources::parameters(&scripts, piece, findings);
         sources::outside(&scripts, piece, findings);
         known::does_not_exist(piece, findings);
@@ -53,7 +56,18 @@ pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
         verification::nothing_expected(piece, findings);
     }
     known::log_on_dump(&scripts, findings);
+    cron::check(model, findings);
 }
+
+/// Cron does something else than the line says, or nobody learns of it.
+pub(crate) const CRON_LINE: Rule = Rule {
+    code: "S0313",
+    title: "a line of cron that is cut short, or whose failure nobody sees",
+    severity: Severity::Error,
+    why: "cron gives a shell only what stands before the first `%`; the rest is its input, and the \
+          command fails each night",
+    page: include_str!("../../../../docs/errors/S0313.md"),
+};
 
 /// Something is deleted although what should replace it may have failed.
 pub(crate) const UNCHECKED_FAILURE: Rule = Rule {

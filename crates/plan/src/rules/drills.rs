@@ -4,9 +4,11 @@
 //! what should not be left open is found, and in the mildest way.
 
 pub(crate) mod arithmetic;
+pub(crate) mod availability;
 mod coverage;
 pub(crate) mod criteria;
 pub(crate) mod dates;
+pub(crate) mod empty;
 pub(crate) mod frequency;
 pub(crate) mod moments;
 pub(crate) mod place;
@@ -31,6 +33,7 @@ pub(crate) const RULES: &[Rule] = &[
     OTHER_DAY,
     TWO_MEANINGS,
     IN_PRODUCTION,
+    SHOWS_NOTHING,
 ];
 
 /// No drill tries a scenario.
@@ -125,4 +128,14 @@ pub(crate) const IN_PRODUCTION: Rule = Rule {
     why: "a drill does what the runbook says: it deletes, overwrites and restores. Where the living \
           system runs it is a disaster of its own",
     page: include_str!("../../../../docs/errors/S0510.md"),
+};
+
+/// A drill that an empty system passes.
+pub(crate) const SHOWS_NOTHING: Rule = Rule {
+    code: "S0511",
+    title: "a drill that an empty system passes",
+    severity: Severity::Warning,
+    why: "a server without a single row answers `SELECT 1`, and a backup nobody can read is listed as \
+          available; the drill passes for years, and the restore fails on the day",
+    page: include_str!("../../../../docs/errors/S0511.md"),
 };

@@ -328,6 +328,34 @@ fn row_of_copies(columns: &Columns<'_>, row: &[Text], title: &Text, reading: &mu
     for place in places {
         locate(&name, &place, reading);
     }
+    if let Some(place) = cell(Word::Offsite) {
+        second(&name, place, reading);
+    }
+}
+
+/// A further copy of the newest: `gra-store, Sunday`. `Yes` names no place.
+fn second(name: &str, cell: &Text, reading: &mut Reading) {
+    const NO_PLACE: &[&str] = &["yes", "ja", "true", "x", "planned"];
+    let Some(place) = parts(cell).into_iter().next() else { return };
+    if NO_PLACE.contains(&plain_words(place.as_str()).as_str())
+        || !place.as_str().contains(char::is_alphabetic)
+    {
+        return;
+    }
+    let to = place.at(vault(&place, reading));
+    let rhythm = rhythm(cell.as_str()).unwrap_or_default();
+    let Some(store) = reading.plan.stores.get_mut(name) else { return };
+    let Some(newest) = store.copies.last().cloned() else { return };
+    let every = rhythm.every.map(|every| cell.at(every));
+    let own = every.is_some();
+    store.copies.push(Copy {
+        to: Some(to),
+        every: every.or(newest.every),
+        schedule: newest.schedule.clone().filter(|_| !own),
+        continuous: newest.continuous.filter(|_| !own),
+        run: None,
+        ..newest
+    });
 }
 
 /// Where a store's data lives.

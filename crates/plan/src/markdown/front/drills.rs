@@ -47,6 +47,7 @@ fn drills(table: &Table, reading: &mut Reading) {
         let cell = |word| columns.cell(row, word).filter(|cell| !is_nothing(cell.as_str()));
         let scope =
             cell(Word::Scope).or_else(|| cell(Word::About)).or_else(|| cell(Word::Scenario));
+        let scope = scope.or_else(|| cell(Word::Method));
         let every = cell(Word::Frequency).and_then(frequency);
         if let (Some(cell), None) = (cell(Word::Frequency), &every) {
             reading.cannot_read(cell.origin(), "how often was expected here, such as quarterly");
@@ -54,7 +55,11 @@ fn drills(table: &Table, reading: &mut Reading) {
         let day = |word| cell(word).and_then(|cell| Some(cell.at(date(cell.as_str())?)));
         let mut drill = Drill {
             title: Some(title.value()),
-            kind: kind(title).or_else(|| scope.and_then(kind)),
+            kind: scope
+                .and_then(kind)
+                .filter(|kind| kind.value == DrillKind::Tabletop)
+                .or_else(|| kind(title))
+                .or_else(|| scope.and_then(kind)),
             scope: scope.map(Text::value),
             every,
             last: day(Word::Last),
@@ -137,6 +142,11 @@ fn scenario_of(words: &Text, reading: &Reading) -> Option<At<String>> {
         return Some(words.at(found.to_owned()));
     }
     let said = plain_words(words.as_str());
+    let padded = format!(" {said} ");
+    let by_count = |(count, _): &&(String, String)| padded.contains(&format!(" {count} "));
+    if let Some((_, name)) = reading.counted.iter().find(by_count) {
+        return Some(words.at(name.clone()));
+    }
     let said: Vec<&str> = said.split(' ').filter(|word| !EMPTY.contains(word)).collect();
     let mut best: Option<(usize, &str)> = None;
     let mut tied = false;

@@ -183,7 +183,7 @@ fn settings(code: &Code, section: &Section, reading: &mut Reading) {
 
 /// Lines of cron: `0 2 * * * /usr/local/bin/backup.sh`.
 fn cron_lines(code: &Code, section: &Section, reading: &mut Reading) {
-    reading.understand(code.origin);
+    reading.keep_code(&section.title, code, SnippetRole::Configuration);
     for line in code.text.lines() {
         let Some((schedule, command)) = cron_line(&line) else { continue };
         let product = product_of(command.as_str());
@@ -222,7 +222,22 @@ fn cron_line(line: &Text) -> Option<(Text, Text)> {
         }
         at = start + len;
     }
-    Some((line.slice(0..at).trim(), line.behind(at).trim()))
+    let command = line.behind(at).trim();
+    let start = user(command.as_str()).unwrap_or(0);
+    Some((line.slice(0..at).trim(), command.behind(start).trim()))
+}
+
+/// The user that a line of `/etc/cron.d` runs as, before its command: a plain word with another
+/// behind it that begins a command of its own, while no program has that name.
+fn user(command: &str) -> Option<usize> {
+    let end = command.find(char::is_whitespace)?;
+    let word = command.get(..end)?;
+    let next = command.get(end..)?.trim_start().split_whitespace().next()?;
+    let is_name = word.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+    let is_command = next.starts_with(['/', '.']) || crate::products::program(next).is_some();
+    let is_user = crate::products::program(word).is_none() || word == next;
+    let runs_others = ["bash", "sh", "nice", "timeout", "env", "exec", "flock", "ionice", "test"];
+    (is_name && is_command && is_user && !runs_others.contains(&word)).then_some(end)
 }
 
 /// A script in a section on backups that makes a copy.

@@ -204,6 +204,11 @@ fn contacts(table: &Table, reading: &mut Reading) {
         };
         let name = person(title, reading);
         let deputy = columns.cell(row, Word::Deputy).or_else(|| columns.cell(row, Word::Backup));
+        if let Some(cell) = deputy.filter(|cell| is_nobody(cell.as_str())) {
+            let shown = crate::markdown::text::one_line(title.as_str());
+            reading.facts.without_deputy.push(cell.at(shown));
+        }
+        let deputy = deputy.filter(|cell| !is_nobody(cell.as_str()));
         let deputy = deputy.filter(|cell| !is_nothing(cell.as_str())).map(|cell| {
             let inside = Text::trim(cell);
             inside.at(person(&inside, reading))
@@ -217,6 +222,12 @@ fn contacts(table: &Table, reading: &mut Reading) {
         }
         add_contacts(&name, ways, deputy, reading);
     }
+}
+
+/// `none`, `none (wait for return)`: a cell that says that there is nobody.
+fn is_nobody(cell: &str) -> bool {
+    let outside = without_brackets(cell).trim().to_lowercase();
+    matches!(outside.as_str(), "none" | "nobody" | "no one" | "keine" | "keiner" | "niemand")
 }
 
 /// Ways to reach somebody, several in a cell. Placeholders stay: that nobody is behind them matters.

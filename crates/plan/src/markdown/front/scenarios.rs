@@ -61,10 +61,21 @@ const GENERAL: &[&str] = &[
     "matrix",
     "recovery order",
     "recovery sequence",
+    "order of recovery",
+    "start order",
+    "startup order",
+    "restart order",
+    "order of restart",
     "order",
     "priorities",
     "risk assessment",
 ];
+
+/// Whether a heading, or what stands before `after …` in it, is about all scenarios.
+fn is_general(words: &str) -> bool {
+    let lead = words.split(" after ").next().unwrap_or(words);
+    GENERAL.contains(&words) || GENERAL.contains(&lead)
+}
 
 fn is_scenario(document: &Document, at: usize) -> bool {
     let Some(section) = document.sections.get(at) else { return false };
@@ -102,7 +113,7 @@ fn is_scenario(document: &Document, at: usize) -> bool {
     let parent = section.parent.and_then(|at| document.sections.get(at));
     let is_child =
         parent.is_some_and(|parent| parent.topic == Some(Topic::Scenarios) && parent.level > 0);
-    let general = GENERAL.contains(&words.as_str());
+    let general = is_general(&words);
     if is_child && !general && section.topic != Some(Topic::Scenarios) {
         return says_steps() || says_targets();
     }
@@ -128,7 +139,8 @@ fn has_steps(block: &Block) -> bool {
         Block::Table(table) => {
             let columns = Columns::of(table);
             columns.has_any(&[Word::Step, Word::Phase])
-                && columns.has_any(&[Word::Action, Word::Command])
+                && (columns.has_any(&[Word::Action, Word::Command])
+                    || columns.has(Word::Duration) && columns.has(Word::Store))
         }
         _ => false,
     }
@@ -219,10 +231,29 @@ fn scenario(document: &Document, at: usize, reading: &mut Reading) {
         inside = part;
     }
     budgets(&mut scenario, &ranges);
-    finish(scenario, &title, reading);
+    let name = finish(scenario, &title, reading);
+    let counts = counts(section.title.as_str());
+    reading.counted.extend(counts.into_iter().map(|count| (count, name.clone())));
 }
 
-fn finish(scenario: Scenario, title: &Text, reading: &mut Reading) {
+/// What a scenario is counted by: `scenario c` of "7.3 Scenario C: …", `s4` of "8.4 S4: …".
+fn counts(title: &str) -> Option<String> {
+    let title = title.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | ' '));
+    let (lead, _) = title.split_once([':', '–', '—'])?;
+    let count = plain_words(lead);
+    let mut words = count.split(' ');
+    let (first, second) = (words.next()?, words.next());
+    let is_code = second.is_none()
+        && first.len() <= 5
+        && first.starts_with(char::is_alphabetic)
+        && first.ends_with(|c: char| c.is_ascii_digit());
+    let is_counted = COUNTED.contains(&first)
+        && second.is_some_and(|number| number.len() <= 2)
+        && words.next().is_none();
+    (is_code || is_counted).then_some(count)
+}
+
+fn finish(scenario: Scenario, title: &Text, reading: &mut Reading) -> String {
     let (rto, rpo) = (scenario.rto, scenario.rpo);
     let name = insert(&mut reading.plan.scenarios, title, scenario);
     reading.scenarios.add(&name, title.as_str());
@@ -231,6 +262,7 @@ fn finish(scenario: Scenario, title: &Text, reading: &mut Reading) {
             reading.state(Subject::Scenario(name.clone()), target, value);
         }
     }
+    name
 }
 
 /// What the fields of a section say of a scenario, or of the phase it is.
@@ -412,13 +444,14 @@ fn body(
     if steps.is_empty() && range.is_none() {
         return;
     }
-    let mut phase = Phase { steps, ..Phase::default() };
+    let mut phase = Phase { steps, budget: reading.total.take(), ..Phase::default() };
     if let Some(title) = title {
         let (words, condition) = phase_title(title);
         phase.title = Some(words.value());
         phase.only_if = condition
             .map(|condition| Probe { manual: Some(condition.value()), ..Probe::default() });
-        phase.budget = range.as_ref().map(|span| title.slice(span.at.clone()).at(span.high));
+        let stated = range.as_ref().map(|span| title.slice(span.at.clone()).at(span.high));
+        phase.budget = stated.or(phase.budget);
     }
     ranges.push(range);
     scenario.phases.push(phase);

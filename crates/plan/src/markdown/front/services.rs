@@ -2,7 +2,7 @@
 
 use super::header::team;
 use super::table::Columns;
-use super::{Reading, insert, parts, prose, sections, topics};
+use super::{Reading, insert, inventory, parts, prose, sections, topics};
 use crate::check::{Subject, Target};
 use crate::language::{At, Service, Tier};
 use crate::markdown::kinds;
@@ -296,7 +296,7 @@ fn attribute(
     match kind {
         Some(Word::Rto | Word::Rpo | Word::Mttr) => objective(name, kind, cell, unit, reading),
         Some(Word::Dependencies) => needs
-            .extend(parts(cell).into_iter().map(|part| Need { service: name.to_owned(), part })),
+            .extend(needed(cell).into_iter().map(|part| Need { service: name.to_owned(), part })),
         Some(Word::Owner | Word::Team) if !is_nothing(cell.as_str()) => {
             let owner = team(cell, reading);
             if let Some(service) = reading.plan.services.get_mut(name) {
@@ -320,6 +320,21 @@ fn attribute(
     }
 }
 
+/// The parts of a cell that name what a service cannot start without. `WL Core DB (only for the
+/// replay)` and `label archive for reprints only` are needed for something else.
+fn needed(cell: &Text) -> Vec<Text> {
+    const RESTRICTED: &[&str] =
+        &["only for", "for restores", "for restore", "for backups", "optional", "nur für"];
+    parts(cell)
+        .into_iter()
+        .filter(|part| {
+            let words = plain_words(part.as_str());
+            !RESTRICTED.iter().any(|word| words.contains(word))
+                && !(words.contains(" for ") && words.ends_with(" only"))
+        })
+        .collect()
+}
+
 /// An objective of a service, or that it has none because it has no data.
 fn objective(
     name: &str,
@@ -329,14 +344,27 @@ fn objective(
     reading: &mut Reading,
 ) {
     let Some(target_kind) = target_kind(kind) else { return };
+    if target_kind == Target::Rpo
+        && is_made_again(cell.as_str())
+        && let Some(service) = reading.plan.services.get_mut(name)
+        && service.rebuilt_from.is_empty()
+    {
+        service.rebuilt_from.push(cell.value());
+    }
     if target_kind == Target::Rpo && is_not_applicable(cell.as_str()) {
         if let Some(service) = reading.plan.services.get_mut(name) {
             service.stateless.get_or_insert_with(|| cell.at(true));
         }
         return;
     }
+    if matches!(cell.as_str().trim(), "vendor" | "Vendor" | "provider" | "Provider" | "SaaS") {
+        if let Some(service) = reading.plan.services.get_mut(name) {
+            service.external.get_or_insert_with(|| cell.at(true));
+        }
+        return;
+    }
     let Some(value) = target(cell, unit) else {
-        if !is_nothing(cell.as_str()) {
+        if !is_nothing(cell.as_str()) && !is_made_again(cell.as_str()) {
             reading.cannot_read(cell.origin(), "a target was expected here, such as 30 min");
         }
         return;
@@ -445,12 +473,49 @@ fn whole(document: &Document, at: usize, section: &Section, reading: &mut Readin
     }
 }
 
+/// Whether a cell says that what is lost comes back from elsewhere, without a copy.
+fn is_made_again(cell: &str) -> bool {
+    let words = plain_words(cell);
+    let says = [
+        "rebuilt from",
+        "rebuild from",
+        "recreated from",
+        "published again",
+        "sent again",
+        "send again",
+        "re-sent",
+        "resend",
+        "gets them again",
+        "fetched again",
+        "replayed from",
+        "reimported from",
+    ];
+    says.iter().any(|word| words.contains(word))
+}
+
+/// Whether a text is the name of a service, and not a part of its title.
+fn is_named(text: &str, service: &str) -> bool {
+    slug(text) == service
+}
+
 /// Needs by the names of the plan; what is not declared stays as it was written.
 fn resolve(needs: Vec<Need>, reading: &mut Reading) {
     for Need { service, part } in needs {
-        let need = match reading.services.find(part.as_str()) {
-            Some(found) => part.at(found.to_owned()),
-            None => part.value(),
+        let found = reading.services.find(part.as_str()).map(str::to_owned);
+        // What is left of "Ceph" in "Label archive (Ceph S3)" is what the archive lies in.
+        let found = found.filter(|found| *found != service || is_named(part.as_str(), &service));
+        let need = match found {
+            Some(found) => part.at(found),
+            None => match inventory::known(&part, reading) {
+                Some(inventory::Known::External(name)) => part.at(name),
+                Some(inventory::Known::Part) => {
+                    let why =
+                        "it is among the machines and parts, and nothing says when it is back";
+                    reading.cannot_read(part.origin(), why);
+                    continue;
+                }
+                None => part.value(),
+            },
         };
         if let Some(service) = reading.plan.services.get_mut(&service)
             && !service.needs.iter().any(|own| own.value == need.value)

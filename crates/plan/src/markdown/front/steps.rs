@@ -6,6 +6,7 @@
 use super::Reading;
 use crate::check::SnippetRole;
 use crate::language::{At, Probe, Script, Sql, Step};
+use crate::markdown::measure::Unit;
 use crate::markdown::measure::spans;
 use crate::markdown::text::Text;
 use crate::markdown::tree::{Block, Code, Item, List, script};
@@ -123,15 +124,24 @@ pub(super) fn of_blocks(heading: &Text, blocks: &[Block], reading: &mut Reading)
 fn of_table(table: &crate::markdown::tree::Table, steps: &mut Vec<Step>, reading: &mut Reading) {
     use crate::markdown::vocabulary::Word;
     let columns = super::table::Columns::of(table);
-    let Some(what) = columns.first(&[Word::Action, Word::Procedure, Word::About, Word::Command])
-    else {
-        return;
-    };
+    let timed = columns.has(Word::Duration) && columns.has_any(&[Word::Step, Word::Phase]);
+    let words = [Word::Action, Word::Procedure, Word::About, Word::Command];
+    // `Phase | What | Minutes`
+    let what = columns.first(&words).or_else(|| columns.position(Word::Store).filter(|_| timed));
+    let Some(what) = what else { return };
     if !columns.has_any(&[Word::Step, Word::Number, Word::Phase]) {
         return;
     }
     reading.understand(table.origin);
     for row in &table.rows {
+        if row.iter().any(|cell| is_total(cell.as_str())) {
+            let mut times = row.iter().enumerate().filter_map(|(at, cell)| {
+                let unit = table.columns.get(at).and_then(|name| Unit::of_column(name.as_str()));
+                crate::markdown::measure::target(cell, unit)
+            });
+            reading.total = times.next();
+            continue;
+        }
         let Some(text) = row.get(what).filter(|text| !text.is_blank()) else { continue };
         let mut step = Step { title: Some(title_of(text)), ..Step::default() };
         match columns.cell(row, Word::Command) {
@@ -150,6 +160,12 @@ fn of_table(table: &crate::markdown::tree::Table, steps: &mut Vec<Step>, reading
         }
         steps.push(step);
     }
+}
+
+/// The first cell of a row that adds up those above it.
+fn is_total(cell: &str) -> bool {
+    let words = crate::markdown::vocabulary::plain_words(cell);
+    matches!(words.as_str(), "total" | "sum" | "in total" | "altogether" | "summe" | "gesamt")
 }
 
 fn of_list(heading: &Text, list: &List, steps: &mut Vec<Step>, reading: &mut Reading) {

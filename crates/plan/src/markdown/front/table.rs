@@ -1,9 +1,9 @@
 //! Tables by the meaning of their columns.
 
-use crate::markdown::measure::Unit;
+use crate::markdown::measure::{Unit, target};
 use crate::markdown::text::Text;
 use crate::markdown::tree::Table;
-use crate::markdown::vocabulary::{Word, word};
+use crate::markdown::vocabulary::{Word, is_nothing, word};
 
 /// A table whose columns are known.
 pub(crate) struct Columns<'t> {
@@ -13,7 +13,18 @@ pub(crate) struct Columns<'t> {
 
 impl<'t> Columns<'t> {
     pub(crate) fn of(table: &'t Table) -> Self {
-        let words = table.columns.iter().map(|name| word(name.as_str())).collect();
+        let mut words: Vec<Option<Word>> =
+            table.columns.iter().map(|name| word(name.as_str())).collect();
+        // `Recovery` is a time where it stands beside a loss and its cells are times.
+        let recovery = words.iter().position(|word| *word == Some(Word::Procedure));
+        if let Some(at) = recovery
+            .filter(|_| words.contains(&Some(Word::Rpo)) && !words.contains(&Some(Word::Rto)))
+        {
+            let mut cells = table.rows.iter().filter_map(|row| row.get(at));
+            if cells.all(|cell| target(cell, None).is_some() || is_nothing(cell.as_str())) {
+                words[at] = Some(Word::Rto);
+            }
+        }
         Self { table, words }
     }
 

@@ -52,7 +52,10 @@ fn is_decided(shell: &Shell, command: &Command) -> bool {
     let is_behind_test = shell.commands.iter().any(|other| {
         other.position.list == command.position.list
             && other.position.step < command.position.step
-            && matches!(other.program(), Some("[" | "[[" | "test" | "grep" | "read" | "diff"))
+            && matches!(
+                other.program(),
+                Some("[" | "[[" | "test" | "grep" | "read" | "diff" | "mountpoint")
+            )
     });
     let is_asked = shell
         .commands
@@ -64,7 +67,9 @@ fn is_decided(shell: &Shell, command: &Command) -> bool {
 
 /// `rm -rf /tmp/restore`
 fn is_only_scratch(piece: &Piece<'_>, invocation: &Invocation<'_>) -> bool {
-    !invocation.operands.is_empty()
+    // Behind `--` stand files too.
+    let files = || invocation.operands.iter().chain(&invocation.rest);
+    files().next().is_some()
         && invocation.command.program() == Some("rm")
-        && invocation.operands.iter().all(|word| piece.is_scratch(word) || word.text == "{}")
+        && files().all(|word| piece.is_scratch(word) || word.text == "{}")
 }

@@ -5,7 +5,7 @@ use crate::check::{Finding, Severity};
 use crate::products::{FactKind, Invocation};
 use crate::shell::{Command, Operator, Role, Shell};
 
-use super::scripts::{Piece, PieceKind, shown};
+use super::scripts::{Piece, PieceKind, lower, shown};
 use super::{CANNOT_FAIL, UNCHECKED_FAILURE};
 
 /// What later commands rely on.
@@ -111,9 +111,9 @@ fn is_guarded(shell: &Shell, command: &Command) -> bool {
     let tests = shell.commands.iter().filter(|other| {
         other.position.list == command.position.list && other.position.step < command.position.step
     });
-    let is_tested = tests
-        .into_iter()
-        .any(|test| matches!(test.program(), Some("[" | "[[" | "test" | "grep" | "diff" | "cmp")));
+    let is_tested = tests.into_iter().any(|test| {
+        matches!(test.program(), Some("[" | "[[" | "test" | "grep" | "diff" | "cmp" | "mountpoint"))
+    });
     is_in_block || is_tested
 }
 
@@ -219,6 +219,85 @@ pub(super) fn cannot_fail(piece: &Piece<'_>, findings: &mut Vec<Finding>) {
     }
     if piece.kind == PieceKind::Probe {
         swallowed(piece, findings);
+    } else {
+        copy_swallowed(piece, findings);
+    }
+}
+
+/// `archive_command = 'push %p || true'`: a copy of which nobody learns that it failed.
+fn copy_swallowed(piece: &Piece<'_>, findings: &mut Vec<Finding>) {
+    let relied = [FactKind::Dumps, FactKind::Copies];
+    for (_, invocation) in piece.invocations() {
+        let command = invocation.command;
+        let is_relied = relied.iter().any(|kind| invocation.fact(*kind).is_some());
+        let swallowed = piece.shell.next_in_list(command).next().filter(|next| {
+            matches!(next.program(), Some("true" | ":"))
+                && command.position.after == Some(Operator::Or)
+        });
+        let Some(swallowed) = swallowed.filter(|_| is_relied && piece.kind == PieceKind::Job)
+        else {
+            continue;
+        };
+        let title = format!("`{}` may fail, and nobody learns of it", shown(command));
+        findings.push(
+            Finding::new(&CANNOT_FAIL, piece.place(command.words_range()), title)
+                .here("the copy")
+                .label(piece.place(swallowed.words_range()), "this makes every failure a success")
+                .why(
+                    "whoever runs it takes the copy for made and deletes what it was made of; the \
+                     gap is found by the restore",
+                )
+                .hint("leave `|| true` out: who runs it tries again, or tells somebody"),
+        );
+    }
+}
+
+/// A job that tells a monitor of its success, whatever became of the copy.
+pub(super) fn reports_success(piece: &Piece<'_>, findings: &mut Vec<Finding>) {
+    if !matches!(piece.kind, PieceKind::Job | PieceKind::Reference) {
+        return;
+    }
+    for report in piece.shell.commands.iter().filter(|command| is_report(command)) {
+        let unnoticed = piece.invocations().find(|(at, made)| {
+            let command = made.command;
+            command.range.start < report.range.start
+                && command.nested == report.nested
+                && [FactKind::Dumps, FactKind::Copies].iter().any(|it| made.fact(*it).is_some())
+                && !is_noticed(piece, *at, command, report)
+        });
+        let Some((_, made)) = unnoticed else { continue };
+        let title =
+            format!("`{}` reports success even if `{}` failed", shown(report), shown(made.command));
+        findings.push(
+            Finding::new(&CANNOT_FAIL, piece.place(report.words_range()), title)
+                .here("this is what the monitor looks at")
+                .label(piece.place(made.command.words_range()), "nothing looks at whether this worked")
+                .why(
+                    "the alarm watches this report, and the report comes every day; that the copies \
+                     are empty is found by the restore",
+                )
+                .hint(hint(is_inner_pipe(made.command)))
+                .proof(proof(made.command, is_inner_pipe(made.command))),
+        );
+    }
+}
+
+/// Whether a command tells a monitor that all is well.
+fn is_report(command: &Command) -> bool {
+    let line = lower(command);
+    let pings = ["hc-ping.", "healthchecks", "/ping/", "cronitor", "heartbeat", "deadmanssnitch"];
+    match command.program() {
+        Some("aws") => line.contains("put-metric-data"),
+        Some("curl" | "wget") => {
+            pings.iter().any(|word| line.contains(word)) && !line.contains("/fail")
+        }
+        Some("zabbix_sender") => true,
+        Some("echo" | "date" | "touch" | "printf") => {
+            let files = command.files_written().map(|word| word.text.to_lowercase());
+            let names = ["status", "success", "last-", "last_", ".ok", "stamp", ".prom"];
+            files.into_iter().any(|file| names.iter().any(|name| file.contains(name)))
+        }
+        _ => false,
     }
 }
 

@@ -110,7 +110,7 @@ fn is_behind_unknown_option(invocation: &Invocation<'_>, word: &Word) -> bool {
 pub(super) fn misuse(scripts: &Scripts<'_>, piece: &Piece<'_>, findings: &mut Vec<Finding>) {
     for (at, invocation) in piece.invocations() {
         for fact in invocation.facts(FactKind::Misuse) {
-            if is_excused(scripts, piece, at, fact) {
+            if is_excused(scripts, piece, at, fact) || is_done_too(piece, &invocation) {
                 continue;
             }
             let command = invocation.command;
@@ -139,6 +139,20 @@ fn severity(fact: &Fact) -> Severity {
     }
 }
 
+/// `x --check` before `x`: the same is done without the dry run in the same script.
+fn is_done_too(piece: &Piece<'_>, tried: &Invocation<'_>) -> bool {
+    let names = |of: &Invocation<'_>| -> Vec<String> {
+        of.operands.iter().map(|word| word.text.clone()).collect()
+    };
+    let is_dry = |of: &Invocation<'_>| of.has("--check") || of.has("--dry-run");
+    is_dry(tried)
+        && piece.invocations().any(|(_, other)| {
+            other.program.names == tried.program.names
+                && names(&other) == names(tried)
+                && !is_dry(&other)
+        })
+}
+
 /// Whether another command of the plan or the script makes the use right.
 fn is_excused(scripts: &Scripts<'_>, piece: &Piece<'_>, at: usize, fact: &'static Fact) -> bool {
     let lines = |commands: &[Command], patterns: &[String]| {
@@ -157,6 +171,7 @@ fn is_excused(scripts: &Scripts<'_>, piece: &Piece<'_>, at: usize, fact: &'stati
         others.any(|other| lines(&other.shell.commands, &fact.unless_after))
     };
     (!fact.unless.is_empty() && scripts.any_is_like(&fact.unless))
+        || (!fact.only_if.is_empty() && !scripts.any_is_like(&fact.only_if))
         || (!fact.unless_before.is_empty() && (lines(before, &fact.unless_before) || earlier()))
         || (!fact.unless_after.is_empty()
             && (lines(behind.get(1..).unwrap_or(&[]), &fact.unless_after) || later()))

@@ -1,6 +1,6 @@
 //! Every script of a plan, read once, with what the rules must know of the place it stands in.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use crate::check::{Model, SnippetRole};
@@ -13,6 +13,8 @@ pub(crate) struct Scripts<'p> {
     pub(crate) all: Vec<Piece<'p>>,
     /// Patterns of `unless`, and whether a command of the plan is like them.
     asked: Mutex<HashMap<&'static str, bool>>,
+    /// Placeholders and parameters that the words of a document say the source of.
+    explained: &'p BTreeSet<String>,
 }
 
 /// One script.
@@ -89,7 +91,7 @@ impl<'p> Scripts<'p> {
         for (index, piece) in all.iter_mut().enumerate() {
             piece.index = index;
         }
-        Self { all, asked: Mutex::default() }
+        Self { all, asked: Mutex::default(), explained: &model.facts.explained }
     }
 
     /// Whether any command of the plan, in small letters, is like one of these.
@@ -102,6 +104,11 @@ impl<'p> Scripts<'p> {
                     .any(|piece| piece.shell.commands.iter().any(|it| is_like(&lower(it), pattern)))
             })
         })
+    }
+
+    /// Whether the words of a document say where a value comes from.
+    pub(crate) fn is_explained(&self, name: &str) -> bool {
+        self.explained.contains(name)
     }
 
     /// The scripts of the same scenario that come before, in order.

@@ -49,9 +49,11 @@ const OF_THE_SHELL: &[&str] = &[
     "_",
 ];
 
-pub(super) fn placeholders(piece: &Piece<'_>, findings: &mut Vec<Finding>) {
+pub(super) fn placeholders(scripts: &Scripts<'_>, piece: &Piece<'_>, findings: &mut Vec<Finding>) {
     let found: Vec<&Placeholder> =
         piece.shell.placeholders.iter().filter(|found| !is_only_said(piece, found)).collect();
+    let found: Vec<&Placeholder> =
+        found.into_iter().filter(|found| !scripts.is_explained(&found.text)).collect();
     let Some((first, others)) = found.split_first() else { return };
     let names: BTreeSet<String> = others.iter().map(|found| shown_name(found)).collect();
     let first_name = shown_name(first);
@@ -121,6 +123,7 @@ pub(super) fn parameters(scripts: &Scripts<'_>, piece: &Piece<'_>, findings: &mu
             || is_asked_for(piece, name)
             || piece.given.iter().any(|given| given.eq_ignore_ascii_case(name))
             || earlier.contains(name)
+            || scripts.is_explained(name)
             || piece
                 .shell
                 .assignments
@@ -264,7 +267,11 @@ fn script_path(command: &Command) -> Option<String> {
     let is_program = interpreted.is_none() && crate::products::program(base).is_some();
     // `$PGBIN/initdb` is a program of somewhere.
     let has_ending = base.contains('.');
-    let is_somewhere = path.starts_with('$') && !has_ending;
+    let is_installed = interpreted.is_none()
+        && !has_ending
+        && (path.contains("/bin/") || path.contains("/sbin/"))
+        && path.starts_with('/');
+    let is_somewhere = path.starts_with('$') && !has_ending || is_installed;
     ((is_file || is_script)
         && !is_system
         && !is_environment

@@ -21,7 +21,13 @@ pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
     let within = scenario.detection.iter().filter_map(|detection| detection.within);
     let detect = within.map(|within| within.value).min().unwrap_or(assumptions.detect.value);
     let needed = assumptions.dwell.value.saturating_add(detect);
-    for (_, store_title, store) in model.plan.stores.titled() {
+    for (at, (_, store_title, store)) in model.plan.stores.titled().enumerate() {
+        let owners = model.objectives.owners(at);
+        let graph = &model.objectives.graph;
+        let is_again = |id| !graph.service(id).1.rebuilt_from.is_empty();
+        if !owners.is_empty() && owners.iter().all(|id| is_again(*id)) {
+            continue;
+        }
         let kept = model.objectives.copies(store);
         let keeps: Option<Vec<_>> = kept
             .iter()
@@ -30,7 +36,10 @@ pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
             .collect();
         // A copy whose retention is not said may be kept long enough.
         let longest = keeps.and_then(|keeps| keeps.into_iter().max_by_key(|keep| keep.about()));
-        let Some(longest) = longest.filter(|keep| keep.about() < needed) else { continue };
+        // Where the stay is assumed, a few minutes more are no argument.
+        let least =
+            if assumptions.dwell.origin.is_some() { needed } else { assumptions.dwell.value };
+        let Some(longest) = longest.filter(|keep| keep.about() < least) else { continue };
         let words = format!(
             "no copy of {store_title} is older than {}, and whoever got in may have been there for {}",
             longest.value,

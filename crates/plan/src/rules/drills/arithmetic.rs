@@ -36,15 +36,20 @@ fn phase_budget(scenario: &str, phase: &Phase) -> Option<Finding> {
     if sum <= budget.value {
         return None;
     }
-    let title = phase.title.as_ref().map_or("a phase", |title| title.value.as_str());
     let (needed, given) = (format_duration(sum), format_duration(budget.value));
     Some(
         Finding::new(
             &DOES_NOT_ADD_UP,
             budget.origin,
-            format!("the steps of `{title}` in `{scenario}` need {needed}, its budget is {given}"),
+            match &phase.title {
+                Some(title) => format!(
+                    "the steps of `{}` in `{scenario}` need {needed}, its budget is {given}",
+                    title.value
+                ),
+                None => format!("the steps of `{scenario}` need {needed}, and {given} are stated"),
+            },
         )
-        .here("what the phase may take")
+        .here("what they are said to take")
         .label(longest.origin, "the longest of its steps")
         .hint("give the phase the time of its steps, or let some of them run side by side: `parallel`")
         .proof(format!("{} steps one after the other: {needed} > {given}", times().count())),

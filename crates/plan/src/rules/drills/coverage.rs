@@ -10,8 +10,32 @@ use crate::rules::words::{folded, mentions, words};
 
 /// Words that say nothing about which disaster it is.
 const COMMON: &[&str] = &[
-    "the", "a", "an", "of", "and", "or", "in", "to", "for", "with", "test", "drill", "exercise",
-    "scenario", "recovery", "disaster", "dr", "full",
+    "the",
+    "a",
+    "an",
+    "of",
+    "and",
+    "or",
+    "in",
+    "to",
+    "for",
+    "with",
+    "test",
+    "drill",
+    "exercise",
+    "scenario",
+    "recovery",
+    "disaster",
+    "dr",
+    "full",
+    "loss",
+    "failure",
+    "outage",
+    "restore",
+    "restoration",
+    "failover",
+    "one",
+    "single",
 ];
 
 /// The scenarios a drill tries.
@@ -38,16 +62,35 @@ pub(super) fn scenarios<'p>(
     all.filter(|(name, scenario)| {
         let title = scenario.title.as_ref().unwrap_or(name);
         said.iter().any(|text| speaks_of(text, &title.value))
+            || drill.title.as_ref().is_some_and(|title| names_machine(&title.value, scenario))
     })
     .collect()
+}
+
+/// Whether a drill names a machine, such as `db01`, that the steps of a scenario work on.
+fn names_machine(drill: &str, scenario: &Scenario) -> bool {
+    let machines: Vec<String> = words(drill)
+        .filter(|word| {
+            word.len() > 3
+                && word.starts_with(|c: char| c.is_ascii_alphabetic())
+                && word.ends_with(|c: char| c.is_ascii_digit())
+        })
+        .collect();
+    let scripts =
+        scenario.phases.iter().flat_map(|phase| &phase.steps).filter_map(|step| step.run.as_ref());
+    !machines.is_empty()
+        && scripts.into_iter().any(|script| {
+            words(&script.text).any(|word| machines.iter().any(|machine| *machine == word))
+        })
 }
 
 /// Whether most words that tell a disaster from others are in a text.
 fn speaks_of(text: &str, title: &str) -> bool {
     let telling = |text: &str| -> BTreeSet<String> {
-        words(text).filter(|word| !COMMON.contains(&word.as_str())).collect()
+        let is_telling = |word: &String| word.len() > 2 && !COMMON.contains(&word.as_str());
+        words(text).filter(is_telling).collect()
     };
     let (wanted, found) = (telling(title), telling(text));
     let common = wanted.intersection(&found).count();
-    common > 0 && common * 2 > wanted.len()
+    common > 0 && common * 2 >= wanted.len()
 }

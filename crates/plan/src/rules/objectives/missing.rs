@@ -22,7 +22,10 @@ pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
     }
     let any = (0..model.plan.stores.len()).any(|at| objectives.rpo(at).is_some());
     for (at, (name, title, store)) in model.plan.stores.titled().enumerate() {
-        let is_kept = store.rebuilt_from.is_empty();
+        let is_rebuilt = |id| !graph.service(id).1.rebuilt_from.is_empty();
+        let owners = objectives.owners(at);
+        let is_again = !owners.is_empty() && owners.iter().all(|id| is_rebuilt(*id));
+        let is_kept = store.rebuilt_from.is_empty() && !is_again;
         if any && is_kept && objectives.rpo(at).is_none() && !objectives.owners(at).is_empty() {
             let title = format!("nobody says how much of {title} may be lost");
             findings.push(Finding::new(&NO_OBJECTIVE, name.origin, title).hint(

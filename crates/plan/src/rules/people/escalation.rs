@@ -236,6 +236,14 @@ fn deputies(model: &Model<'_>, directory: &Directory<'_>, findings: &mut Vec<Fin
     }
     let uncovered = waits.into_values().filter(|waits| !directory.is_covered(&waits.name.value));
     findings.extend(uncovered.map(|waits| no_deputy(&waits, directory)));
+    for role in &model.facts.without_deputy {
+        let title = format!("nobody steps in for `{}`", role.value);
+        findings.push(
+            Finding::new(&NO_DEPUTY, role.origin, title)
+                .here("the plan says so itself")
+                .hint("name somebody who may do the same, and let them try it in a drill"),
+        );
+    }
     own_deputies(model, directory, findings);
 }
 
