@@ -9,7 +9,9 @@ pub(crate) const TODAY: Date = date(2026, 1, 1);
 
 /// What a rule finds in a plan of one file. The plan itself must be without mistakes.
 pub(crate) fn found(code: &str, plan: &str) -> Vec<Finding> {
-    let input = Input { name: "soter.yaml".to_owned(), bytes: plan.as_bytes().to_vec() };
+    // What only a document can say is shown in one.
+    let name = if plan.contains("```") { "plan.md" } else { "soter.yaml" };
+    let input = Input { name: name.to_owned(), bytes: plan.as_bytes().to_vec() };
     let loaded = load(&[input]);
     assert_eq!(loaded.findings, [], "the plan of the test is no plan:\n{plan}");
     let mut findings = check(loaded, TODAY).findings;

@@ -66,7 +66,8 @@ fn findings(report: &Report) -> BTreeMap<String, String> {
 
 /// The first cells of a table's counted rows: the number and the lines.
 fn rows(table: &str) -> BTreeMap<usize, BTreeSet<usize>> {
-    let cells = table.lines().filter_map(|row| {
+    let listed = table.split("\n## ").next().unwrap();
+    let cells = listed.lines().filter_map(|row| {
         let mut cells = row.trim_start_matches('|').split('|').map(str::trim);
         let number: usize = cells.next()?.parse().ok()?;
         let lines = cells.next()?.split(',').filter_map(|line| line.trim().parse().ok());

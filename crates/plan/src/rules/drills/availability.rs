@@ -99,7 +99,7 @@ mod tests {
         let found = |line: &str| sentence(line, origin()).map(|finding| finding.title);
         assert_eq!(
             found("Our target is 99,95 % per month, i.e. at most 4h23 of downtime.").as_deref(),
-            Some("99.95 % of a month allow 1314 s, and 263 min are stated")
+            Some("99.95 % of a month allow 21m54s, and 263 min are stated")
         );
         for line in [
             "99.9 % availability per calendar year, which is 8 hours 46 minutes of downtime.",
