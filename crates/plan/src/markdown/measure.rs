@@ -73,9 +73,8 @@ impl Unit {
     /// The unit in the brackets of a column's name: `RTO (hours)`, `RPO [min]`.
     pub(crate) fn of_column(name: &str) -> Option<Self> {
         // `Minutes` alone is the unit of its numbers.
-        let inner = match name.split_once(['(', '[']) {
-            Some((_, inner)) => inner,
-            None => return unit(name.trim()).map(Self),
+        let Some((_, inner)) = name.split_once(['(', '[']) else {
+            return unit(name.trim()).map(Self);
         };
         let word = inner.split([')', ']']).next()?.trim();
         unit(word.strip_prefix("in ").unwrap_or(word)).map(Self)

@@ -232,7 +232,7 @@ fn cron_line(line: &Text) -> Option<(Text, Text)> {
 fn user(command: &str) -> Option<usize> {
     let end = command.find(char::is_whitespace)?;
     let word = command.get(..end)?;
-    let next = command.get(end..)?.trim_start().split_whitespace().next()?;
+    let next = command.get(end..)?.split_whitespace().next()?;
     let is_name = word.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
     let is_command = next.starts_with(['/', '.']) || crate::products::program(next).is_some();
     let is_user = crate::products::program(word).is_none() || word == next;

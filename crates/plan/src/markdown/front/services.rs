@@ -329,8 +329,8 @@ fn needed(cell: &Text) -> Vec<Text> {
         .into_iter()
         .filter(|part| {
             let words = plain_words(part.as_str());
-            !RESTRICTED.iter().any(|word| words.contains(word))
-                && !(words.contains(" for ") && words.ends_with(" only"))
+            let only = words.contains(" for ") && words.ends_with(" only");
+            !only && !RESTRICTED.iter().any(|word| words.contains(word))
         })
         .collect()
 }

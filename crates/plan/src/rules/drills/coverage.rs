@@ -79,9 +79,9 @@ fn names_machine(drill: &str, scenario: &Scenario) -> bool {
     let scripts =
         scenario.phases.iter().flat_map(|phase| &phase.steps).filter_map(|step| step.run.as_ref());
     !machines.is_empty()
-        && scripts.into_iter().any(|script| {
-            words(&script.text).any(|word| machines.iter().any(|machine| *machine == word))
-        })
+        && scripts
+            .into_iter()
+            .any(|script| words(&script.text).any(|word| machines.contains(&word)))
 }
 
 /// Whether most words that tell a disaster from others are in a text.
