@@ -10,7 +10,7 @@ mod gaps;
 mod tests;
 
 use crate::check::Loaded;
-use crate::language::{At, Copy, Method, Origin, Plan, Yaml};
+use crate::language::{At, Origin, Plan, Yaml};
 use gaps::{Gaps, OPEN};
 
 /// A file to be written.
@@ -156,17 +156,8 @@ fn one_line(text: &str) -> String {
 fn completed(plan: &Plan) -> Plan {
     let mut plan = plan.clone();
     let open = || Some(At::new(OPEN.to_owned(), Origin::default()));
-    let method = |copy: &mut Copy| {
-        copy.method.get_or_insert(At::new(Method::Copy, Origin::default()));
-    };
     for (_, vault) in plan.vaults.iter_mut() {
         vault.url = vault.url.take().or_else(open);
-    }
-    for (_, store) in plan.stores.iter_mut() {
-        store.copies.iter_mut().for_each(method);
-    }
-    for (_, policy) in plan.policies.iter_mut() {
-        policy.copies.iter_mut().for_each(method);
     }
     plan
 }

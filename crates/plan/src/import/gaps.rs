@@ -125,7 +125,7 @@ impl Gaps {
     fn copy(&mut self, name: &str, copy: &Copy, count: u32) {
         let mut open = Vec::new();
         if copy.method.is_none() {
-            open.push("how it is made (`copy` stands for what nobody said)");
+            open.push("how it is made (`method`)");
         }
         if copy.schedule.is_none() && copy.every.is_none() && copy.continuous.is_none() {
             open.push("when");

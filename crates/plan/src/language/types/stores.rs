@@ -68,8 +68,8 @@ words! {
 section! {
     /// A copy that is made of a store again and again.
     pub struct Copy, "a copy" {
-        /// How it is made.
-        method: Option<At<Method>> = "method: dump",
+        /// How it is made. Without it nothing is concluded about what the copy can bring back.
+        method: Option<At<Method>>,
         /// The program or product that makes it.
         by: Option<At<String>>,
         /// When: a cron line in UTC.

@@ -62,3 +62,16 @@ fn values_point_at_the_words_that_say_them() {
     let every = plan.status_page.as_ref().unwrap().every.unwrap();
     assert_eq!((at(every.origin), line_of(REFERENCE, every.origin)), ("30 minutes", 455));
 }
+
+/// Every finding on the reference document, by line. Each was looked at and is true; look at the
+/// document before a line is added here.
+#[test]
+fn the_findings_on_the_reference_document_are_these() {
+    let input = crate::check::Input { name: "kosmos.md".to_owned(), bytes: REFERENCE.into() };
+    let report = crate::check::check(crate::check::load(&[input]), jiff::civil::date(2026, 11, 23));
+    let line = |found: &crate::check::Finding| {
+        format!("{:>3} {} {}", line_of(REFERENCE, found.origin()), found.code, found.title)
+    };
+    let lines: Vec<String> = report.findings.iter().map(line).collect();
+    insta::assert_snapshot!("kosmos_findings", lines.join("\n"));
+}
