@@ -574,3 +574,19 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn s0302_a_report_of_success_whatever_became_of_the_copy() {
+    let script = "pg_dump -f /b/o.dump orders\naws cloudwatch put-metric-data --value 1";
+    assert_eq!(titles("S0302", &job(script)).len(), 1);
+    let push = "pgbackrest --stanza=main archive-push %p || true";
+    assert_eq!(titles("S0302", &job(push)).len(), 1);
+    silent(
+        "S0302",
+        &[
+            &job(&format!("set -e\n{script}")),
+            &job("pg_dump -f /b/o.dump orders && curl -fsS https://hc.example.org/ping/1"),
+            &job("pgbackrest --stanza=main archive-push %p"),
+        ],
+    );
+}
