@@ -111,7 +111,7 @@ impl Simulation {
         let clock = &*self.scene.clock;
         let wal = writer.wal(clock);
         let kept_from = self.server.acknowledged.start_of_segment(size);
-        let spooled_from = recovered.map(|recovered| recovered.start);
+        let spooled_from = recovered.map(|recovered| (recovered.timeline, recovered.start));
         let elsewhere = Elsewhere { kept_from, spooled_from, gap: None };
         let stored = stored::find(&wal, &writer.session, size, elsewhere, self.stand);
         let stored = stored.map_err(|error| match error {

@@ -241,7 +241,7 @@ impl Supervisor<'_, '_> {
             let memory = &self.shared.desk().memory;
             (memory.stand, memory.gaps.last().map(|gap| (gap.timeline, gap.to)))
         };
-        let spooled_from = self.recovered.map(|recovered| recovered.start);
+        let spooled_from = self.recovered.map(|recovered| (recovered.timeline, recovered.start));
         let elsewhere = Elsewhere { kept_from, spooled_from, gap };
         stored::find(&wal, &writer.session, size, elsewhere, stand)
             .map_err(|error| Trouble::Passing(chain(&error)))
