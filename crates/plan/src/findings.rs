@@ -93,4 +93,4 @@ impl Raw {
 
 /// A reader stops to collect here: a file of 16 MiB can hold millions of mistakes, each of which
 /// takes memory, and nobody reads the thousandth.
-const RAW_MAX: usize = 100_000;
+pub(crate) const RAW_MAX: usize = 100_000;

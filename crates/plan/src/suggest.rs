@@ -8,7 +8,11 @@ pub(crate) fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -
     let slips_max = written.len().div_ceil(3).min(SLIPS_MAX).min(written.len().saturating_sub(1));
     known
         .take(WORDS_MAX)
-        .map(|word| (distance(&written, &word.to_lowercase().chars().collect::<Vec<_>>()), word))
+        .filter_map(|word| {
+            let known: Vec<char> = word.chars().flat_map(char::to_lowercase).collect();
+            (known.len().abs_diff(written.len()) <= slips_max)
+                .then(|| (distance(&written, &known, slips_max), word))
+        })
         .filter(|(slips, _)| *slips <= slips_max)
         .min_by_key(|(slips, _)| *slips)
         .map(|(_, word)| word)
@@ -23,8 +27,9 @@ const WORDS_MAX: usize = 1000;
 /// Words of the language are shorter than this.
 const LENGTH_MAX: usize = 64;
 
-/// How many characters were added, left out, replaced or swapped with their neighbour.
-fn distance(a: &[char], b: &[char]) -> usize {
+/// How many characters were added, left out, replaced or swapped with their neighbour; if more than
+/// `most`, then any number above it.
+fn distance(a: &[char], b: &[char], most: usize) -> usize {
     let mut before: Vec<usize> = Vec::new();
     let mut last: Vec<usize> = (0..=b.len()).collect();
     for (i, &x) in a.iter().enumerate() {
@@ -35,6 +40,11 @@ fn distance(a: &[char], b: &[char]) -> usize {
                 least = least.min(before[j - 1] + 1);
             }
             row.push(least);
+        }
+        // What is too far apart for two rows in a row does not come near again.
+        let is_far = |row: &[usize]| row.iter().all(|slips| *slips > most);
+        if is_far(&row) && is_far(&last) {
+            return most + 1;
         }
         before = std::mem::replace(&mut last, row);
     }
@@ -54,6 +64,8 @@ mod tests {
         check("bakcup", Some("backup"));
         check("wall", Some("wal"));
         check("retention", None);
+        check("canrya", Some("canary"));
+        check("abckup", Some("backup"));
         assert_eq!(nearest("b", ["a"].into_iter()), None);
         check("", None);
     }

@@ -1,5 +1,8 @@
 //! The compiler as a whole: files in, findings out.
 
+mod inputs;
+mod properties;
+
 use jiff::civil::date;
 
 use super::*;
