@@ -1,9 +1,9 @@
 //! S0208: what a scenario destroys must come back by one of its steps, from a copy that it left.
 
 use super::NOT_RESTORED;
-use crate::check::{Finding, Model};
+use crate::check::{Finding, Model, Severity};
 use crate::graph::{Cause, Loss};
-use crate::language::{At, Scenario, Step, Store};
+use crate::language::{At, DomainKind, Scenario, Step, Store};
 use crate::objectives::Milestone;
 
 pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
@@ -21,11 +21,16 @@ pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
             if !loss.stores[at] || !store.rebuilt_from.is_empty() || is_others(model, at) {
                 continue;
             }
-            let here = scenario.destroys.iter().find(|one| one.value == store_name.value);
-            let here = here.map_or(place, |one| one.origin);
-            let scene = (title, here);
+            let said = scenario.destroys.iter().find(|one| one.value == store_name.value);
+            let scene = (title, said.map_or(place, |one| one.origin));
             if has_steps && !is_brought_back(scenario, &milestones, at, (store_name, store_title)) {
-                findings.push(forgotten(scene, (store_name, store_title), store));
+                let finding = forgotten(scene, (store_name, store_title), store);
+                let is_perhaps = said.is_none() && is_one_machine(model, scenario, store);
+                findings.push(if is_perhaps {
+                    perhaps(finding, scene, store_title)
+                } else {
+                    finding
+                });
             } else if has_steps {
                 findings.extend(nothing_left(model, scene, (store_title, store), &loss));
             }
@@ -88,6 +93,34 @@ fn forgotten(
         "add a step with `restore: {{ store: {0} }}`, or say `restores: [{0}]` at the step that \
          does it; if it is made again, say from what in `rebuilt_from`",
         name.value
+    ))
+}
+
+/// The scenario loses one machine, and all that is said of the store's place is that machine: there
+/// may be others that nobody wrote down.
+fn is_one_machine(model: &Model<'_>, scenario: &Scenario, store: &Store) -> bool {
+    let [place] = store.domains.as_slice() else { return false };
+    let kind = model.plan.domains.get(&place.value).and_then(|domain| domain.kind);
+    store.survives.is_none()
+        && kind.is_some_and(|kind| kind.value == DomainKind::Node)
+        && scenario.loses.iter().any(|lost| lost.value == place.value)
+}
+
+fn perhaps(
+    finding: Finding,
+    (title, _): (&str, crate::language::Origin),
+    store_title: &str,
+) -> Finding {
+    let hint = finding.hint.clone().unwrap_or_default();
+    Finding {
+        title: format!(
+            "{title} takes the only place named for {store_title}, and no step brings it back"
+        ),
+        ..finding
+    }
+    .severity(Severity::Warning)
+    .hint(format!(
+        "if its data lies on several machines, name them and say `survives: 1`; else {hint}"
     ))
 }
 

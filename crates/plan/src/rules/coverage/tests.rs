@@ -258,6 +258,19 @@ fn s0207_takes_away_each_domain_and_each_pair() {
 }
 
 #[test]
+fn a_store_of_which_one_machine_is_known_is_perhaps_elsewhere_too() {
+    let plan = "domains: { box: { kind: node } }\n\
+        stores: { files: { kind: files, domains: [box] } }\n\
+        scenarios: { dead: { loses: [box], phases: [{ steps: [{ run: reboot }] }] } }\n";
+    let title = "dead takes the only place named for files, and no step brings it back";
+    assert_eq!(titles("S0208", plan), [title]);
+    let many = plan.replace("[box] }", "[box], survives: 1 }");
+    silent("S0208", &[&many]);
+    let said = plan.replace("loses: [box]", "destroys: [files]");
+    assert_eq!(titles("S0208", &said), ["dead destroys files, and no step brings it back"]);
+}
+
+#[test]
 fn s0208_believes_a_step_in_words() {
     let plan = "\
 stores: { streams: { kind: queue, title: NATS JetStream, domains: [site], vaults: [near] } }

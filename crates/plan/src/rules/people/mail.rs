@@ -29,7 +29,7 @@ pub(super) fn check(model: &Model<'_>, directory: &Directory<'_>, findings: &mut
     for (contact, domain) in only_mail {
         let Some(host) = hosts.get(domain) else { continue };
         let title = format!(
-            "in `{}`, `{}` is at the domain that was broken into",
+            "in `{}`, `{}` is at the domain whose systems are no longer trusted",
             breach.value, contact.value
         );
         findings.push(

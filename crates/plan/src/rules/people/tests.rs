@@ -275,7 +275,7 @@ fn mail_at_the_domain_of_the_system_that_was_broken_into() {
              https://api.shop.net/health\" }}] }}] }} }}\n"
         )
     };
-    let title = "in `breach`, `cto@shop.net` is at the domain that was broken into";
+    let title = "in `breach`, `cto@shop.net` is at the domain whose systems are no longer trusted";
     assert_eq!(titles("S0407", &plan("cto@shop.net", "yes")), [title]);
     silent(
         "S0407",
