@@ -325,6 +325,46 @@ fn real_a_promotion_is_followed() {
 }
 
 #[test]
+fn real_what_the_spool_alone_has_of_a_timeline_that_was_left_is_stored_first() {
+    let mut lab = lab("asynchronous", &[]);
+    let agent = lab.streaming_agent();
+    lab.wait(&agent, "a first backup is there", |status| status.backup.last_id.is_some());
+    lab.cluster.psql("CREATE TABLE t AS SELECT generate_series(1, 1000) n").unwrap();
+    lab.wait_durable(&agent);
+    lab.vault_away(true);
+    lab.cluster.psql("INSERT INTO t SELECT generate_series(1, 50000)").unwrap();
+    lab.cluster.stop(Shutdown::Fast).unwrap();
+    let data = lab.cluster.data_directory().to_owned();
+    let behind = lab.root.join("behind");
+    lab::run(Command::new("cp").arg("--archive").arg(&data).arg(&behind));
+    lab.cluster.start().unwrap();
+    lab.wait(&agent, "it streams again", |status| status.doing.contains("streaming"));
+    lab.cluster.psql("INSERT INTO t SELECT generate_series(1, 50001)").unwrap();
+    let lost = lab.cluster.psql("SELECT xmin FROM t WHERE n = 50001").unwrap().parse().unwrap();
+    lab.cluster.stop(Shutdown::Fast).unwrap();
+    // The agent dies with the machine's server, and a copy that was behind is promoted.
+    agent.kill();
+    std::fs::remove_dir_all(&data).unwrap();
+    lab::run(Command::new("cp").arg("--archive").arg(&behind).arg(&data));
+    lab::run(Command::new("touch").arg(data.join("standby.signal")));
+    lab.cluster.start().unwrap();
+    lab.cluster.psql("SELECT pg_promote()").unwrap();
+    lab.vault_away(false);
+    let agent = lab.agent();
+    let status = lab.wait(&agent, "the new timeline streams", |status| {
+        status.wal.as_ref().is_some_and(|wal| wal.timeline == Timeline(2))
+    });
+    let said = |finding: &str| finding.contains("the server left timeline 1");
+    assert!(status.findings.iter().any(|finding| said(&finding.what)), "{status:?}");
+    lab.wait_durable(&agent);
+    assert_eq!(agent.stop(), 0);
+    let first = lab.stored_wal(FIRST);
+    let second = lab.stored_wal(Timeline(2));
+    assert!(first.end() > second.start, "{} {}", first.end(), second.start);
+    assert!(first.commits(FIRST).contains(&lost), "the only copy was in the spool");
+}
+
+#[test]
 fn real_an_agent_can_be_stopped_although_its_server_answers_nothing() {
     let lab = lab("asynchronous", &[]);
     let server = lab.cluster.postmaster_id().unwrap().to_string();

@@ -287,8 +287,12 @@ impl<'scope, 'env> Supervisor<'scope, 'env> {
         Some(Held { timeline: engine.timeline(), start, end })
     }
 
-    /// Waits until what the engine has is in the vault: it is about to be left.
+    /// Waits until what the engine has is in the vault: its timeline is about to be left. Without an
+    /// engine, what a former process left in the spool is stored first.
     fn settle_engine(&mut self) -> Result<(), Trouble> {
+        if self.crew.is_none() {
+            self.salvage_spool()?;
+        }
         let Some(crew) = &self.crew else { return Ok(()) };
         if !crew.engine.drain(SWITCH_PATIENCE) {
             let why = crew.engine.standing().vault_trouble;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::engine::{Engine, Writer, chain};
 use super::super::machine::{Event, Trouble};
 use super::super::resume::{Beginning, Decision, Found, Held, Offered, decide};
+use super::super::spool::Recovered;
 use super::super::stored::{self, Elsewhere, Stored};
 use super::super::writer::Life;
 use super::probe::{replication_trouble, sql_trouble};
@@ -259,7 +260,10 @@ impl Supervisor<'_, '_> {
         if is_there && self.follow.is_none() && self.begins_anew.is_none() {
             return Ok(());
         }
-        self.settle_engine()?;
+        let goes_on = |recovered: Recovered| recovered.timeline == timeline && beginning.is_some();
+        if self.crew.is_some() || !self.recovered.is_some_and(goes_on) {
+            self.settle_engine()?;
+        }
         self.history(writer, timeline)?;
         let size = self.probed()?.facts.wal_segment_size;
         let ground = self.ground(size)?;
