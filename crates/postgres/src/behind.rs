@@ -28,8 +28,9 @@ use soter_vault::wal::Archive;
 use soter_world::exec::current_owner;
 use soter_world::{Clock, Disk, durable};
 
+use self::note::NOTE_LENGTH_MAX;
 pub use self::note::Place;
-use self::note::{Identity, NOTE_LENGTH_MAX};
+use crate::identity::Identity;
 use crate::lsn::SegmentSize;
 use crate::sole;
 use crate::wal::name::{SegmentName, WalFileName};

@@ -10,6 +10,7 @@ pub mod connection;
 pub mod control;
 pub mod error;
 pub mod fetch;
+mod identity;
 pub mod incarnation;
 #[cfg(test)]
 mod killed;

@@ -4,16 +4,11 @@
 //! that is asked for it. The rule: it holds only if both are equal byte for byte, so that a note of
 //! another vault, life or file, and one that is damaged, are all the same: no note.
 
-use std::io;
-use std::path::Path;
-
-use jiff::Timestamp;
 use serde::Serialize;
 use soter_vault::ids::{IncarnationId, StoreId};
-use soter_world::Disk;
-use soter_world::disk::FileKind;
 
 use crate::cluster::SystemIdentifier;
+use crate::identity::Identity;
 
 /// A note is one line; a longer file is something else.
 pub(super) const NOTE_LENGTH_MAX: usize = 4096;
@@ -33,40 +28,12 @@ pub struct Place {
     pub system_identifier: SystemIdentifier,
 }
 
-/// Which file, and which state of it: one that was written to, copied or given another name since
-/// has another identity.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Identity {
-    device: u64,
-    inode: u64,
-    size_bytes: u64,
-    modified: Timestamp,
-    pub(super) changed: Timestamp,
-}
-
 #[derive(Serialize)]
 struct Note<'a> {
     file: &'a str,
     #[serde(flatten)]
     place: &'a Place,
     identity: &'a Identity,
-}
-
-impl Identity {
-    /// That of the regular file at this path.
-    pub(super) fn of(disk: &dyn Disk, path: &Path) -> io::Result<Self> {
-        let found = disk.metadata(path)?;
-        if found.kind != FileKind::File {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        Ok(Self {
-            device: found.device,
-            inode: found.inode,
-            size_bytes: found.size,
-            modified: found.modified,
-            changed: found.changed,
-        })
-    }
 }
 
 /// The note for a file of this name.

@@ -5,9 +5,10 @@
 //! `depth` of them, and ends when nobody asks any more. Handing one over is then a rename.
 //!
 //! What lies in the directory is convenience, never truth: a file appears there whole, its name
-//! carries the keyed hash of its content, and it is compared with that before it is used. So nothing
-//! here is synced: what a power cut leaves of a file is found out, and the server itself syncs each
-//! segment that it was given when it gives it its real name.
+//! carries the keyed hash of its content, and it is compared with that before it is used, unless a
+//! note says that since this start of the machine nobody has touched the very file that was written.
+//! So nothing here is synced: what a power cut leaves of a file is found out, and the server itself
+//! syncs each segment that it was given when it gives it its real name.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -24,6 +25,7 @@ use soter_vault::wal::Archive;
 use soter_world::{Clock, Disk, durable};
 
 use super::WalFiles;
+use crate::identity::Identity;
 use crate::lsn::{SegmentNumber, SegmentSize};
 use crate::sole;
 use crate::wal::name::{SegmentName, WalFileName};
@@ -62,6 +64,18 @@ const LOCK: &str = "lock";
 
 /// Ends the name of the sign that a segment is being fetched.
 const COMING: &str = "coming";
+
+/// Ends the name of the note about the file that was written.
+const NOTE: &str = "note";
+
+/// A note is one line; a longer file is something else.
+const NOTE_LENGTH_MAX: usize = 4096;
+
+/// Another one after each start of the machine.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// It is a UUID.
+const BOOT_ID_LENGTH: usize = 36;
 
 /// The segments that were fetched ahead of a server.
 pub struct Ahead<'a> {
@@ -165,8 +179,11 @@ impl Ahead<'_> {
             if segment < name || segment.timeline != name.timeline {
                 // The server is past it.
                 drop(self.disk.remove_file(&file));
+                drop(self.disk.remove_file(&self.beside(segment, NOTE)));
             } else if segment == name {
-                let is_it = self.id_of(&file, keys).is_ok_and(|id| id == content);
+                let is_it = self.is_untouched(&file, name, &content)
+                    || self.id_of(&file, keys).is_ok_and(|id| id == content);
+                drop(self.disk.remove_file(&self.beside(name, NOTE)));
                 if !is_it {
                     self.disk.remove_file(&file)?;
                     return Ok(Taken::Damaged(self.directory.join(wanted)));
@@ -176,6 +193,22 @@ impl Ahead<'_> {
             }
         }
         Ok(Taken::NotThere)
+    }
+
+    /// Whether nobody has touched the file since it was written with that content.
+    fn is_untouched(&self, file: &Path, name: SegmentName, content: &str) -> bool {
+        let note = durable::read(self.disk, &self.beside(name, NOTE), NOTE_LENGTH_MAX);
+        let expected = self.note(file, content);
+        matches!((note, expected), (Ok(note), Some(expected)) if note == expected)
+    }
+
+    /// What is noted of a file. What was not synced is not believed after a power cut.
+    fn note(&self, file: &Path, content: &str) -> Option<Vec<u8>> {
+        let mut boot = [0; BOOT_ID_LENGTH];
+        self.disk.open(Path::new(BOOT_ID)).ok()?.read_exact_at(0, &mut boot).ok()?;
+        let boot = String::from_utf8(boot.to_vec()).ok()?;
+        let identity = Identity::of(self.disk, file).ok()?;
+        serde_json::to_vec(&(content, identity, boot)).ok()
     }
 
     /// The content id of a file of the size of a segment.
@@ -294,14 +327,21 @@ impl Ahead<'_> {
         if self.files().is_ok_and(|there| there.iter().any(|(_, known, _)| *known == name)) {
             return true;
         }
-        let sign = self.sign(name);
+        let sign = self.beside(name, COMING);
         drop(self.disk.create(&sign));
         // Why it cannot be had is said to the server, when it asks.
         let fetched = files.fetch_sealed(name).ok().flatten();
         let stored = fetched.and_then(|file| {
             let content = file.sealed?;
             let wanted = self.file(name, content);
-            self.put(&wanted, &file.bytes).ok()
+            self.put(&wanted, &file.bytes).ok()?;
+            let note = self.beside(name, NOTE);
+            drop(self.disk.remove_file(&note));
+            if let Some(text) = self.note(&wanted, &content.to_string()) {
+                // Without a whole note the file is compared.
+                drop(self.disk.create(&note).and_then(|file| file.write_at(0, &text)));
+            }
+            Some(())
         });
         drop(self.disk.remove_file(&sign));
         stored.is_some()
@@ -315,7 +355,7 @@ impl Ahead<'_> {
     }
 
     fn wait_for(&self, name: SegmentName) {
-        let sign = self.sign(name);
+        let sign = self.beside(name, COMING);
         let until = self.clock.monotonic() + WAIT_MAX;
         while self.disk.metadata(&sign).is_ok()
             && self.is_filling()
@@ -325,8 +365,9 @@ impl Ahead<'_> {
         }
     }
 
-    fn sign(&self, name: SegmentName) -> PathBuf {
-        self.directory.join(format!("{}.{COMING}", name.to_file_name(self.size)))
+    /// A small file that belongs to a segment.
+    fn beside(&self, name: SegmentName, end: &str) -> PathBuf {
+        self.directory.join(format!("{}.{end}", name.to_file_name(self.size)))
     }
 
     fn file(&self, name: SegmentName, content: ContentId) -> PathBuf {
@@ -342,7 +383,7 @@ impl Ahead<'_> {
         let parse = |name: &OsStr| {
             let (segment, content) = name.to_str()?.split_once('.')?;
             match WalFileName::parse(segment, self.size) {
-                Ok(WalFileName::Segment(segment)) if content != COMING => {
+                Ok(WalFileName::Segment(segment)) if ![COMING, NOTE].contains(&content) => {
                     Some((self.directory.join(name), segment, content.to_owned()))
                 }
                 _ => None,

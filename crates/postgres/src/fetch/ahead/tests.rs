@@ -117,6 +117,34 @@ fn what_was_changed_meanwhile_is_not_handed_over() {
 }
 
 #[test]
+fn only_the_very_file_that_was_written_since_the_machine_started_is_not_compared() {
+    let lab = Lab::new(3..8);
+    let ahead = lab.ahead(4);
+    ahead.ask(name(3)).unwrap();
+    lab.with_helper(4, |_| ());
+    let files = ahead.files().unwrap();
+    let is_untouched = |at: usize| ahead.is_untouched(&files[at].0, files[at].1, &files[at].2);
+    assert!((0..4).all(is_untouched));
+    // Written with what was there, cut, copied; and a note of another start of the machine.
+    OsDisk.open_write(&files[0].0).unwrap().write_at(0, &content(4)[..1]).unwrap();
+    OsDisk.open_write(&files[1].0).unwrap().set_len(1).unwrap();
+    let copy = ahead.directory.join("copy");
+    std::fs::copy(&files[2].0, &copy).unwrap();
+    OsDisk.rename(&copy, &files[2].0).unwrap();
+    let note = ahead.beside(files[3].1, NOTE);
+    let mut text = std::fs::read(&note).unwrap();
+    let boot = text.len() - 3;
+    text[boot] = if text[boot] == b'0' { b'1' } else { b'0' };
+    OsDisk.open_write(&note).unwrap().write_at(0, &text).unwrap();
+    assert!(!(0..4).any(is_untouched));
+    assert_eq!(lab.take(&ahead, 4), Taken::Moved);
+    assert!(matches!(lab.take(&ahead, 5), Taken::Damaged(_)));
+    assert_eq!(lab.take(&ahead, 6), Taken::Moved);
+    assert_eq!(lab.take(&ahead, 7), Taken::Moved);
+    assert_eq!(std::fs::read(lab.destination()).unwrap(), content(7));
+}
+
+#[test]
 fn damage_in_the_vault_is_left_to_the_servers_own_question() {
     let lab = Lab::new(3..8);
     let object = lab.scene.archive.file(&segment(1, 5)).unwrap().name();
@@ -134,7 +162,7 @@ fn a_helper_tidies_up_after_dead_ones_and_goes_when_the_server_goes_elsewhere() 
     let ahead = lab.ahead(2);
     ahead.ask(name(3)).unwrap();
     let old = ahead.directory.join(".00000001.12-34.new");
-    let sign = ahead.sign(name(4));
+    let sign = ahead.beside(name(4), COMING);
     let other = durable::parent(&ahead.directory).join("0011223344556677-0011223344556677");
     durable::create_dir_all_durable(&OsDisk, &other).unwrap();
     for path in [&old, &sign, &other.join("asked")] {
