@@ -21,6 +21,7 @@ pub mod graph;
 pub mod import;
 pub mod language;
 pub mod objectives;
+pub mod order;
 mod protection;
 mod write;
 

@@ -11,6 +11,7 @@ use super::scripted::brought_back;
 use super::{Assumptions, Figure, Part, human, restore, start};
 use crate::graph::{Domains, Down, Graph, Loss, ServiceId};
 use crate::language::{At, Phase, Scenario, Step};
+use crate::order;
 
 /// A moment counted from the first step, or the earliest it can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -353,19 +354,14 @@ fn span_length(span: &Span) -> Duration {
 
 /// When phases and steps begin and end.
 fn spans(phases: &[Phase]) -> (Vec<Span>, Vec<Vec<Span>>) {
-    let mut by_title: HashMap<&str, usize> = HashMap::new();
     let mut found: Vec<Span> = Vec::new();
     let mut steps = Vec::new();
-    for (at, phase) in phases.iter().enumerate() {
-        let named = phase.after.iter().filter_map(|title| by_title.get(title.value.as_str()));
-        let named = named.map(|at| found[*at].end).reduce(Moment::later);
-        let begin = named.or(found.last().map(|span| span.end)).unwrap_or_default();
+    for (phase, before) in phases.iter().zip(order::phases(phases)) {
+        let ends = before.iter().map(|at| found[*at].end);
+        let begin = ends.reduce(Moment::later).unwrap_or_default();
         let (span, of_steps) = phase_span(phase, begin);
         found.push(span);
         steps.push(of_steps);
-        if let Some(title) = &phase.title {
-            by_title.insert(&title.value, at);
-        }
     }
     (found, steps)
 }
@@ -388,24 +384,14 @@ fn phase_span(phase: &Phase, begin: Moment) -> (Span, Vec<Span>) {
 
 /// When steps begin and end, counted from the beginning of their phase.
 fn step_lengths(steps: &[Step]) -> Vec<(Moment, Moment)> {
-    let mut by_id: HashMap<&str, usize> = HashMap::new();
     let mut found: Vec<(Moment, Moment)> = Vec::new();
-    for (at, step) in steps.iter().enumerate() {
-        let is_parallel = step.parallel.is_some_and(|parallel| parallel.value);
-        let named = step.after.iter().filter_map(|id: &At<String>| by_id.get(id.value.as_str()));
-        let named = named.map(|at| found[*at].1).reduce(Moment::later);
-        let before = match (named, is_parallel) {
-            (Some(named), _) => named,
-            (None, true) => Moment::default(),
-            (None, false) => found.last().map(|(_, end)| *end).unwrap_or_default(),
-        };
+    for (step, before) in steps.iter().zip(order::steps(steps)) {
+        let ends = before.iter().map(|at| found[*at].1);
+        let before = ends.reduce(Moment::later).unwrap_or_default();
         let own = step.budget.or(step.wait);
         let length =
             Moment { at: own.map_or(Duration::ZERO, |own| own.value), at_least: own.is_none() };
         found.push((before, before.then(length)));
-        if let Some(id) = &step.id {
-            by_id.insert(&id.value, at);
-        }
     }
     found
 }
