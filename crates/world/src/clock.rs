@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use rustix::time::{ClockId, clock_gettime};
 
 /// Where time comes from.
 pub trait Clock: Send + Sync {
@@ -16,6 +17,12 @@ pub trait Clock: Send + Sync {
     /// Time since a moment that is fixed for the life of the clock. It never goes back, and two
     /// values are comparable only if one clock gave both.
     fn monotonic(&self) -> Duration;
+
+    /// Time since the machine was booted, its sleep included. Two values of one boot are comparable,
+    /// whichever process asked for them.
+    fn uptime(&self) -> Duration {
+        self.monotonic()
+    }
 
     /// Returns once `duration` has passed on this clock.
     fn sleep(&self, duration: Duration);
@@ -38,6 +45,10 @@ impl Clock for SystemClock {
         ORIGIN.elapsed()
     }
 
+    fn uptime(&self) -> Duration {
+        Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default()
+    }
+
     #[expect(clippy::disallowed_methods, reason = "this is the clock the others must take")]
     fn sleep(&self, duration: Duration) {
         std::thread::sleep(duration);
@@ -53,5 +64,11 @@ mod tests {
         let before = SystemClock.monotonic();
         SystemClock.sleep(Duration::from_millis(2));
         assert!(SystemClock.monotonic() - before >= Duration::from_millis(2));
+    }
+
+    #[test]
+    fn the_machine_is_older_than_this_process() {
+        let process = SystemClock.monotonic();
+        assert!(SystemClock.uptime() > process);
     }
 }

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod disk;
 pub mod durable;
 pub mod exec;
+pub mod machine;
 pub mod random;
 pub mod secret;
 pub mod sim;
@@ -15,6 +16,7 @@ pub mod stop;
 
 pub use clock::{Clock, SystemClock};
 pub use disk::{Disk, DiskFile, OsDisk};
+pub use machine::Machine;
 pub use random::{Random, SystemRandom};
 pub use secret::Secret;
 pub use stop::Stop;
