@@ -1,0 +1,280 @@
+//! From a plan to what a run executes.
+//!
+//! The rule it keeps: what a run would have to guess is a complaint, all of them at once, each with
+//! its place. Nothing is left to be looked up later but values of parameters.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+
+use soter_plan::language::{self, At, Origin, Plan, Scenario};
+use soter_plan::objectives::Objectives;
+use soter_plan::order;
+
+use super::parameters::{Parameter, ParameterKind, ParameterSource, names_in};
+use super::{Phase, Procedure, Service, Step};
+use crate::ids::StepId;
+
+mod step;
+
+/// Something that a run would have to guess.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Complaint {
+    /// Where it is written; none: it is not.
+    pub origin: Option<Origin>,
+    /// What is wrong.
+    pub what: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+/// Makes of a scenario what a run executes.
+///
+/// # Errors
+/// All that is in the way.
+pub fn compile(plan: &Plan, scenario: &str) -> Result<Procedure, Vec<Complaint>> {
+    let Some(of_plan) = plan.scenarios.get(scenario) else {
+        let known: Vec<&str> = plan.scenarios.names().collect();
+        return Err(vec![Complaint {
+            origin: None,
+            what: format!("the plan has no scenario `{scenario}`"),
+            hint: format!("take one of: {}", known.join(", ")),
+        }]);
+    };
+    let mut compiler = Compiler { plan, scenario: of_plan, complaints: Vec::new() };
+    let procedure = compiler.procedure(scenario);
+    compiler.complaints.sort();
+    if compiler.complaints.is_empty() { Ok(procedure) } else { Err(compiler.complaints) }
+}
+
+struct Compiler<'p> {
+    plan: &'p Plan,
+    scenario: &'p Scenario,
+    complaints: Vec<Complaint>,
+}
+
+impl Compiler<'_> {
+    fn complain(&mut self, origin: Option<Origin>, what: impl Display, hint: impl Display) {
+        let (what, hint) = (what.to_string(), hint.to_string());
+        self.complaints.push(Complaint { origin, what, hint });
+    }
+
+    fn procedure(&mut self, name: &str) -> Procedure {
+        let scenario = self.scenario;
+        if scenario.phases.iter().all(|phase| phase.steps.is_empty()) {
+            let origin = self.plan.scenarios.declared(name);
+            let hint = "give it phases with steps; what has none cannot be run";
+            self.complain(origin, format!("`{name}` has no steps"), hint);
+        }
+        let parameters = self.parameters();
+        let phases = self.phases();
+        let steps = self.steps();
+        self.obligations(&steps);
+        self.names_of_texts(&parameters, &steps);
+        let services = self.services(&steps);
+        let text = |at: &Option<At<String>>| at.as_ref().map(|at| at.value.clone());
+        Procedure {
+            scenario: name.to_owned(),
+            title: text(&scenario.title).unwrap_or_else(|| name.to_owned()),
+            severity: text(&scenario.severity),
+            rto: scenario.rto.map(|rto| rto.value),
+            rpo: scenario.rpo.map(|rpo| rpo.value),
+            prerequisites: values(&scenario.prerequisites),
+            parameters,
+            phases,
+            teams: self.teams(&steps),
+            steps,
+            services,
+            done_when: text(&scenario.done_when),
+        }
+    }
+
+    fn parameters(&mut self) -> Vec<Parameter> {
+        let mut found = Vec::new();
+        for (name, written) in self.scenario.parameters.iter() {
+            let kind = written.r#type.map_or(ParameterKind::Text, |kind| kind.value.into());
+            let from = written.from.map_or(ParameterSource::Ask, |from| from.value.into());
+            let value = written.value.as_ref();
+            if from == ParameterSource::Value && value.is_none() {
+                let what = format!(
+                    "`{name}` has its value in the plan, and there is none",
+                    name = name.value
+                );
+                self.complain(Some(name.origin), what, "add `value: …`, or another `from`");
+            }
+            if let Some(value) = value
+                && let Err(what) = kind.check(&value.value)
+            {
+                self.complain(Some(value.origin), what, "write the value as its type wants it");
+            }
+            let text = |at: &Option<At<String>>| at.as_ref().map(|at| at.value.clone());
+            found.push(Parameter {
+                name: name.value.clone(),
+                about: text(&written.about),
+                kind,
+                from,
+                source: text(&written.name),
+                value: text(&written.value),
+                example: text(&written.example),
+            });
+        }
+        found
+    }
+
+    fn phases(&mut self) -> Vec<Phase> {
+        let written = &self.scenario.phases;
+        let mut found = Vec::new();
+        let mut titles = BTreeSet::new();
+        for ((at, phase), after) in written.iter().enumerate().zip(order::phases(written)) {
+            for name in &phase.after {
+                if !titles.contains(name.value.as_str()) {
+                    let what = format!("no phase before this one is called `{}`", name.value);
+                    self.complain(Some(name.origin), what, "name an earlier phase by its title");
+                }
+            }
+            let title = phase.title.as_ref().map(|title| title.value.clone());
+            titles.extend(phase.title.as_ref().map(|title| title.value.as_str()));
+            let only_if = phase.only_if.as_ref().map(|probe| self.probe(probe));
+            found.push(Phase {
+                title: title.unwrap_or_else(|| format!("phase {}", at + 1)),
+                budget: phase.budget.map(|budget| budget.value),
+                after,
+                only_if,
+            });
+        }
+        found
+    }
+
+    fn steps(&mut self) -> Vec<Step> {
+        let mut found: Vec<Step> = Vec::new();
+        let mut known: BTreeMap<StepId, usize> = BTreeMap::new();
+        for (phase, of_phase) in self.scenario.phases.iter().enumerate() {
+            let order = order::steps(&of_phase.steps);
+            let first = found.len();
+            for ((at, written), before) in of_phase.steps.iter().enumerate().zip(order) {
+                let id = self.id(written, StepId::counted(phase, at));
+                if known.insert(id.clone(), found.len()).is_some() {
+                    let origin = written.id.as_ref().map(|id| id.origin);
+                    let what = format!("two steps are called `{id}`");
+                    self.complain(origin, what, "give each its own `id`");
+                }
+                let mut after: BTreeSet<StepId> =
+                    before.into_iter().map(|at| found[first + at].id.clone()).collect();
+                for name in &written.after {
+                    match StepId::parse(&name.value).ok().filter(|id| known.contains_key(id)) {
+                        Some(other) if other != id => drop(after.insert(other)),
+                        _ => {
+                            let what =
+                                format!("no step before this one is called `{}`", name.value);
+                            let hint = "name a step that stands before it, by its `id`";
+                            self.complain(Some(name.origin), what, hint);
+                        }
+                    }
+                }
+                let step = self.step(written, (phase, id), after.into_iter().collect());
+                found.push(step);
+            }
+        }
+        found
+    }
+
+    fn id(&mut self, written: &language::Step, counted: StepId) -> StepId {
+        match written.id.as_ref().map(|id| (id, StepId::parse(&id.value))) {
+            None => counted,
+            Some((_, Ok(id))) => id,
+            Some((id, Err(error))) => {
+                self.complain(Some(id.origin), error, "give the step an `id` that is a name");
+                counted
+            }
+        }
+    }
+
+    /// A measure that nothing lifts would keep the run from ever being closed.
+    fn obligations(&mut self, steps: &[Step]) {
+        let lifted: BTreeSet<&String> = steps.iter().flat_map(|step| &step.lifts).collect();
+        let written = self.scenario.phases.iter().flat_map(|phase| &phase.steps);
+        let open: Vec<_> = written
+            .flat_map(|step| &step.obliges)
+            .filter(|name| !lifted.contains(&name.value))
+            .map(|name| (name.origin, name.value.clone()))
+            .collect();
+        for (origin, name) in open {
+            let what = format!("no step lifts `{name}`, so the run could never be closed");
+            self.complain(
+                Some(origin),
+                what,
+                format!("add `lifts: [{name}]` to the step that does"),
+            );
+        }
+    }
+
+    /// Texts, unlike scripts, have nothing but parameters to be filled in from.
+    fn names_of_texts(&mut self, parameters: &[Parameter], steps: &[Step]) {
+        let mut known: BTreeSet<&str> =
+            parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+        known.extend(steps.iter().flat_map(|step| &step.gives).map(String::as_str));
+        let written = self.scenario.phases.iter().flat_map(|phase| &phase.steps);
+        let mut unknown = Vec::new();
+        for (step, written) in steps.iter().zip(written) {
+            let texts = step.action.texts().into_iter().chain(step.on.as_deref());
+            let probes = step.only_if.iter().chain(&step.already_done).chain(&step.verify);
+            let texts = texts.chain(probes.flat_map(super::Probe::texts));
+            for name in texts.flat_map(names_in).filter(|name| !known.contains(name)) {
+                let origin = written.id.as_ref().or(written.title.as_ref()).map(|at| at.origin);
+                unknown.push((
+                    origin,
+                    format!("`{}` names `${{{name}}}`, and nothing gives it a value", step.id),
+                ));
+            }
+        }
+        for (origin, what) in unknown {
+            self.complain(origin, what, "declare it among the scenario's `parameters`");
+        }
+    }
+
+    fn services(&self, steps: &[Step]) -> Vec<Service> {
+        let objectives = Objectives::new(self.plan);
+        let graph = &objectives.graph;
+        let timeline = objectives.timeline(self.scenario);
+        let mut firsts = Vec::new();
+        for phase in &self.scenario.phases {
+            firsts.push(firsts.last().copied().unwrap_or(0) + phase.steps.len());
+        }
+        let place = |phase: usize, step: usize| {
+            step + phase.checked_sub(1).and_then(|before| firsts.get(before)).copied().unwrap_or(0)
+        };
+        let down = graph.ids().filter_map(|id| Some((id, timeline.back(id)?)));
+        let found = down.map(|(id, back)| {
+            let brings = timeline.milestones.iter().filter(|milestone| {
+                milestone.starts.contains(&id)
+                    || milestone
+                        .restores
+                        .iter()
+                        .any(|store| objectives.owners(*store).contains(&id))
+            });
+            let of_steps = brings.filter_map(|one| steps.get(place(one.phase, one.step)));
+            let needs = graph.needs(id).iter().filter(|need| timeline.back(**need).is_some());
+            Service {
+                name: graph.name(id).to_owned(),
+                title: graph.title(id).to_owned(),
+                rto: graph.rto(id).map(|rto| rto.value).or(self.scenario.rto.map(|rto| rto.value)),
+                steps: of_steps.map(|step| step.id.clone()).collect(),
+                needs: needs.map(|need| graph.name(*need).to_owned()).collect(),
+                planned: (!back.at_least).then_some(back.total),
+            }
+        });
+        found.collect()
+    }
+
+    fn teams(&self, steps: &[Step]) -> BTreeMap<String, Vec<String>> {
+        let names = steps.iter().flat_map(|step| match &step.action {
+            super::Action::Approve { by, .. } => by.as_slice(),
+            _ => &[],
+        });
+        let known = names.filter_map(|name| Some((name.clone(), self.plan.teams.get(name)?)));
+        known.map(|(name, team)| (name, values(&team.members))).collect()
+    }
+}
+
+fn values(names: &[At<String>]) -> Vec<String> {
+    names.iter().map(|name| name.value.clone()).collect()
+}

@@ -1,0 +1,194 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use soter_plan::check::{Input, Loaded, load};
+use soter_world::Secret;
+
+use super::*;
+
+/// The files of an example, as `soter check` would read the directory.
+fn example(name: &str) -> Loaded {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name);
+    let mut paths = Vec::new();
+    collect(&root, &mut paths);
+    paths.sort();
+    let inputs: Vec<Input> = paths
+        .iter()
+        .map(|path| Input { name: path.display().to_string(), bytes: fs::read(path).unwrap() })
+        .collect();
+    load(&inputs)
+}
+
+fn collect(directory: &Path, paths: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("lab") {
+            collect(&path, paths);
+        } else if path.extension().is_some_and(|extension| extension == "yaml") {
+            paths.push(path);
+        }
+    }
+}
+
+fn plan(scenario: &str) -> Loaded {
+    let text = format!("scenarios:\n  lost:\n{scenario}");
+    let loaded = load(&[Input { name: "plan.yaml".to_owned(), bytes: text.into_bytes() }]);
+    assert!(loaded.findings.is_empty(), "{:?}", loaded.findings);
+    loaded
+}
+
+fn complaints(scenario: &str) -> Vec<String> {
+    let loaded = plan(scenario);
+    let complaints = compile(&loaded.plan, "lost").unwrap_err();
+    let shown = complaints.iter().map(|complaint| {
+        let line = complaint.origin.map_or(0, |origin| {
+            let file = loaded.sources.file(origin.file).unwrap();
+            file.place(origin.range().start).line
+        });
+        format!("{line}: {}", complaint.what)
+    });
+    shown.collect()
+}
+
+fn step<'p>(procedure: &'p Procedure, id: &str) -> &'p Step {
+    procedure.step(&StepId::parse(id).unwrap()).unwrap_or_else(|| panic!("{id}"))
+}
+
+fn after(procedure: &Procedure, id: &str) -> Vec<String> {
+    step(procedure, id).after.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn every_scenario_of_the_examples_compiles_and_survives_its_journal() {
+    let mut count = 0;
+    for name in ["kosmos", "shop"] {
+        let loaded = example(name);
+        for scenario in loaded.plan.scenarios.names() {
+            let procedure = compile(&loaded.plan, scenario)
+                .unwrap_or_else(|complaints| panic!("{name} {scenario}: {complaints:#?}"));
+            let text = serde_json::to_string(&procedure).unwrap();
+            let again: Procedure = serde_json::from_str(&text).unwrap();
+            assert_eq!(again, procedure);
+            assert_eq!(again.digest(), procedure.digest());
+            count += 1;
+        }
+    }
+    assert!(count > 8, "{count}");
+}
+
+#[test]
+fn a_cluster_that_is_lost_comes_back_in_the_order_of_its_plan() {
+    let loaded = example("kosmos");
+    let procedure = compile(&loaded.plan, "cluster-loss").unwrap();
+    assert_eq!(after(&procedure, "agreed"), Vec::<String>::new());
+    assert_eq!(after(&procedure, "etcd"), ["fenced", "snapshot"]);
+    assert_eq!(after(&procedure, "streams"), Vec::<String>::new());
+    assert_eq!(procedure.phases[1].after, [0]);
+    assert_eq!(
+        step(&procedure, "nodes").gives,
+        ["first_node", "second_node", "third_node"].map(str::to_owned)
+    );
+    let Action::Quiesce(held) = &step(&procedure, "held").action else { panic!("held") };
+    assert!(
+        held.contains(&"zeus".to_owned()) && !held.contains(&"postgresql".to_owned()),
+        "{held:?}"
+    );
+    assert_eq!(step(&procedure, "held").obliges, ["writers-held"]);
+    let zeus = procedure.services.iter().find(|service| service.name == "zeus").unwrap();
+    assert_eq!(zeus.steps, [StepId::parse("core").unwrap()]);
+    assert!(zeus.rto.is_some() && zeus.planned.is_some(), "{zeus:?}");
+}
+
+#[test]
+fn a_small_plan_counts_its_steps_and_knows_who_approves() {
+    let loaded = example("shop");
+    let procedure = compile(&loaded.plan, "server-loss").unwrap();
+    let ids: Vec<&str> = procedure.steps.iter().map(|step| step.id.as_str()).collect();
+    assert_eq!(ids, ["p1s1", "p1s2", "p1s3", "p1s4"]);
+    let Action::Approve { by, count, within, .. } = &procedure.steps[0].action else { panic!() };
+    assert_eq!((by.as_slice(), *count), (["second".to_owned()].as_slice(), 1));
+    assert_eq!(*within, Some(Duration::from_mins(5)));
+    assert!(procedure.is_one_of("second", "second") && !procedure.is_one_of("first", "second"));
+}
+
+#[test]
+fn what_a_run_would_have_to_guess_is_a_complaint_at_its_place() {
+    let found = complaints(
+        "    phases:
+      - title: One
+        steps:
+          - { id: a, run: 'true', manual: do it }
+          - { id: a, run: 'true', after: [later] }
+          - { id: ../b, run: 'true' }
+          - { id: later, title: nothing }
+          - { id: r, restore: { store: orders, to: \"${when}\" } }
+          - { id: q, quiesce: [nobody] }
+          - { id: o, run: 'true', obliges: [door-closed] }
+          - { id: v, verify: [{ title: both, run: 'true', manual: look }] }
+          - { id: p, approve: { text: Go } }
+",
+    );
+    let expect = [
+        "6: `a` does more than one thing: run, manual",
+        "7: two steps are called `a`",
+        "7: no step before this one is called `later`",
+        "8: `../b` is no name",
+        "9: `later` neither does nor asks anything",
+        "10: `r` names `${when}`, and nothing gives it a value",
+        "10: the plan has no store `orders`",
+        "11: `nobody` is no service of the plan",
+        "12: no step lifts `door-closed`, so the run could never be closed",
+        "13: a probe asks one thing, and this one asks none or several",
+        "14: nobody is named who may approve this",
+    ];
+    for expected in expect {
+        assert!(found.iter().any(|one| one.starts_with(expected)), "{expected}: {found:#?}");
+    }
+    assert_eq!(found.len(), expect.len(), "{found:#?}");
+    assert_eq!(complaints("    title: Nothing\n"), ["2: `lost` has no steps"]);
+    let loaded = plan("    title: Nothing\n");
+    let unknown = compile(&loaded.plan, "found").unwrap_err();
+    assert_eq!(unknown[0].hint, "take one of: lost");
+}
+
+#[test]
+fn an_answer_goes_where_the_plan_says() {
+    let loaded = plan(
+        "    parameters:
+      before: { from: step, name: judged, type: time }
+      rule: { from: ask }
+    phases:
+      - steps:
+          - { id: judged, ask: Since when? }
+          - { id: number, ask: Which rule?, writes: [rule] }
+          - { id: word, ask: Which word? }
+          - { id: done, run: 'echo \"${word} ${unheard}\"', on: \"${word}\" }
+",
+    );
+    let procedure = compile(&loaded.plan, "lost").unwrap();
+    let gives = |id| step(&procedure, id).gives.clone();
+    assert_eq!(
+        (gives("judged"), gives("number")),
+        (vec!["before".to_owned()], vec!["rule".to_owned()])
+    );
+    assert_eq!(gives("word"), ["word"]);
+}
+
+#[test]
+fn values_are_filled_into_texts_and_checked_by_their_kind() {
+    let mut parameters = Parameters::default();
+    parameters.insert("host", Given::Plain("node-1".to_owned()));
+    parameters.insert("token", Given::Hidden(Secret::new("hunter2".to_owned())));
+    let filled = parameters.fill("https://${host}/${token}?${env:HOME}=$host");
+    assert_eq!(filled.unwrap(), "https://node-1/hunter2?${env:HOME}=$host");
+    assert_eq!(parameters.fill("${nothing}"), Err(UnknownName("nothing".to_owned())));
+    assert!(!format!("{parameters:?}").contains("hunter2"));
+    for (kind, good, bad) in [
+        (ParameterKind::Time, "2026-01-15T14:30:00Z", "2026-01-15 14:30"),
+        (ParameterKind::Number, "12.5", "twelve"),
+        (ParameterKind::Host, "node-1.example", "-oProxyCommand=x"),
+    ] {
+        assert_eq!(kind.check(good), Ok(()));
+        assert!(kind.check(bad).unwrap_err().starts_with(&format!("`{bad}` is not ")));
+    }
+}
