@@ -309,8 +309,11 @@ impl Drop for Postmaster {
     fn drop(&mut self) {
         if let Some(child) = &mut self.child {
             child.signal(Shutdown::Immediate.signal());
-            // If it does not listen, dropping the child kills it.
-            child.wait_timeout(ABANDON_GRACE);
+            // One that has only just begun may not listen yet.
+            if child.wait_timeout(ABANDON_GRACE).is_none() {
+                child.kill();
+                child.wait_timeout(ABANDON_GRACE);
+            }
         }
     }
 }
