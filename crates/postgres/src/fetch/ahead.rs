@@ -22,7 +22,7 @@ use soter_vault::crypto::ContentIdKey;
 use soter_vault::ids::ContentId;
 use soter_vault::keys::ReaderKeys;
 use soter_vault::wal::Archive;
-use soter_world::{Clock, Disk, durable};
+use soter_world::{Clock, Disk, Machine, durable};
 
 use super::WalFiles;
 use crate::identity::Identity;
@@ -70,12 +70,6 @@ const NOTE: &str = "note";
 
 /// A note is one line; a longer file is something else.
 const NOTE_LENGTH_MAX: usize = 4096;
-
-/// Another one after each start of the machine.
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
-
-/// It is a UUID.
-const BOOT_ID_LENGTH: usize = 36;
 
 /// The segments that were fetched ahead of a server.
 pub struct Ahead<'a> {
@@ -204,11 +198,8 @@ impl Ahead<'_> {
 
     /// What is noted of a file. What was not synced is not believed after a power cut.
     fn note(&self, file: &Path, content: &str) -> Option<Vec<u8>> {
-        let mut boot = [0; BOOT_ID_LENGTH];
-        self.disk.open(Path::new(BOOT_ID)).ok()?.read_exact_at(0, &mut boot).ok()?;
-        let boot = String::from_utf8(boot.to_vec()).ok()?;
         let identity = Identity::of(self.disk, file).ok()?;
-        serde_json::to_vec(&(content, identity, boot)).ok()
+        serde_json::to_vec(&(content, identity, Machine::this().ok()?.boot)).ok()
     }
 
     /// The content id of a file of the size of a segment.
