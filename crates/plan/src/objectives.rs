@@ -16,13 +16,17 @@ mod what_if;
 #[cfg(test)]
 mod tests;
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::graph::{Domains, Graph, Loss, Objective, Path, ServiceId, Work};
-use crate::language::{At, Origin, Percent, Plan, Rate, Scenario, Store};
+use crate::language::{At, Origin, Percent, Plan, Rate, Scenario, Script, Store};
+use crate::shell::{Shell, Shells};
 use crate::units::ByteSize;
+
+use scripted::StoresByProduct;
 
 pub use copies::{Interval, Kept, Schedules};
 pub use figure::{Basis, Figure, Part};
@@ -152,7 +156,11 @@ pub struct Objectives<'p> {
     schedules: Schedules,
     /// By the place of the store in the plan: the services whose data it holds.
     owners: Vec<Vec<ServiceId>>,
-    /// By scenario: what its steps bring back. Scripts are read once.
+    /// By product: the stores of it.
+    of_product: OnceCell<StoresByProduct>,
+    /// The scripts of the plan, read once.
+    shells: Shells,
+    /// By scenario: what its steps bring back.
     milestones: RefCell<HashMap<usize, Vec<Milestone>>>,
 }
 
@@ -174,8 +182,15 @@ impl<'p> Objectives<'p> {
             assumptions: Assumptions::of(plan),
             schedules: Schedules::default(),
             owners,
+            of_product: OnceCell::new(),
+            shells: Shells::default(),
             milestones: RefCell::default(),
         }
+    }
+
+    /// What a script of the plan would do.
+    pub(crate) fn shell(&self, script: &Script) -> Rc<Shell> {
+        self.shells.of(&script.text)
     }
 
     /// The services whose data a store holds.
@@ -254,7 +269,7 @@ impl<'p> Objectives<'p> {
         if let Some(known) = self.milestones.borrow().get(&place) {
             return known.clone();
         }
-        let found = timeline::milestones(&self.graph, scenario);
+        let found = timeline::milestones(self, scenario);
         self.milestones.borrow_mut().insert(place, found.clone());
         found
     }

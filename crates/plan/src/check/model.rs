@@ -1,12 +1,14 @@
 //! What the rules look at: the plan, and what can be derived from it once for all of them.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::time::Duration;
 
 use jiff::civil::Date;
 
 use crate::language::{At, Copy, Origin, Plan, Script, Sources};
 use crate::objectives::Objectives;
+use crate::shell::Shell;
 
 /// What documents say that the language has no place for.
 #[derive(Debug, Clone, Default)]
@@ -116,6 +118,11 @@ pub struct Model<'p> {
 impl<'p> Model<'p> {
     pub(crate) fn new(plan: &'p Plan, sources: &'p Sources, facts: &'p Facts, as_of: Date) -> Self {
         Self { plan, sources, facts, as_of, objectives: Objectives::new(plan) }
+    }
+
+    /// What a script of the plan or its documents would do; each is read once for all rules.
+    pub(crate) fn shell(&self, script: &Script) -> Rc<Shell> {
+        self.objectives.shell(script)
     }
 
     /// Where something was declared, for findings about what is missing there.

@@ -3,10 +3,12 @@
 //! The rule it keeps: a command counts for a store only if the plan has exactly one store of that
 //! product. Two databases and one `pg_restore` prove nothing.
 
+use std::collections::HashMap;
+
+use super::Objectives;
 use crate::graph::{Graph, ServiceId};
-use crate::language::{Plan, Script, Store};
+use crate::language::{Plan, Script};
 use crate::products::{FactKind, Invocation, recognise};
-use crate::shell;
 
 /// The stores and services that a script brings back.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,20 +17,23 @@ pub(super) struct BroughtBack {
     pub(super) services: Vec<ServiceId>,
 }
 
-pub(super) fn brought_back(graph: &Graph<'_>, script: &Script) -> BroughtBack {
-    let shell = shell::read(&script.text);
+pub(super) fn brought_back(objectives: &Objectives<'_>, script: &Script) -> BroughtBack {
+    let shell = objectives.shell(script);
+    let of_product = || objectives.of_product.get_or_init(|| StoresByProduct::of(objectives.plan));
     let mut found = BroughtBack::default();
     for invocation in shell.commands.iter().filter_map(Invocation::of) {
         for fact in invocation.facts(FactKind::Restores) {
             let program = &invocation.program;
             let texts = fact.what.iter().chain(&program.needs);
             let names = texts.map(String::as_str).chain(invocation.command.program());
-            let mut stores = names.filter_map(|text| only_store(graph.plan(), text));
+            let mut stores = names.filter_map(|text| of_product().only(text));
             found.stores.extend(stores.next());
         }
         if invocation.fact(FactKind::Starts).is_some() {
             let operands = invocation.operands.iter();
-            found.services.extend(operands.filter_map(|word| service(graph, &word.text)));
+            found
+                .services
+                .extend(operands.filter_map(|word| service(&objectives.graph, &word.text)));
         }
     }
     found.stores.sort_unstable();
@@ -38,25 +43,34 @@ pub(super) fn brought_back(graph: &Graph<'_>, script: &Script) -> BroughtBack {
     found
 }
 
-/// The only store of the product that a text speaks of.
-fn only_store(plan: &Plan, text: &str) -> Option<usize> {
-    let product = recognise(text)?.name.as_deref()?;
-    let mut of_product = plan
-        .stores
-        .titled()
-        .enumerate()
-        .filter(|(_, (_, title, store))| is_of(store, title, product));
-    let (at, _) = of_product.next()?;
-    of_product.next().is_none().then_some(at)
-}
+/// The stores of each product, by their place in the plan.
+#[derive(Debug)]
+pub(super) struct StoresByProduct(HashMap<String, Vec<usize>>);
 
-fn is_of(store: &Store, title: &str, product: &str) -> bool {
-    let named = store.product.as_ref().map(|name| name.value.as_str());
-    let by_kind = store.kind.map(|kind| kind.value.word());
-    let by_title = || recognise(title).and_then(|known| known.name.as_deref());
-    match named {
-        Some(name) => name == product || by_kind == Some(product),
-        None => by_kind == Some(product) || by_title() == Some(product),
+impl StoresByProduct {
+    fn of(plan: &Plan) -> Self {
+        let mut found: HashMap<String, Vec<usize>> = HashMap::new();
+        for (at, (_, title, store)) in plan.stores.titled().enumerate() {
+            let named = match &store.product {
+                Some(name) => Some(name.value.as_str()),
+                None => recognise(title).and_then(|known| known.name.as_deref()),
+            };
+            let by_kind = store.kind.map(|kind| kind.value.word());
+            let both = named.into_iter().chain(by_kind.filter(|kind| named != Some(*kind)));
+            for product in both {
+                found.entry(product.to_owned()).or_default().push(at);
+            }
+        }
+        Self(found)
+    }
+
+    /// The only store of the product that a text speaks of.
+    fn only(&self, text: &str) -> Option<usize> {
+        let product = recognise(text)?.name.as_deref()?;
+        match self.0.get(product)?.as_slice() {
+            [only] => Some(*only),
+            _ => None,
+        }
     }
 }
 

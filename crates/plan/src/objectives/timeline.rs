@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::scripted::brought_back;
-use super::{Assumptions, Figure, Part, human, restore, start};
+use super::{Assumptions, Figure, Objectives, Part, human, restore, start};
 use crate::graph::{Domains, Down, Graph, Loss, ServiceId};
 use crate::language::{At, Phase, Scenario, Step};
 use crate::order;
@@ -407,12 +407,12 @@ impl Moment {
 }
 
 /// What the steps of a scenario bring back: what they say themselves, and what their programs do.
-pub(super) fn milestones(graph: &Graph<'_>, scenario: &Scenario) -> Vec<Milestone> {
-    let plan = graph.plan();
+pub(super) fn milestones(objectives: &Objectives<'_>, scenario: &Scenario) -> Vec<Milestone> {
+    let (graph, plan) = (&objectives.graph, objectives.plan);
     let mut found = Vec::new();
     for (phase, of_phase) in scenario.phases.iter().enumerate() {
         for (step, declared) in of_phase.steps.iter().enumerate() {
-            let scripted = declared.run.as_ref().map(|run| brought_back(graph, run));
+            let scripted = declared.run.as_ref().map(|run| brought_back(objectives, run));
             let scripted = scripted.unwrap_or_default();
             let by_restore = declared.restore.as_ref().and_then(|restore| restore.store.as_ref());
             let restores = declared.restores.iter().chain(by_restore);

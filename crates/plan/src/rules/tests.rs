@@ -131,3 +131,25 @@ fn every_rule_has_a_page_and_every_page_a_rule() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// Each script is read once for all rules: they ask the model for it.
+#[test]
+fn rules_read_no_script_themselves() {
+    fn files(directory: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { files(&path, found) } else { found.push(path) }
+        }
+    }
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut all = Vec::new();
+    ["rules", "objectives"].iter().for_each(|room| files(&source.join(room), &mut all));
+    assert!(all.len() > 50, "{}", all.len());
+    let call = concat!("shell::", "read(");
+    for path in all {
+        // What `trap` names is a script inside of a script.
+        let allowed = usize::from(path.ends_with("people/measures/commands.rs"));
+        let count = fs::read_to_string(&path).unwrap().matches(call).count();
+        assert_eq!(count, allowed, "{}", path.display());
+    }
+}

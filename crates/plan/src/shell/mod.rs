@@ -21,9 +21,12 @@ mod words;
 mod nested;
 mod wrappers;
 
+mod kept;
+
 #[cfg(test)]
 mod tests;
 
+pub(crate) use kept::Shells;
 pub use options::ShellOptions;
 pub use placeholders::{Placeholder, PlaceholderKind, placeholders};
 pub(crate) use script::base_name;

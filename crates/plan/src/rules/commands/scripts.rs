@@ -1,6 +1,7 @@
-//! Every script of a plan, read once, with what the rules must know of the place it stands in.
+//! Every script of a plan, with what the rules must know of the place it stands in.
 
 use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 
 use crate::check::{Model, SnippetRole};
@@ -21,7 +22,7 @@ pub(crate) struct Scripts<'p> {
 #[expect(clippy::struct_excessive_bools, reason = "each answers a question of its own")]
 pub(crate) struct Piece<'p> {
     script: &'p Script,
-    pub(crate) shell: Shell,
+    pub(crate) shell: Rc<Shell>,
     pub(crate) kind: PieceKind,
     /// Its place among all scripts.
     index: usize,
@@ -63,11 +64,11 @@ impl<'p> Scripts<'p> {
         let mut group = 0;
         for (_, scenario) in model.plan.scenarios.iter() {
             group += 1;
-            of_scenario(scenario, group, &mut all);
+            of_scenario(model, scenario, group, &mut all);
         }
         for (_, drill) in model.plan.drills.iter() {
             group += 1;
-            let mut place = Place { group, ..Place::default() };
+            let mut place = Place::new(model, group);
             drill.procedure.iter().for_each(|step| of_step(step, &mut place, &mut all));
             let runs = drill.criteria.iter().filter_map(|criterion| criterion.run.as_ref());
             all.extend(runs.map(|script| place.piece(script, PieceKind::Probe)));
@@ -78,13 +79,13 @@ impl<'p> Scripts<'p> {
             group += 1;
             let Some(script) = &copy.run else { continue };
             let given = copy.environment.iter().map(|name| name.value.clone()).collect();
-            let place = Place { group, given, ..Place::default() };
+            let place = Place { given, ..Place::new(model, group) };
             all.push(place.piece(script, PieceKind::Job));
         }
         for snippet in &model.facts.snippets {
             group += 1;
             if snippet.role == SnippetRole::Reference && is_shell(&snippet.language) {
-                let place = Place { group, ..Place::default() };
+                let place = Place::new(model, group);
                 all.push(place.piece(&snippet.script, PieceKind::Reference));
             }
         }
@@ -143,8 +144,8 @@ pub(crate) fn lower(command: &Command) -> String {
 }
 
 /// What is known while the steps of a scenario are walked through.
-#[derive(Default)]
-struct Place {
+struct Place<'m, 'p> {
+    model: &'m Model<'p>,
     group: usize,
     phase: String,
     given: Vec<String>,
@@ -152,11 +153,22 @@ struct Place {
     is_restored: bool,
 }
 
-impl Place {
-    fn piece<'p>(&self, script: &'p Script, kind: PieceKind) -> Piece<'p> {
+impl<'m, 'p> Place<'m, 'p> {
+    fn new(model: &'m Model<'p>, group: usize) -> Self {
+        Self {
+            model,
+            group,
+            phase: String::new(),
+            given: Vec::new(),
+            is_approved: false,
+            is_restored: false,
+        }
+    }
+
+    fn piece(&self, script: &'p Script, kind: PieceKind) -> Piece<'p> {
         Piece {
             script,
-            shell: shell::read(&script.text),
+            shell: self.model.shell(script),
             kind,
             index: 0,
             group: self.group,
@@ -169,7 +181,7 @@ impl Place {
         }
     }
 
-    fn probe<'p>(&self, probe: &'p Probe, all: &mut Vec<Piece<'p>>) {
+    fn probe(&self, probe: &'p Probe, all: &mut Vec<Piece<'p>>) {
         let Some(script) = &probe.run else { return };
         let mut piece = self.piece(script, PieceKind::Probe);
         piece.is_bounded = probe.within.is_some();
@@ -178,9 +190,14 @@ impl Place {
     }
 }
 
-fn of_scenario<'p>(scenario: &'p Scenario, group: usize, all: &mut Vec<Piece<'p>>) {
+fn of_scenario<'p>(
+    model: &Model<'p>,
+    scenario: &'p Scenario,
+    group: usize,
+    all: &mut Vec<Piece<'p>>,
+) {
     let given = scenario.parameters.names().map(str::to_owned).collect();
-    let mut place = Place { group, given, ..Place::default() };
+    let mut place = Place { given, ..Place::new(model, group) };
     for detection in &scenario.detection {
         let script = detection.run.iter();
         all.extend(script.map(|script| place.piece(script, PieceKind::Detection)));
@@ -192,7 +209,7 @@ fn of_scenario<'p>(scenario: &'p Scenario, group: usize, all: &mut Vec<Piece<'p>
     }
 }
 
-fn of_step<'p>(step: &'p Step, place: &mut Place, all: &mut Vec<Piece<'p>>) {
+fn of_step<'p>(step: &'p Step, place: &mut Place<'_, 'p>, all: &mut Vec<Piece<'p>>) {
     place.is_approved |= step.approve.is_some();
     place.is_restored |= step.restore.is_some() || !step.restores.is_empty();
     if let Some(ask) = &step.ask {

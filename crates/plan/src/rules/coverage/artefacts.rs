@@ -5,17 +5,17 @@
 
 use super::READ_NEVER_WRITTEN;
 use crate::check::{Finding, Model, Severity};
-use crate::language::{Copy, Plan, Scenario, Script};
+use crate::language::{Copy, Plan, Scenario};
 use crate::products::{Invocation, is_like};
-use crate::shell;
+use crate::shell::Shell;
 
 pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
-    let copies = written_by_copies(model.plan);
+    let copies = written_by_copies(model);
     for (_, title, scenario) in model.plan.scenarios.titled() {
-        let own = written_by_steps(scenario);
+        let own = written_by_steps(model, scenario);
         for step in scenario.phases.iter().flat_map(|phase| &phase.steps) {
             let Some(script) = &step.run else { continue };
-            for (text, range) in objects(script, false) {
+            for (text, range) in objects(&model.shell(script), false) {
                 let text = text.to_lowercase();
                 let is_written = |pattern: &String| fits(&text, pattern);
                 if copies.iter().any(is_written) || own.iter().any(is_written) {
@@ -60,14 +60,16 @@ fn finding(
 }
 
 /// What the copies of the plan write, as patterns.
-fn written_by_copies(plan: &Plan) -> Vec<String> {
+fn written_by_copies(model: &Model<'_>) -> Vec<String> {
+    let plan = model.plan;
     let of_stores = plan.stores.iter().flat_map(|(_, store)| &store.copies);
     let of_policies = plan.policies.iter().flat_map(|(_, policy)| &policy.copies);
     let mut found = Vec::new();
     for copy in of_stores.chain(of_policies) {
         found.extend(declared(plan, copy));
         if let Some(run) = &copy.run {
-            found.extend(objects(run, true).into_iter().map(|(text, _)| pattern(&text)));
+            let written = objects(&model.shell(run), true);
+            found.extend(written.into_iter().map(|(text, _)| pattern(&text)));
         }
     }
     found.sort();
@@ -86,20 +88,20 @@ fn declared(plan: &Plan, copy: &Copy) -> Option<String> {
     Some(pattern(&format!("{}/{}", url.trim_end_matches('/'), artefact.trim_start_matches('/'))))
 }
 
-fn written_by_steps(scenario: &Scenario) -> Vec<String> {
+fn written_by_steps(model: &Model<'_>, scenario: &Scenario) -> Vec<String> {
     let mut found = Vec::new();
     for step in scenario.phases.iter().flat_map(|phase| &phase.steps) {
         found.extend(step.writes.iter().map(|name| pattern(&name.value)));
         if let Some(run) = &step.run {
-            found.extend(objects(run, true).into_iter().map(|(text, _)| pattern(&text)));
+            let written = objects(&model.shell(run), true);
+            found.extend(written.into_iter().map(|(text, _)| pattern(&text)));
         }
     }
     found
 }
 
 /// The objects that a script writes or reads. Names with gaps are read as patterns by others only.
-fn objects(script: &Script, written: bool) -> Vec<(String, std::ops::Range<usize>)> {
-    let shell = shell::read(&script.text);
+fn objects(shell: &Shell, written: bool) -> Vec<(String, std::ops::Range<usize>)> {
     let mut found = Vec::new();
     for invocation in shell.commands.iter().filter_map(Invocation::of) {
         let artefacts = invocation.artefacts();

@@ -9,13 +9,12 @@ use super::{LOGS_WITHOUT_BASE, NOT_AS_DESCRIBED};
 use crate::check::{Finding, Model, Severity};
 use crate::language::{At, Method, Store};
 use crate::objectives::{Kept, copies};
-use crate::shell;
 
 pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
     for (_, title, store) in model.plan.stores.titled() {
         let kept = model.objectives.copies(store);
         for kept in &kept {
-            findings.extend(another_method(title, kept));
+            findings.extend(another_method(model, title, kept));
         }
         let shown = made(&kept);
         for kept in kept.iter().filter(|one| !is_made(one) && may_be_full(one)) {
@@ -26,14 +25,13 @@ pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
 }
 
 /// How a copy is made: what its job does, else what the plan calls it.
-pub(crate) fn method(kept: &Kept<'_>) -> Option<Method> {
-    job_method(kept).map(|(_, method)| method).or(kept.method)
+fn method(model: &Model<'_>, kept: &Kept<'_>) -> Option<Method> {
+    job_method(model, kept).map(|(_, method)| method).or(kept.method)
 }
 
 /// What the job of a copy makes, by the programs it runs.
-fn job_method(kept: &Kept<'_>) -> Option<(Range<usize>, Method)> {
-    let script = kept.copy?.run.as_ref()?;
-    let shell = shell::read(&script.text);
+fn job_method(model: &Model<'_>, kept: &Kept<'_>) -> Option<(Range<usize>, Method)> {
+    let shell = model.shell(kept.copy?.run.as_ref()?);
     shell.commands.iter().find_map(|command| {
         let (_, method) = JOBS.iter().find(|(known, _)| command.program() == Some(*known))?;
         Some((command.words.first()?.range.clone(), *method))
@@ -105,14 +103,14 @@ fn made<'p>(kept: &[Kept<'p>]) -> Vec<Kept<'p>> {
 
 /// The copies that can be counted on: without those that are only described, where the plan shows
 /// how others are made; each by what its job really makes.
-pub(crate) fn counted<'p>(kept: &[Kept<'p>]) -> Vec<Kept<'p>> {
+pub(crate) fn counted<'p>(model: &Model<'_>, kept: &[Kept<'p>]) -> Vec<Kept<'p>> {
     let shows_jobs = !made(kept).is_empty();
     let all = kept.iter().filter(|one| !shows_jobs || is_made(one) || !may_be_full(one));
-    all.map(|one| Kept { method: method(one), ..*one }).collect()
+    all.map(|one| Kept { method: method(model, one), ..*one }).collect()
 }
 
-fn another_method(title: &str, kept: &Kept<'_>) -> Option<Finding> {
-    let (range, made) = job_method(kept)?;
+fn another_method(model: &Model<'_>, title: &str, kept: &Kept<'_>) -> Option<Finding> {
+    let (range, made) = job_method(model, kept)?;
     let described = kept.method.filter(|method| *method != made)?;
     let words = format!("a {described} of {title} is described, and its job makes a {made}");
     let script = kept.copy?.run.as_ref()?;
@@ -134,12 +132,12 @@ fn not_made(model: &Model<'_>, title: &str, kept: &Kept<'_>, made: &[Kept<'_>]) 
     let same_time =
         |other: &&Kept<'_>| interval(other).is_some() && interval(other) == interval(kept);
     let rival = made.iter().find(same_time);
-    if rival.is_some_and(|rival| method(rival) == kept.method) {
+    if rival.is_some_and(|rival| method(model, rival) == kept.method) {
         return None;
     }
     let by = kept.copy.and_then(|copy| copy.by.as_ref()).map(|by| by.value.to_lowercase());
     let described = kept.method.map(|method| method.to_string()).or(by)?;
-    let (words, severity) = match rival.and_then(method) {
+    let (words, severity) = match rival.and_then(|rival| method(model, rival)) {
         Some(other) => (
             format!(
                 "a {described} of {title} is described; the job that runs then makes a {other}"
@@ -167,7 +165,7 @@ fn not_made(model: &Model<'_>, title: &str, kept: &Kept<'_>, made: &[Kept<'_>]) 
 fn logs_without_base(model: &Model<'_>, (title, store): (&str, &Store)) -> Option<Finding> {
     let all = model.objectives.copies(store);
     let logs = all.iter().find(|kept| kept.method == Some(Method::Log))?;
-    let counted = counted(&all);
+    let counted = counted(model, &all);
     // A copy of a kind that nobody named may be a base.
     let may_be_base =
         |kept: &Kept<'_>| kept.method.is_none_or(|method| copies::is_base(store, method));

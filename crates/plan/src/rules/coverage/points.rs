@@ -75,7 +75,7 @@ fn missed<'p>(
         return Some(finding(title, promise, (part, kept), Severity::Error));
     }
     // What is described would do; what the jobs make may not.
-    let counted = counted(&kept);
+    let counted = counted(model, &kept);
     let Loses::UpTo(part, kept) = model.objectives.loses_with(store, threat, &counted) else {
         return None;
     };

@@ -7,14 +7,13 @@ use super::{FRESH_BACKUPS, OTHER_RECOVERY};
 use crate::check::{Finding, Model};
 use crate::language::{At, Drill, DrillKind, Origin, Scenario, Script, Step};
 use crate::rules::words::{folded, mentions, words};
-use crate::shell;
 
 pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
     for (name, drill) in model.plan.drills.iter() {
         let shown = drill.title.as_ref().unwrap_or(name);
         let tried = scenarios(model.plan, drill);
         other_recovery(model, shown, drill, &tried, findings);
-        fresh_backups(shown, drill, findings);
+        fresh_backups(model, shown, drill, findings);
     }
 }
 
@@ -148,14 +147,19 @@ fn cut(line: &str) -> String {
 }
 
 /// S0503.
-fn fresh_backups(shown: &At<String>, drill: &Drill, findings: &mut Vec<Finding>) {
+fn fresh_backups(
+    model: &Model<'_>,
+    shown: &At<String>,
+    drill: &Drill,
+    findings: &mut Vec<Finding>,
+) {
     // Before a part of the living system is switched off, a copy to go back to is wise.
     if drill.kind.is_some_and(|it| matches!(it.value, DrillKind::Failover | DrillKind::Tabletop)) {
         return;
     }
     let Some(recovery) = drill.procedure.iter().position(recovers) else { return };
     for step in drill.procedure.iter().take(recovery) {
-        let Some(how) = makes_backup(step) else { continue };
+        let Some(how) = makes_backup(model, step) else { continue };
         let Some(origin) = origin(step) else { continue };
         let title = format!("`{}` makes the backups that it restores", shown.value);
         let finding = Finding::new(&FRESH_BACKUPS, origin, title).here("just before the recovery");
@@ -186,7 +190,7 @@ const MAKES: &[&str] = &[
 const BACKUPS: &[&str] = &["backup", "backups", "snapshot", "snapshots", "dump", "dumps"];
 
 /// How a step makes backups, if it does.
-fn makes_backup(step: &Step) -> Option<String> {
+fn makes_backup(model: &Model<'_>, step: &Step) -> Option<String> {
     let not = [
         "do not",
         "don t",
@@ -220,8 +224,7 @@ fn makes_backup(step: &Step) -> Option<String> {
             return Some(format!("the step says: {}", cut(text.trim_start_matches(['#', ' ']))));
         }
     }
-    let run = step.run.as_ref()?;
-    let shell = shell::read(&run.text);
+    let shell = model.shell(step.run.as_ref()?);
     shell.commands.iter().find_map(|command| {
         let program = command.program()?;
         let arguments: Vec<&str> = command.arguments().iter().map(|it| it.text.as_str()).collect();

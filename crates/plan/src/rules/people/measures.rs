@@ -70,7 +70,7 @@ impl Event {
 pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
     for (name, scenario) in model.plan.scenarios.iter() {
         let shown = scenario.title.as_ref().unwrap_or(name);
-        let events: Vec<Event> = steps(scenario).flat_map(events).collect();
+        let events: Vec<Event> = steps(scenario).flat_map(|step| events(model, step)).collect();
         // The last place at which each kind and object is lifted decides for all before it.
         for (at, event) in events.iter().enumerate() {
             let Change::Put { what, hint, source } = &event.change else { continue };
@@ -122,10 +122,11 @@ fn steps(scenario: &Scenario) -> impl Iterator<Item = &Step> {
     scenario.phases.iter().flat_map(|phase| &phase.steps)
 }
 
-fn events(step: &Step) -> Vec<Event> {
+fn events(model: &Model<'_>, step: &Step) -> Vec<Event> {
     let mut events = declared(step);
-    let mut recognised = commands::events(step);
-    if recognised.is_empty() && !commands::has_any(step) {
+    let shell = step.run.as_ref().map(|run| model.shell(run));
+    let mut recognised = commands::events(step, shell.as_deref());
+    if recognised.is_empty() && !commands::has_any(step, shell.as_deref()) {
         recognised = prose::events(step);
     }
     // What the step declares is all that it puts; what its commands take back counts in any case.

@@ -7,16 +7,17 @@ use super::{Change, Event, Source};
 use crate::language::{Kubernetes, Origin, Script, Step};
 use crate::shell::{self, Command, Shell, Word};
 
-/// Whether a step does anything by itself, so that its words only describe what it does.
-pub(super) fn has_any(step: &Step) -> bool {
-    let runs = step.run.as_ref().is_some_and(|run| !shell::read(&run.text).commands.is_empty());
+/// Whether a step, whose script is this, does anything by itself, so that its words only describe what it does.
+pub(super) fn has_any(step: &Step, shell: Option<&Shell>) -> bool {
+    let runs = shell.is_some_and(|shell| !shell.commands.is_empty());
     runs || step.kubernetes.is_some() || step.sql.is_some() || step.http.is_some()
 }
 
-pub(super) fn events(step: &Step) -> Vec<Event> {
+/// What a step, whose script is this, puts in place and takes back.
+pub(super) fn events(step: &Step, shell: Option<&Shell>) -> Vec<Event> {
     let mut events = Vec::new();
-    if let Some(run) = &step.run {
-        of_script(run, &mut events);
+    if let Some((run, shell)) = step.run.as_ref().zip(shell) {
+        of_script(run, shell, &mut events);
     }
     if let Some(kubernetes) = &step.kubernetes {
         of_kubernetes(kubernetes, &mut events);
@@ -39,8 +40,7 @@ pub(super) fn events(step: &Step) -> Vec<Event> {
     events
 }
 
-fn of_script(script: &Script, events: &mut Vec<Event>) {
-    let shell = shell::read(&script.text);
+fn of_script(script: &Script, shell: &Shell, events: &mut Vec<Event>) {
     let mut at_end = Vec::new();
     for (index, command) in shell.commands.iter().enumerate() {
         let place = |range: &Range<usize>| script.place(range.clone());
@@ -56,7 +56,7 @@ fn of_script(script: &Script, events: &mut Vec<Event>) {
             }
             _ => {}
         }
-        of_command(&shell, index, origin, events);
+        of_command(shell, index, origin, events);
     }
     for statement in &shell.statements {
         let origin = script.place(statement.range.clone());
