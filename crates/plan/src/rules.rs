@@ -11,7 +11,7 @@ pub(crate) mod objectives;
 pub(crate) mod people;
 
 mod placeholder;
-mod words;
+pub(crate) mod words;
 
 #[cfg(test)]
 mod testing;

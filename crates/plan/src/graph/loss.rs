@@ -115,25 +115,27 @@ impl Loss {
         self.services.iter().all(Option::is_none) && !self.stores.contains(&true)
     }
 
+    /// Whoever needs what is down is down; the reason told is the way that is shortest, so that the
+    /// reasons lead to what was lost and never round in a circle.
     fn spread(&mut self, graph: &Graph<'_>) {
+        for down in &mut self.services {
+            down.take_if(|down| matches!(down, Down::Needs(_)));
+        }
         let mut work: Vec<ServiceId> = self.down().map(|(id, _)| id).collect();
-        while let Some(id) = work.pop() {
-            for &user in graph.needed_by(id) {
-                let down = &mut self.services[user.index()];
-                if down.is_none() {
-                    *down = Some(Down::Needs(id));
-                    work.push(user);
+        while !work.is_empty() {
+            let mut next: Vec<ServiceId> = Vec::new();
+            // Of several needs that are down for the same number of steps the first name is told.
+            work.sort_by_key(|id| graph.name(*id));
+            for &id in &work {
+                for &user in graph.needed_by(id) {
+                    let down = &mut self.services[user.index()];
+                    if down.is_none() {
+                        *down = Some(Down::Needs(id));
+                        next.push(user);
+                    }
                 }
             }
-        }
-        // Of several needs that are down the first name is told, whoever was found first.
-        for id in graph.ids() {
-            if let Some(Down::Needs(_)) = self.services[id.index()] {
-                let down =
-                    graph.needs(id).iter().filter(|need| self.services[need.index()].is_some());
-                let first = down.min_by_key(|need| graph.name(**need));
-                self.services[id.index()] = first.map(|need| Down::Needs(*need));
-            }
+            work = next;
         }
     }
 }

@@ -215,3 +215,20 @@ proptest! {
         prop_assert_eq!(seen(&one), seen(&two));
     }
 }
+
+#[test]
+fn the_reasons_of_a_loss_lead_to_what_was_lost() {
+    // `a` and `b` need each other, and `z` is what is gone.
+    let plan = plan(
+        "domains: { d: {} }\nservices: { a: { needs: [b, z] }, b: { needs: [a] }, z: { domains: [d] } }\n",
+    );
+    let graph = Graph::new(&plan);
+    let domains = Domains::new(&plan);
+    let cause = Cause { domains: vec![domains.id("d").unwrap()], ..Cause::default() };
+    let loss = Loss::of(&graph, &domains, &cause);
+    let why = |name: &str| match loss.services[graph.id(name).unwrap().index()] {
+        Some(Down::Needs(need)) => graph.name(need).to_owned(),
+        other => format!("{other:?}"),
+    };
+    assert_eq!([why("a"), why("b"), why("z")], ["z", "a", "Some(Domains)"]);
+}

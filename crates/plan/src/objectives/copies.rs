@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::language::{self, Method, Origin, Plan, Store, StoreKind};
 use crate::schedule::Schedule;
@@ -40,8 +40,9 @@ pub struct Schedules {
     pauses: RefCell<HashMap<String, Option<Duration>>>,
 }
 
-/// So many times in a row are looked at for the longest pause: more than a month of daily ones.
-const OCCURRENCES: usize = 64;
+/// So many days on which something is due are looked at for the longest pause: more than a month of
+/// daily ones, a year of weekly ones.
+const DAYS: usize = 64;
 
 /// How long changes wait in Soter's agent before they are sent, if the plan does not say.
 const SOTER_PAUSE: Duration = Duration::from_millis(250);
@@ -91,17 +92,30 @@ impl Schedules {
     }
 }
 
+/// On every day that it is due at all, it is due at the same times: the pauses between two of them on
+/// the first, and those from the last of each day to the first of the next.
 fn longest_pause(line: &str) -> Option<Duration> {
     let schedule = Schedule::parse(line, TimeZone::UTC).ok()?;
-    let mut last = schedule.next_after(Timestamp::UNIX_EPOCH)?;
-    let mut longest = Duration::ZERO;
-    for _ in 0..OCCURRENCES {
-        let next = schedule.next_after(last)?;
-        longest = longest.max(Duration::try_from(next.duration_since(last)).ok()?);
-        last = next;
+    let pause = |from: Timestamp, to: Timestamp| Duration::try_from(to.duration_since(from)).ok();
+    let mut first = schedule.next_after(Timestamp::UNIX_EPOCH - SignedDuration::from_secs(1))?;
+    let day = |time: Timestamp| time.as_second().div_euclid(DAY_SECONDS);
+    let (mut last, mut next) = (first, schedule.next_after(first)?);
+    let mut longest = pause(last, next)?;
+    while day(next) == day(first) {
+        (last, next) = (next, schedule.next_after(next)?);
+        longest = longest.max(pause(last, next)?);
+    }
+    let from_first_to_last = last.duration_since(first);
+    for _ in 0..DAYS {
+        first = next;
+        last = first.checked_add(from_first_to_last).ok()?;
+        next = schedule.next_after(last)?;
+        longest = longest.max(pause(last, next)?);
     }
     Some(longest)
 }
+
+const DAY_SECONDS: i64 = 86_400;
 
 /// All copies of a store, in the order of the plan.
 pub(crate) fn of<'p>(plan: &'p Plan, store: &'p Store) -> Vec<Kept<'p>> {

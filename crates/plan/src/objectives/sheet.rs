@@ -223,16 +223,28 @@ pub(super) fn stores(
     let gone = plan.stores.titled().enumerate().filter(|(at, _)| loss.stores[*at]);
     gone.map(|(at, (name, _, _))| {
         let corrupt = is_destroyed(&name.value) || hostile;
-        store(objectives, at, &Threat { loss: Some(loss), corrupt, place_lost: !corrupt, hostile })
+        let threat = Threat { loss: Some(loss), corrupt, place_lost: !corrupt, hostile };
+        store(objectives, at, &threat, relaxed_rpo(scenario))
     })
     .collect()
 }
 
-pub(super) fn store(objectives: &Objectives<'_>, at: usize, threat: &Threat<'_>) -> StoreLine {
+/// What binds instead of the stores' own promises, in a scenario that relaxes them.
+pub(super) fn relaxed_rpo(scenario: &Scenario) -> Option<Duration> {
+    scenario.relaxes.as_ref().and(scenario.rpo).map(|rpo| rpo.value)
+}
+
+pub(super) fn store(
+    objectives: &Objectives<'_>,
+    at: usize,
+    threat: &Threat<'_>,
+    relaxed: Option<Duration>,
+) -> StoreLine {
     let (name, of_plan) =
         objectives.plan.stores.at(at).expect("the caller counts the stores of the plan");
     let title = objectives.plan.stores.title(&name.value).to_owned();
-    let promised = objectives.rpo(at).map(|(rpo, _)| rpo.value);
+    let own = objectives.rpo(at).map(|(rpo, _)| rpo.value);
+    let promised = own.map(|own| relaxed.map_or(own, |relaxed| own.max(relaxed)));
     let is_made_again = !of_plan.rebuilt_from.is_empty();
     let lost = objectives.loses(of_plan, threat);
     let (computed, decided_by, assumptions) = match &lost {
@@ -242,8 +254,16 @@ pub(super) fn store(objectives: &Objectives<'_>, at: usize, threat: &Threat<'_>)
         Loses::UpTo(part, kept) => {
             let vault = kept.to.map(|to| format!(" in {}", objectives.plan.vaults.title(to)));
             let words = format!("{}{}", part.what, vault.unwrap_or_default());
-            let assumed = if part.is_assumed() { vec!["wal"] } else { Vec::new() };
-            (Some(part.length), words, assumed)
+            let mut assumed = if part.is_assumed() { vec!["wal"] } else { Vec::new() };
+            if threat.hostile {
+                // What is newer than the day somebody got in is not trusted.
+                let dwell = objectives.assumptions.dwell.value;
+                assumed.push("dwell");
+                let words = format!("{} inside, {words}", format_duration(dwell));
+                (Some(part.length.saturating_add(dwell)), words, assumed)
+            } else {
+                (Some(part.length), words, assumed)
+            }
         }
     };
     StoreLine {
@@ -278,13 +298,24 @@ impl ServiceLine {
             self.title.clone(),
             self.promised_seconds.map_or_else(|| "-".to_owned(), short),
             computed.unwrap_or_else(|| "?".to_owned()),
-            signed(self.margin_seconds),
+            format!("{}{}", self.at_most(), signed(self.margin_seconds)),
             self.decided_by.clone(),
         ]
+    }
+
+    /// What is left is no more than that, where it may take longer.
+    fn at_most(&self) -> &'static str {
+        let is_left = self.margin_seconds.is_some_and(|left| left >= 0);
+        if self.at_least && is_left { "≤ " } else { "" }
     }
 }
 
 impl StoreLine {
+    /// Whether more is lost than is promised.
+    pub(super) fn loses_too_much(&self) -> bool {
+        self.margin_seconds.is_some_and(|left| left < 0)
+    }
+
     fn cells(&self) -> [String; 5] {
         let about = if self.assumptions.is_empty() { "" } else { "~" };
         let computed = self.computed_seconds.map(|seconds| format!("{about}{}", short(seconds)));

@@ -172,6 +172,11 @@ fn the_longest_pause_of_a_schedule_counts() {
     check("0 2 * * 1-5", 72);
     check("0 8,20 * * *", 12);
     check("0 0 1 * *", 31 * 24);
+    // However often in a day: the night and the weekend count.
+    assert_eq!(schedules.pause("*/10 8-18 * * *"), Some(minutes(13 * 60 + 10)));
+    assert_eq!(schedules.pause("*/5 9-17 * * 1-5"), Some(minutes(63 * 60 + 5)));
+    assert_eq!(schedules.pause("0 0,12 * * *"), Some(minutes(12 * 60)));
+    assert_eq!(schedules.pause("* * * * *"), Some(minutes(1)));
     assert_eq!(schedules.pause("nonsense"), None);
 }
 
@@ -180,4 +185,90 @@ fn the_margin_is_a_share_of_the_objective() {
     let of = |text: &str| Assumptions::of(&plan(text)).margin_of(minutes(60));
     assert_eq!(of("{}"), minutes(6));
     assert_eq!(of("assumptions: { margin: 25 % }"), minutes(15));
+}
+
+#[test]
+fn what_comes_behind_a_restore_waits_for_it() {
+    let measured = "kind: postgres, size: 90 GiB, restore_rate: 20 MiB/s,";
+    let back = back(&plan(&LOSS.replace("kind: postgres,", measured)));
+    let restored = "+ 20 min Machines + 1h16m48s restoring 90 GiB of data at 20 MiB/s (measured)";
+    assert!(back[0].1.ends_with(&format!("{restored} = 2h9m48s")), "{}", back[0].1);
+    assert!(
+        back[2].1.ends_with(&format!("{restored} + 10 min Checks = 2h19m48s")),
+        "{}",
+        back[2].1
+    );
+}
+
+#[test]
+fn a_yes_that_a_step_asks_for_takes_as_long_as_it_may() {
+    let asked = "steps: [{ approve: { by: [lead], within: 25 min } }, \
+                 { restore: { store: data }, budget: 10 min }]";
+    let text = LOSS.replace("steps: [{ restore: { store: data } }]", asked);
+    let back = back(&plan(&text));
+    // 3 + 5 + 10 minutes of people, 20 for machines, then 25 and 10.
+    assert!(back[0].1.ends_with("20 min Machines + 35 min Data = 73 min"), "{}", back[0].1);
+}
+
+#[test]
+fn what_is_learned_afterwards_keeps_nobody_waiting() {
+    let more =
+        "      - { title: Post-incident review, budget: 7 days, steps: [{ manual: write }] }\n";
+    assert_eq!(back(&plan(&format!("{LOSS}{more}"))), back(&plan(LOSS)));
+}
+
+#[test]
+fn data_that_no_step_brings_back_makes_a_lower_bound() {
+    let back = back(&plan(&LOSS.replace("restore: { store: data }", "manual: look at it")));
+    assert!(back[0].1.ends_with("10 min Checks = at least 93 min"), "{}", back[0].1);
+    assert!(back[1].1.ends_with("2 min start of api = at least 95 min"), "{}", back[1].1);
+    assert!(back[2].1.ends_with("10 min Checks = 93 min"), "{}", back[2].1);
+}
+
+/// How the loss of the cluster ends.
+fn ends(text: &str) -> Verdict {
+    let plan = plan(text);
+    let objectives = Objectives::new(&plan);
+    let cluster = objectives.domains.id("cluster").unwrap();
+    let outcome = Outcome::new(&objectives, &[cluster]);
+    assert_eq!(Matrix::new(&objectives).rows[0].verdict, outcome.row().verdict);
+    outcome.row().verdict
+}
+
+#[test]
+fn only_what_is_known_is_in_time() {
+    let copies = "copies: [{ method: dump, every: daily, to: far }],";
+    let vault = "vaults: { far: { url: \"s3://far\" } }\n";
+    let kept = |rpo: &str| {
+        let store = format!("kind: postgres, {rpo}{copies}");
+        let text = LOSS.replace("rto: 30 min", "rto: 2 h").replace("kind: postgres,", &store);
+        format!("{text}{vault}")
+    };
+    assert_eq!(ends(&kept("")), Verdict::Recovered);
+    assert_eq!(ends(&kept("rpo: 1 h, ")), Verdict::LosesTooMuch);
+    assert_eq!(ends(&kept("").replace("rto: 2 h", "rto: 1 h")), Verdict::Late);
+    assert_eq!(ends(&kept("").replace(", every: daily", "")), Verdict::Open);
+    assert_eq!(ends(&kept("").replace("restore: { store: data }", "manual: x")), Verdict::Open);
+    assert_eq!(
+        ends(&kept("").replace("title: Data, budget: 30 min", "title: Data")),
+        Verdict::Open
+    );
+}
+
+#[test]
+fn where_somebody_got_in_the_newest_data_is_lost_too() {
+    let text = "\
+services: { db: { rpo: 1 h, state: [data] } }
+stores: { data: { kind: postgres, copies: [{ method: dump, every: daily, to: far }] } }
+vaults: { far: { url: \"s3://far\" } }
+assumptions: { dwell: 20 days }
+scenarios: { breach: { hostile: yes, destroys: [data], relaxes: agreed, rpo: 3 weeks } }
+";
+    let plan = plan(text);
+    let sheet = Sheet::new(&Objectives::new(&plan));
+    let line = &sheet.scenarios[0].stores[0];
+    assert_eq!(line.computed_seconds, Some(21 * 86_400));
+    assert_eq!(line.promised_seconds, Some(21 * 86_400));
+    assert_eq!(line.assumptions, ["dwell"]);
+    assert!(line.decided_by.starts_with("20 days inside, "), "{}", line.decided_by);
 }

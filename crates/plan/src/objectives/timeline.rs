@@ -1,7 +1,8 @@
 //! When each service is back in a scenario: people first, then phases and steps, then what needs
 //! what.
 //!
-//! The rule it keeps: a budget counts in full, because the plan grants it. A phase without one makes
+//! The rule it keeps: a budget counts in full, because the plan grants it; where restoring so many
+//! bytes takes longer, that counts, and all that comes behind is later. A phase without a budget makes
 //! everything behind it a lower bound.
 
 use std::collections::HashMap;
@@ -12,6 +13,7 @@ use super::{Assumptions, Figure, Objectives, Part, human, restore, start};
 use crate::graph::{Domains, Down, Graph, Loss, ServiceId};
 use crate::language::{At, Phase, Scenario, Step};
 use crate::order;
+use crate::rules::words::mentions;
 
 /// A moment counted from the first step, or the earliest it can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -90,6 +92,10 @@ pub struct Timeline<'p> {
     pub phases: Vec<Span>,
     /// Its steps, by phase.
     pub steps: Vec<Vec<Span>>,
+    /// Phases and steps as they are granted, however long the restores take.
+    granted: (Vec<Span>, Vec<Vec<Span>>),
+    /// By phase: the restore that takes longest.
+    restores: Vec<Option<Part>>,
     /// What is gone.
     pub loss: Loss,
     /// The steps that bring something back.
@@ -133,10 +139,22 @@ impl<'p> Timeline<'p> {
         milestones: Vec<Milestone>,
         assumptions: &Assumptions,
     ) -> Self {
-        let (phases, steps) = spans(&scenario.phases);
+        let lasting = lasting(graph, &milestones, assumptions);
+        let granted = spans(&scenario.phases, &HashMap::new());
+        let (phases, steps) = spans(&scenario.phases, &lasting);
+        let mut restores: Vec<Option<Part>> = vec![None; phases.len()];
+        for ((phase, _), part) in lasting {
+            let longest = restores[phase]
+                .as_ref()
+                .is_none_or(|known| (known.length, &part.what) < (part.length, &known.what));
+            if longest {
+                restores[phase] = Some(part);
+            }
+        }
         let human = human::parts(graph.plan(), scenario, assumptions);
         let back = vec![None; graph.len()];
-        let mut timeline = Self { scenario, human, phases, steps, loss, milestones, back };
+        let mut timeline =
+            Self { scenario, human, phases, steps, granted, restores, loss, milestones, back };
         timeline.fill(graph, assumptions);
         timeline
     }
@@ -146,14 +164,15 @@ impl<'p> Timeline<'p> {
         self.back.get(id.index())?.as_ref()
     }
 
-    /// When everything is done, from the disaster on.
+    /// When everything is back, from the disaster on: what is learned of it afterwards takes nobody's
+    /// time who waits.
     pub fn whole(&self) -> Figure {
         let mut figure = Figure { parts: self.human.clone(), at_least: false };
-        if let Some((at, last)) =
-            self.phases.iter().enumerate().max_by_key(|(at, span)| (span.end.at, *at))
-        {
+        let phases = self.phases.iter().enumerate();
+        let recovers = phases.filter(|(at, _)| !is_afterwards(&self.scenario.phases[*at]));
+        if let Some((at, last)) = recovers.max_by_key(|(at, span)| (span.end.at, *at)) {
             figure.parts.extend(self.before(at));
-            figure.parts.extend(self.phase_part(at, span_length(last)));
+            figure.parts.extend(self.whole_phase(at));
             figure.at_least = last.end.at_least;
         } else {
             figure.at_least = true;
@@ -189,20 +208,28 @@ impl<'p> Timeline<'p> {
         while begin > Duration::ZERO {
             let deciding = (0..upto).rev().find(|at| self.phases[*at].end.at == begin);
             let Some(at) = deciding else { break };
-            parts.extend(self.phase_part(at, span_length(&self.phases[at])));
+            parts.extend(self.whole_phase(at).into_iter().rev());
             (begin, upto) = (self.phases[at].begin.at, at);
         }
         parts.reverse();
         parts
     }
 
-    fn phase_part(&self, at: usize, length: Duration) -> Option<Part> {
+    fn whole_phase(&self, at: usize) -> Vec<Part> {
+        self.phase_parts(at, span_length(&self.phases[at]), span_length(&self.granted.0[at]))
+    }
+
+    /// So much of a phase: what is granted, and the restore if it takes more than that.
+    fn phase_parts(&self, at: usize, length: Duration, granted: Duration) -> Vec<Part> {
+        let longer =
+            self.restores[at].clone().filter(|part| length > granted && part.length <= length);
+        let rest = longer.as_ref().map_or(length, |part| length.saturating_sub(part.length));
         let phase = &self.scenario.phases[at];
         let title = phase.title.as_ref();
         let what = title.map_or_else(|| format!("phase {}", at + 1), |title| title.value.clone());
         let origin = phase.budget.map(|budget| budget.origin).or(title.map(|title| title.origin));
-        let part = Part::new(what, length, super::Basis::Declared);
-        (!length.is_zero()).then_some(Part { origin, ..part })
+        let part = Part { origin, ..Part::new(what, rest, super::Basis::Declared) };
+        (!rest.is_zero()).then_some(part).into_iter().chain(longer).collect()
     }
 
     fn fill(&mut self, graph: &Graph<'_>, assumptions: &Assumptions) {
@@ -261,9 +288,7 @@ impl<'p> Timeline<'p> {
             let span = &self.steps[milestone.phase][milestone.step];
             let mut own = self.human.clone();
             own.extend(self.before(milestone.phase));
-            let begun = self.phases[milestone.phase].begin.at;
-            let budget = span.end.at.saturating_sub(begun);
-            own.extend(self.work(graph, id, (milestone, budget), assumptions));
+            own.extend(self.work(graph, id, milestone, assumptions));
             let how = How::Step { phase: milestone.phase, step: milestone.step };
             back(how, own, span.end.at_least)
         } else if graph.needs(id).iter().any(|need| self.back(*need).is_some()) {
@@ -275,7 +300,22 @@ impl<'p> Timeline<'p> {
             let whole = self.whole();
             back(How::Phases, whole.parts, whole.at_least)
         };
-        Back { known: known(&found.own), ..found }
+        let at_least = found.at_least || self.is_without_data(graph, id);
+        Back { known: known(&found.own), at_least, ..found }
+    }
+
+    /// Whether some of its data is gone, and nothing says how that comes back.
+    fn is_without_data(&self, graph: &Graph<'_>, id: ServiceId) -> bool {
+        let stores = &graph.plan().stores;
+        let mut state = graph.service(id).1.state.iter();
+        state.any(|name| {
+            let Some(at) = stores.position(&name.value).filter(|at| self.loss.stores[*at]) else {
+                return false;
+            };
+            let is_made_again =
+                stores.at(at).is_some_and(|(_, store)| !store.rebuilt_from.is_empty());
+            !is_made_again && !self.milestones.iter().any(|step| step.restores.contains(&at))
+        })
     }
 
     /// The time in the phase of a milestone, and the start if the step only brings back data.
@@ -283,20 +323,15 @@ impl<'p> Timeline<'p> {
         &self,
         graph: &Graph<'_>,
         id: ServiceId,
-        (milestone, budget): (&Milestone, Duration),
+        milestone: &Milestone,
         assumptions: &Assumptions,
     ) -> Vec<Part> {
-        let mut parts = Vec::new();
-        let stores = milestone.restores.iter().filter_map(|at| graph.plan().stores.at(*at));
-        let restores = stores
-            .filter_map(|(name, store)| {
-                restore(store, graph.plan().stores.title(&name.value), assumptions)
-            })
-            .max_by_key(|part| part.length);
-        match restores.filter(|part| part.length > budget) {
-            Some(longer) => parts.push(longer),
-            None => parts.extend(self.phase_part(milestone.phase, budget)),
-        }
+        let (phase, step) = (milestone.phase, milestone.step);
+        let upto = |phases: &[Span], steps: &[Vec<Span>]| {
+            steps[phase][step].end.at.saturating_sub(phases[phase].begin.at)
+        };
+        let length = upto(&self.phases, &self.steps);
+        let mut parts = self.phase_parts(phase, length, upto(&self.granted.0, &self.granted.1));
         let own_start = graph.service(id).1.start;
         if !milestone.starts.contains(&id) && own_start.is_some() {
             parts.extend(start(graph, id, assumptions));
@@ -352,14 +387,51 @@ fn span_length(span: &Span) -> Duration {
     span.end.at.saturating_sub(span.begin.at)
 }
 
-/// When phases and steps begin and end.
-fn spans(phases: &[Phase]) -> (Vec<Span>, Vec<Vec<Span>>) {
+/// How long each step restores at least, by phase and step, as far as sizes are known.
+fn lasting(
+    graph: &Graph<'_>,
+    milestones: &[Milestone],
+    assumptions: &Assumptions,
+) -> HashMap<(usize, usize), Part> {
+    let stores = &graph.plan().stores;
+    let longest = |milestone: &Milestone| {
+        let restored = milestone.restores.iter().filter_map(|at| stores.at(*at));
+        let parts = restored
+            .filter_map(|(name, store)| restore(store, stores.title(&name.value), assumptions));
+        parts.max_by_key(|part| part.length)
+    };
+    let with_place =
+        |milestone: &Milestone| Some(((milestone.phase, milestone.step), longest(milestone)?));
+    milestones.iter().filter_map(with_place).collect()
+}
+
+/// Words of phases that begin when everything is back.
+const AFTERWARDS: &[&str] = &[
+    "post incident",
+    "postincident",
+    "post mortem",
+    "postmortem",
+    "lessons learned",
+    "retrospective",
+    "root cause",
+    "after action",
+    "follow up",
+    "nachbereitung",
+];
+
+fn is_afterwards(phase: &Phase) -> bool {
+    phase.title.as_ref().is_some_and(|title| mentions(&title.value, AFTERWARDS))
+}
+
+/// When phases and steps begin and end. Steps that restore take as long as that lasts.
+fn spans(phases: &[Phase], lasting: &HashMap<(usize, usize), Part>) -> (Vec<Span>, Vec<Vec<Span>>) {
     let mut found: Vec<Span> = Vec::new();
     let mut steps = Vec::new();
-    for (phase, before) in phases.iter().zip(order::phases(phases)) {
+    for (at, (phase, before)) in phases.iter().zip(order::phases(phases)).enumerate() {
         let ends = before.iter().map(|at| found[*at].end);
         let begin = ends.reduce(Moment::later).unwrap_or_default();
-        let (span, of_steps) = phase_span(phase, begin);
+        let restores = |step| lasting.get(&(at, step)).map(|part: &Part| part.length);
+        let (span, of_steps) = phase_span(phase, begin, restores);
         found.push(span);
         steps.push(of_steps);
     }
@@ -367,8 +439,12 @@ fn spans(phases: &[Phase]) -> (Vec<Span>, Vec<Vec<Span>>) {
 }
 
 /// A phase takes its budget, or the sum of the budgets of its steps if that is longer or all there is.
-fn phase_span(phase: &Phase, begin: Moment) -> (Span, Vec<Span>) {
-    let steps = step_lengths(&phase.steps);
+fn phase_span(
+    phase: &Phase,
+    begin: Moment,
+    restores: impl Fn(usize) -> Option<Duration>,
+) -> (Span, Vec<Span>) {
+    let steps = step_lengths(&phase.steps, restores);
     let longest = steps.iter().map(|(_, end)| end.at).max().unwrap_or_default();
     let all_known = !steps.is_empty() && steps.iter().all(|(_, end)| !end.at_least);
     let length = phase.budget.map_or(longest, |budget| budget.value.max(longest));
@@ -383,14 +459,20 @@ fn phase_span(phase: &Phase, begin: Moment) -> (Span, Vec<Span>) {
 }
 
 /// When steps begin and end, counted from the beginning of their phase.
-fn step_lengths(steps: &[Step]) -> Vec<(Moment, Moment)> {
+fn step_lengths(
+    steps: &[Step],
+    restores: impl Fn(usize) -> Option<Duration>,
+) -> Vec<(Moment, Moment)> {
     let mut found: Vec<(Moment, Moment)> = Vec::new();
-    for (step, before) in steps.iter().zip(order::steps(steps)) {
+    for (at, (step, before)) in steps.iter().zip(order::steps(steps)).enumerate() {
         let ends = before.iter().map(|at| found[*at].1);
         let before = ends.reduce(Moment::later).unwrap_or_default();
-        let own = step.budget.or(step.wait);
+        // Who is asked for a yes may take all the time the question stands.
+        let asked = || step.approve.as_ref().and_then(|approve| approve.within);
+        let own = step.budget.or(step.wait).or_else(asked);
+        let least = restores(at).unwrap_or_default();
         let length =
-            Moment { at: own.map_or(Duration::ZERO, |own| own.value), at_least: own.is_none() };
+            Moment { at: own.map_or(least, |own| own.value.max(least)), at_least: own.is_none() };
         found.push((before, before.then(length)));
     }
     found

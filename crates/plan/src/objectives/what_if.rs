@@ -61,14 +61,20 @@ pub struct Row {
     pub down: usize,
     /// The scenario that recovers from it.
     pub scenario: Option<String>,
-    /// When the last service is back.
+    /// When the last service is back, of those of which that is known.
     pub back_seconds: Option<u64>,
+    /// It may be later: of some service, or of some step, the plan does not say how long it takes.
+    pub at_least: bool,
     /// Services that are back later than they promise.
     pub late: Vec<String>,
     /// Stores of which nothing is left.
     pub gone_for_good: Vec<String>,
-    /// The most that is lost of any other store.
+    /// Stores of which more is lost than may be.
+    pub lose_too_much: Vec<String>,
+    /// The most that is lost of any other store, of those of which that is known.
     pub loss_seconds: Option<u64>,
+    /// Of some store the plan does not say how much is lost.
+    pub loses_at_least: bool,
     /// In one word.
     pub verdict: Verdict,
 }
@@ -79,8 +85,12 @@ pub struct Row {
 pub enum Verdict {
     /// Nobody notices.
     Unharmed,
-    /// Everything is back in its time.
+    /// Everything is back in its time, with no more lost than may be.
     Recovered,
+    /// Nothing is known to be late; of something the plan does not say when it is back, or with what.
+    Open,
+    /// Everything is back, and more is lost of a store than may be.
+    LosesTooMuch,
     /// Everything is back, something too late.
     Late,
     /// It is accepted that nobody recovers from it.
@@ -112,7 +122,8 @@ impl Outcome {
         let vaults: Vec<String> = vaults.collect();
         let threat = Threat { loss: Some(&loss), corrupt: false, place_lost: true, hostile: false };
         let gone = loss.stores.iter().enumerate().filter(|(_, lost)| **lost);
-        let stores = gone.map(|(at, _)| sheet::store(objectives, at, &threat)).collect();
+        let relaxed = scenario.and_then(|(_, _, scenario)| sheet::relaxed_rpo(scenario));
+        let stores = gone.map(|(at, _)| sheet::store(objectives, at, &threat, relaxed)).collect();
         let accepted: Option<Vec<_>> =
             lost.iter().map(|id| domains.declared(*id)?.accepted.as_ref()).collect();
         let accepted = accepted.and_then(|words| words.first().copied());
@@ -136,11 +147,21 @@ impl Outcome {
 
     /// In one line.
     pub fn row(&self) -> Row {
-        let services = self.recovery.iter().flat_map(|page| &page.services);
-        let late = services.clone().filter(|line| line.margin_seconds.is_some_and(|left| left < 0));
+        let services = || self.recovery.iter().flat_map(|page| &page.services);
+        let is_broken = |margin: Option<i64>| margin.is_some_and(|left| left < 0);
+        let late = services().filter(|line| is_broken(line.margin_seconds));
         let late: Vec<String> = late.map(|line| line.title.clone()).collect();
-        let gone = self.stores.iter().filter(|line| line.loses_everything);
-        let gone_for_good: Vec<String> = gone.map(|line| line.title.clone()).collect();
+        let titles = |is_wanted: fn(&sheet::StoreLine) -> bool| -> Vec<String> {
+            let wanted = self.stores.iter().filter(|line| is_wanted(line));
+            wanted.map(|line| line.title.clone()).collect()
+        };
+        let gone_for_good = titles(|line| line.loses_everything);
+        let lose_too_much = titles(sheet::StoreLine::loses_too_much);
+        let at_least = services().any(|line| line.at_least || line.computed_seconds.is_none());
+        let loses_at_least = self
+            .stores
+            .iter()
+            .any(|line| line.computed_seconds.is_none() && !line.loses_everything);
         let verdict = if !gone_for_good.is_empty() {
             Verdict::DataGone
         } else if self.down.is_empty() && self.stores.is_empty() {
@@ -149,19 +170,26 @@ impl Outcome {
             Verdict::Accepted
         } else if self.scenario.is_none() {
             Verdict::NoScenario
-        } else if late.is_empty() {
-            Verdict::Recovered
-        } else {
+        } else if !late.is_empty() {
             Verdict::Late
+        } else if !lose_too_much.is_empty() {
+            Verdict::LosesTooMuch
+        } else if at_least || loses_at_least {
+            Verdict::Open
+        } else {
+            Verdict::Recovered
         };
         Row {
             lost: self.lost.clone(),
             down: self.down.len(),
             scenario: self.scenario.clone(),
-            back_seconds: services.filter_map(|line| line.computed_seconds).max(),
+            back_seconds: services().filter_map(|line| line.computed_seconds).max(),
+            at_least,
             late,
             gone_for_good,
+            lose_too_much,
             loss_seconds: self.stores.iter().filter_map(|line| line.computed_seconds).max(),
+            loses_at_least,
             verdict,
         }
     }
@@ -206,7 +234,8 @@ impl Outcome {
             text.push_str(&table(["down", "because", "back after", "promised", "by"], lines));
         }
         let stores = self.stores.iter().map(|line| {
-            let lost = line.computed_seconds.map(short);
+            let mark = if line.loses_too_much() { " ✗" } else { "" };
+            let lost = line.computed_seconds.map(|seconds| format!("{}{mark}", short(seconds)));
             let without = if line.loses_everything { "everything ✗" } else { "?" };
             [
                 line.title.clone(),
@@ -303,6 +332,13 @@ impl Matrix {
 
     /// For a terminal.
     pub fn text(&self) -> String {
+        // The longest that is known; where more is not known, it may be longer.
+        let known = |seconds: Option<u64>, at_least: bool| match (seconds, at_least) {
+            (Some(seconds), true) => format!("≥ {}", short(seconds)),
+            (Some(seconds), false) => short(seconds),
+            (None, true) => "?".to_owned(),
+            (None, false) => "-".to_owned(),
+        };
         let rows = self.rows.iter().map(|row| {
             let named = |names: &[String]| match names {
                 [] => String::new(),
@@ -313,8 +349,8 @@ impl Matrix {
                 row.lost.join(" + "),
                 row.verdict.mark().to_owned(),
                 row.down.to_string(),
-                row.back_seconds.map_or_else(|| "-".to_owned(), short),
-                row.loss_seconds.map_or_else(|| "-".to_owned(), short),
+                known(row.back_seconds, row.at_least),
+                known(row.loss_seconds, row.loses_at_least),
                 named(&row.late),
                 named(&row.gone_for_good),
                 row.scenario.clone().unwrap_or_default(),
@@ -346,6 +382,8 @@ impl Verdict {
         match self {
             Self::Unharmed => "nothing is down",
             Self::Recovered => "recovered in time",
+            Self::Open => "not known whether in time",
+            Self::LosesTooMuch => "recovered with too much lost",
             Self::Late => "recovered too late",
             Self::Accepted => "accepted",
             Self::NoScenario => "no scenario",
@@ -357,6 +395,8 @@ impl Verdict {
         match self {
             Self::Unharmed => "· unharmed",
             Self::Recovered => "✓ in time",
+            Self::Open => "? not known",
+            Self::LosesTooMuch => "! loses too much",
             Self::Late => "! late",
             Self::Accepted => "~ accepted",
             Self::NoScenario => "✗ no scenario",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{BUDGETS_EXCEED, NO_BUDGET};
 use crate::check::{Finding, Model, Severity};
 use crate::language::{At, Scenario};
-use crate::objectives::Figure;
+use crate::objectives::{Figure, Timeline};
 use crate::units::format_duration;
 
 pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
@@ -19,8 +19,8 @@ pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
             }
             continue;
         }
-        let figure = model.objectives.timeline(scenario).whole();
-        findings.extend(exceeds(model, (title, scenario), rto, &figure));
+        let timeline = model.objectives.timeline(scenario);
+        findings.extend(exceeds(model, (title, &timeline), rto, &timeline.whole()));
     }
 }
 
@@ -40,19 +40,15 @@ fn no_budget(title: &str, rto: At<Duration>) -> Finding {
 
 fn exceeds(
     model: &Model<'_>,
-    (title, scenario): (&str, &Scenario),
+    (title, timeline): (&str, &Timeline<'_>),
     rto: At<Duration>,
     figure: &Figure,
 ) -> Option<Finding> {
     let total = figure.total();
     let margin = model.objectives.assumptions.margin_of(rto.value);
     let words = format_duration(rto.value);
-    let phases = figure.parts.iter().skip_while(|part| {
-        !scenario
-            .phases
-            .iter()
-            .any(|phase| phase_origin(phase) == part.origin && part.origin.is_some())
-    });
+    // What behind the people is granted or was measured: an assumption alone fills no hour.
+    let phases = figure.parts.iter().skip(timeline.human.len()).filter(|part| !part.is_assumed());
     let phases: Duration = phases.map(|part| part.length).sum();
     let (severity, name) = if phases > rto.value {
         let name = format!(
@@ -110,8 +106,4 @@ fn margin_above(model: &Model<'_>, total: Duration) -> Duration {
     let above = total.saturating_mul(share) / (100 - share);
     // In whole minutes: nobody promises seconds.
     Duration::from_mins(above.as_secs().div_ceil(60))
-}
-
-fn phase_origin(phase: &crate::language::Phase) -> Option<crate::language::Origin> {
-    phase.budget.map(|budget| budget.origin).or(phase.title.as_ref().map(|title| title.origin))
 }

@@ -3,6 +3,8 @@
 //! What a service needs must always be declared. Of the other sections a name is missed only if the
 //! section exists: a plan that names no tiers at all says what it means by the word itself.
 
+use std::collections::HashMap;
+
 use super::UNKNOWN_NAME;
 use crate::check::{Finding, Model};
 use crate::language::{At, Named, Plan};
@@ -17,24 +19,52 @@ pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
     rest(model.plan, &mut references);
 }
 
+/// So many names are held against those that are declared: who misses more has forgotten a file.
+const COMPARED_MAX: usize = 200;
+
+/// So many of those who need the same are shown.
+const LABELS_MAX: usize = 5;
+
+/// What is needed and declared nowhere, once for all who need it.
 fn needs(model: &Model<'_>, findings: &mut Vec<Finding>) {
     let services = &model.plan.services;
+    let mut order: Vec<&str> = Vec::new();
+    let mut missing: HashMap<&str, Vec<(&str, &At<String>)>> = HashMap::new();
     for (_, title, service) in services.titled() {
         for need in service.needs.iter().chain(&service.prefers) {
             if services.contains(&need.value) {
                 continue;
             }
-            let words = format!("`{title}` needs `{}`, which is declared nowhere", need.value);
-            let finding = Finding::new(&UNKNOWN_NAME, need.origin, words).here("no such service");
-            findings.push(match nearest(&need.value, services.names()) {
-                Some(near) => finding.hint(format!("did you mean `{near}`?")),
-                None => finding.hint(format!(
-                    "declare `{}` among the services, with its objective and what its data is \
-                     restored from; if somebody else runs it, say `external: yes`",
-                    need.value
-                )),
-            });
+            let users = missing.entry(&need.value).or_default();
+            if users.is_empty() {
+                order.push(&need.value);
+            }
+            users.push((title, need));
         }
+    }
+    for (at, name) in order.into_iter().enumerate() {
+        let Some(((first, need), others)) = missing.get(name).and_then(|it| it.split_first())
+        else {
+            continue;
+        };
+        let who = match others.len() {
+            0 => format!("`{first}` needs"),
+            1 => format!("`{first}` and one other need"),
+            more => format!("`{first}` and {more} others need"),
+        };
+        let words = format!("{who} `{name}`, which is declared nowhere");
+        let finding = Finding::new(&UNKNOWN_NAME, need.origin, words).here("no such service");
+        let finding = others.iter().take(LABELS_MAX).fold(finding, |finding, (title, need)| {
+            finding.label(need.origin, format!("`{title}` needs it too"))
+        });
+        let near = if at < COMPARED_MAX { nearest(name, services.names()) } else { None };
+        findings.push(match near {
+            Some(near) => finding.hint(format!("did you mean `{near}`?")),
+            None => finding.hint(format!(
+                "declare `{name}` among the services, with its objective and what its data is \
+                 restored from; if somebody else runs it, say `external: yes`"
+            )),
+        });
     }
 }
 

@@ -97,6 +97,22 @@ fn s0103_phases_and_people_must_fit() {
 }
 
 #[test]
+fn s0103_an_assumed_restore_is_no_proof() {
+    let plan = "\
+stores: { d: { kind: files, size: 200 GiB } }
+scenarios: { s: { rto: 1 h, phases: [{ budget: 10 min, steps: [{ restore: { store: d } }] }] } }
+";
+    let findings = found("S0103", plan);
+    assert_eq!(
+        findings[0].title,
+        "s takes 1h23m16s with the people before it, and 1 h are promised"
+    );
+    assert_eq!(findings[0].severity, Severity::Warning);
+    let measured = plan.replace("200 GiB", "200 GiB, restore_rate: 50 MiB/s");
+    assert_eq!(found("S0103", &measured)[0].severity, Severity::Error);
+}
+
+#[test]
 fn s0103_is_silent() {
     let people = ", severity: p1, detection: [{ what: x, within: 1 min }]";
     silent(
@@ -108,6 +124,8 @@ fn s0103_is_silent() {
             // Where a budget is missing there is no sum, only a lower bound.
             &scenario("1 h", &["budget: 38 min, ", ""], people),
             &scenario("1 h", &[""], ""),
+            // What is learned afterwards is no part of the recovery.
+            "scenarios: { s: { rto: 1 h, phases: [{ budget: 20 min, steps: [{ manual: x }] }, { title: Lessons learned, budget: 5 days, steps: [{ manual: y }] }] } }",
         ],
     );
 }
@@ -409,4 +427,18 @@ fn s0104_reads_what_programs_bring_back() {
     let two = scripted
         .replace("data: { kind: postgres }", "data: { kind: postgres }, b: { kind: postgres }");
     silent("S0104", &[&two]);
+}
+
+#[test]
+fn s0102_tells_once_what_many_need() {
+    let check = |needs: usize, expect: &str| {
+        let all: Vec<String> = (0..needs).map(|at| format!("s{at}: {{ needs: [auth] }}")).collect();
+        let plan = format!("services: {{ {} }}", all.join(", "));
+        let findings = found("S0102", &plan);
+        assert_eq!(findings.iter().map(|found| &found.title).collect::<Vec<_>>(), [expect]);
+        assert_eq!(findings[0].labels.len(), needs.min(6));
+    };
+    check(1, "`s0` needs `auth`, which is declared nowhere");
+    check(2, "`s0` and one other need `auth`, which is declared nowhere");
+    check(40, "`s0` and 39 others need `auth`, which is declared nowhere");
 }
