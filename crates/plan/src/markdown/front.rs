@@ -115,15 +115,28 @@ impl Reading {
 /// Adds a thing under the name that its title makes; a name that is taken is counted on.
 pub(crate) fn insert<T>(named: &mut Named<T>, title: &Text, value: T) -> String {
     let first = slug(title.as_str());
-    let mut name = first.clone();
-    let mut count = 2;
-    while named.contains(&name) {
-        name = format!("{first}-{count}");
-        count += 1;
-    }
+    let name = if named.contains(&first) { counted_on(&first, named) } else { first };
     let taken = named.insert(At::new(name.clone(), title.origin()), value);
     debug_assert!(taken.is_ok(), "the name was free");
     name
+}
+
+/// `first-2`, or the next that is free: in a table of thousands of rows many may be called the same.
+fn counted_on<T>(first: &str, named: &Named<T>) -> String {
+    let name = |count: usize| format!("{first}-{count}");
+    let (mut taken, mut free) = (1, 2);
+    while named.contains(&name(free)) {
+        (taken, free) = (free, free * 2);
+    }
+    while free - taken > 1 {
+        let middle = usize::midpoint(taken, free);
+        if named.contains(&name(middle)) {
+            taken = middle;
+        } else {
+            free = middle;
+        }
+    }
+    name(free)
 }
 
 /// The topics of a section and of those above it, the innermost first.

@@ -196,7 +196,18 @@ pub(crate) fn slug(title: &str) -> String {
         }
     }
     let name = name.trim_end_matches('-');
-    if name.is_empty() { "unnamed".to_owned() } else { name.to_owned() }
+    let has_letters = name.contains(|c: char| c.is_ascii_alphabetic());
+    if has_letters || !title.contains(char::is_alphabetic) {
+        return if name.is_empty() { "unnamed".to_owned() } else { name.to_owned() };
+    }
+    // Letters that names do not take: two people must not become one.
+    format!("unnamed-{:08x}", checksum(without_brackets(title)))
+}
+
+/// FNV-1a: it tells titles apart, it protects nothing.
+fn checksum(text: &str) -> u32 {
+    let lower = text.chars().flat_map(char::to_lowercase);
+    lower.fold(0x811c_9dc5, |hash, c| (hash ^ u32::from(c)).wrapping_mul(0x0100_0193))
 }
 
 /// A title without its number: `3.2 Region loss`, `Scenario 4: Region loss`, `Runbook – Region loss`.
@@ -300,10 +311,15 @@ mod tests {
             ("P1 - Critical", "p1-critical"),
             ("Größenwahn & Söhne", "groessenwahn-soehne"),
             ("(x)", "x"),
-            ("日本", "unnamed"),
+            ("—", "unnamed"),
+            ("24/7", "24-7"),
         ] {
             assert_eq!(slug(title), expect);
         }
+        // Two titles in another script are two things, and one written twice is one.
+        assert_ne!(slug("Иванов"), slug("Петров"));
+        assert_eq!(slug("Иванов (CTO)"), slug("иванов"));
+        assert!(slug("日本").starts_with("unnamed-"));
         assert!(slug(&"long ".repeat(50)).len() <= NAME_BYTES_MAX);
     }
 

@@ -22,6 +22,7 @@ pub(super) fn read(reading: &mut Reading) {
     for (name, title, impact) in scenarios {
         let words = plain_words(&title.value);
         if says(&words, HOSTILE)
+            && !says(&words, OUTSIDE)
             && let Some(scenario) = reading.plan.scenarios.get_mut(&name)
         {
             scenario.hostile = Some(At::new(true, title.origin));
@@ -56,6 +57,10 @@ const HOSTILE: &[&str] = &[
     "unauthorised",
     "insider",
 ];
+
+/// Words of attacks that nobody gets in by, and of breaches of something else than a system.
+const OUTSIDE: &[&str] =
+    &["ddos", "dos", "denial of service", "denial-of-service", "sla", "contract"];
 
 /// Words that say that data is gone or wrong.
 const DAMAGE: &[&str] = &[

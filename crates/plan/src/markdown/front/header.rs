@@ -13,8 +13,9 @@ use crate::markdown::vocabulary::{Topic, Word, is_nothing, plain_words, word};
 
 pub(super) fn read(document: &Document, reading: &mut Reading) {
     let mut header = Header { title: title(document), ..Header::default() };
+    let mut before_chapters = true;
     for (at, section) in sections(document) {
-        let before_chapters = document.sections.iter().take(at + 1).all(|s| s.level <= 1);
+        before_chapters &= section.level <= 1;
         if before_chapters || is_about(document, at, &[Topic::Header]) {
             section.fields.iter().for_each(|field| take(field, &mut header, reading));
             section.blocks.iter().for_each(|block| changes(block, &mut header, reading));

@@ -96,7 +96,10 @@ fn is_scenario(document: &Document, at: usize) -> bool {
             )
         })
     };
-    let about = topics(document, at);
+    // "Scenario 3: Compromised credentials" is one, whatever its words are about elsewhere.
+    let is_called_so = ["scenario ", "szenario "].iter().any(|word| title.starts_with(word));
+    let from = section.parent.filter(|_| is_called_so && title != words).unwrap_or(at);
+    let about = topics(document, from);
     let outer = about.iter().find(|topic| !matches!(topic, Topic::Recovery));
     let elsewhere = outer.is_some_and(|topic| {
         !matches!(topic, Topic::Scenarios | Topic::Services | Topic::Backup | Topic::Tier)

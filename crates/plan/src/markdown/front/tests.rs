@@ -75,3 +75,41 @@ fn the_findings_on_the_reference_document_are_these() {
     let lines: Vec<String> = report.findings.iter().map(line).collect();
     insta::assert_snapshot!("kosmos_findings", lines.join("\n"));
 }
+
+#[test]
+fn an_attack_from_outside_is_nobody_inside() {
+    let hostile = |title: &str| {
+        let text = format!("# Plan\n## Scenarios\n### Scenario 1: {title}\n1. Call the provider\n");
+        let plan = read(FileId(0), &text).plan;
+        plan.scenarios.iter().next().unwrap().1.hostile.is_some_and(|hostile| hostile.value)
+    };
+    for title in ["Ransomware attack", "Cyber attack", "Data breach", "Compromised credentials"] {
+        assert!(hostile(title), "{title}");
+    }
+    for title in ["DDoS attack", "Denial of service attack", "Breach of an SLA", "Loss of a node"] {
+        assert!(!hostile(title), "{title}");
+    }
+}
+
+#[test]
+fn people_whose_names_have_other_letters_stay_apart() {
+    let text = "# Plan\n## Contacts\n| Role | Phone |\n|---|---|\n| Иванов | 1 |\n| Петров | 2 |\n";
+    let plan = read(FileId(0), text).plan;
+    let people: Vec<(&str, usize)> = plan
+        .people
+        .iter()
+        .map(|(_, person)| (person.title.as_ref().unwrap().value.as_str(), person.contacts.len()))
+        .collect();
+    assert_eq!(people, [("Иванов", 1), ("Петров", 1)]);
+}
+
+#[test]
+fn things_that_are_called_the_same_are_counted_on() {
+    let mut named: Named<u32> = Named::default();
+    let title = Text::plain(FileId(0), "Orders", 0);
+    let names: Vec<String> = (0..5).map(|at| insert(&mut named, &title, at)).collect();
+    assert_eq!(names, ["orders", "orders-2", "orders-3", "orders-4", "orders-5"]);
+    // Thousands of them take no longer, each.
+    (0..50_000).for_each(|at| drop(insert(&mut named, &title, at)));
+    assert_eq!(named.len(), 50_005);
+}

@@ -40,7 +40,7 @@ fn finding(
     text: &str,
 ) -> Finding {
     let shown = shown.trim_matches(['"', '\'']);
-    let words = format!("{title} reads {shown}, which nothing writes");
+    let words = format!("{title} reads {shown}, which nothing in the plan writes");
     let directory = text.rsplit_once('/').map_or(text, |(directory, _)| directory);
     let beside = copies
         .iter()

@@ -25,7 +25,8 @@ pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
         let owners = model.objectives.owners(at);
         let graph = &model.objectives.graph;
         let is_again = |id| !graph.service(id).1.rebuilt_from.is_empty();
-        if !owners.is_empty() && owners.iter().all(|id| is_again(*id)) {
+        let is_nobodys = !owners.is_empty() && owners.iter().all(|id| is_again(*id));
+        if is_nobodys || !store.rebuilt_from.is_empty() {
             continue;
         }
         let kept = model.objectives.copies(store);
@@ -79,7 +80,8 @@ fn unlocked(
     let vaults = &model.plan.vaults;
     let mut open: BTreeSet<usize> = BTreeSet::new();
     let mut exposed: Vec<&str> = Vec::new();
-    for (_, store_title, store) in model.plan.stores.titled() {
+    let stores = model.plan.stores.titled();
+    for (_, store_title, store) in stores.filter(|(_, _, store)| store.rebuilt_from.is_empty()) {
         let kept: Vec<Kept<'_>> = model.objectives.copies(store);
         let places: Vec<usize> = kept.iter().filter_map(|kept| vaults.position(kept.to?)).collect();
         let is_safe = places.iter().filter_map(|at| vaults.at(*at)).any(|(_, v)| is_locked(v));
