@@ -57,7 +57,8 @@ pub fn sarif(report: &Report, tool: Tool<'_>) -> Json {
             "columnKind": "unicodeCodePoints",
             "artifacts": artifacts.collect::<Vec<_>>(),
             "invocations": [{
-                "executionSuccessful": true,
+                // What could not be read was not checked.
+                "executionSuccessful": !report.has_unreadable(),
                 "toolExecutionNotifications": unread.collect::<Vec<_>>(),
             }],
             "results": results,

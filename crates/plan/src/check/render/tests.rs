@@ -156,3 +156,15 @@ fn pages_are_shown_without_their_signs() {
         assert!(list.contains(rule.code), "{}", rule.code);
     }
 }
+
+#[test]
+fn a_run_on_what_cannot_be_read_is_no_success_in_sarif() {
+    let success = |bytes: &[u8]| {
+        let input = Input { name: "soter.yaml".to_owned(), bytes: bytes.to_vec() };
+        let report = check(load(&[input]), date(2026, 1, 1));
+        let log = sarif(&report, Tool { version: "1.0.0" });
+        log["runs"][0]["invocations"][0]["executionSuccessful"].as_bool().unwrap()
+    };
+    assert!(success(b"services: { a: { needs: [b] } }"));
+    assert!(!success(b"services: [\xff"));
+}
