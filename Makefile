@@ -9,7 +9,7 @@ help:
 	@echo "make derived              the plan's schema and the index of findings, written from the code"
 	@echo "make soak SEEDS=0..1000   the random suites over these seeds; restartable"
 	@echo "make soak-real SEEDS=0..8 real servers and agents killed under load; the machine lost at last"
-	@echo "make fuzz CASES=10000     the properties of parsers over many inputs"
+	@echo "make fuzz SECONDS=60      what must hold for any input: each reader for so long"
 	@echo "make bench-check          a plan of 10,000 services and 50,000 needs, checked: time and memory"
 	@echo "make bench SIZE=1         Soter beside pgBackRest, on so many gigabytes; restartable"
 	@echo "make test-versions        the tests with real servers on PostgreSQL 14 to 18"
@@ -36,9 +36,9 @@ soak:
 soak-real:
 	scripts/soak real $(SEEDS)
 
-CASES ?= 10000
+SECONDS ?= 60
 fuzz:
-	scripts/fuzz $(CASES)
+	scripts/fuzz $(SECONDS)
 
 SIZE ?= 1
 REPEATS ?= 3
