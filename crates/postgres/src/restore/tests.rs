@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use soter_vault::frame::Compression;
+use soter_vault::ids::BackupId;
 use soter_vault::log::{Log, TakeOver};
 use soter_vault::map::NoProgress;
 use soter_vault::objects::DirectoryStore;
@@ -44,7 +45,7 @@ impl Lab {
         Self { cluster, vault, directory }
     }
 
-    fn back_up(&self) {
+    fn back_up(&self) -> BackupId {
         let connection = ConnectionInfo::parse(&self.cluster.connection_string()).unwrap();
         let setup = BackupSetup {
             disk: &OsDisk,
@@ -59,7 +60,7 @@ impl Lab {
             workers: 2,
             compression: Compression::Zstd(1),
         };
-        run(&setup, &mut |_| Ok(()), &NoProgress, &Stop::new()).unwrap();
+        run(&setup, &mut |_| Ok(()), &NoProgress, &Stop::new()).unwrap().id
     }
 
     /// Pushes what is in `pg_wal`, as `archive_command` would.
@@ -214,13 +215,17 @@ fn real_a_killed_cluster_comes_back_to_its_last_commit() {
     let mut lab = Lab::new();
     lab.cluster.psql("CREATE TABLE t (id int PRIMARY KEY)").unwrap();
     lab.cluster.psql("INSERT INTO t SELECT generate_series(1, 1000)").unwrap();
-    lab.back_up();
+    let backup = lab.back_up();
     lab.cluster.psql("INSERT INTO t SELECT generate_series(1001, 50000)").unwrap();
     let statements = "BEGIN; INSERT INTO t VALUES (0); SELECT pg_current_xact_id(); COMMIT";
     let xid = lab.cluster.psql(statements).unwrap();
     lab.cluster.psql("DELETE FROM t WHERE id = 0").unwrap();
     lab.cluster.psql("SELECT pg_create_restore_point('before the drop')").unwrap();
     let before = lab.cluster.psql("SELECT pg_current_wal_lsn()").unwrap();
+    // The commit before this moment is in, the one behind it is not; microseconds tell them apart.
+    let moment =
+        "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')";
+    let moment = lab.cluster.psql(moment).unwrap();
     lab.cluster.psql("DELETE FROM t WHERE id > 7").unwrap();
     lab.cluster.kill().unwrap();
     lab.push_wal();
@@ -241,6 +246,10 @@ fn real_a_killed_cluster_comes_back_to_its_last_commit() {
     assert_eq!(count(&at_xid), "50001");
     let immediate = lab.recover("immediate", &Target::Immediate);
     assert_eq!(count(&immediate), "1000");
+    let at_time = lab.recover("time", &format!("time:{moment}").parse().unwrap());
+    assert_eq!(count(&at_time), "50000");
+    let at_backup = lab.recover("backup", &format!("backup:{backup}").parse().unwrap());
+    assert_eq!(count(&at_backup), "1000");
 }
 
 #[test]

@@ -7,6 +7,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use soter_vault::map::{FileEntry, Progress, RestoreOptions, Restored, Sink, SinkFile, restore};
 use soter_world::disk::{FileKind, Owner};
 use soter_world::{Disk, DiskFile, Stop, durable};
@@ -267,7 +268,7 @@ fn settings(choice: &Choice) -> Vec<(&'static str, String)> {
     let target = match &choice.stop_at {
         StopAt::EndOfWal => None,
         StopAt::Consistent => Some(("recovery_target", "immediate".to_owned())),
-        StopAt::Time(time) => Some(("recovery_target_time", time.to_string())),
+        StopAt::Time(time) => Some(("recovery_target_time", server_time(*time))),
         StopAt::Lsn(lsn) => Some(("recovery_target_lsn", lsn.to_string())),
         StopAt::Xid(xid) => Some(("recovery_target_xid", xid.to_string())),
         StopAt::Name(name) => Some(("recovery_target_name", name.clone())),
@@ -281,6 +282,12 @@ fn settings(choice: &Choice) -> Vec<(&'static str, String)> {
         settings.push(("recovery_target_inclusive", inclusive.to_owned()));
     }
     settings
+}
+
+/// A time as a server understands it that reads its configuration: it knows no names of zones yet,
+/// and "Z" is one of them. Its own times end at the microsecond.
+fn server_time(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%d %H:%M:%S%.6f+00").to_string()
 }
 
 struct TargetSink<'a> {
