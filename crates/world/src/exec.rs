@@ -1,6 +1,7 @@
 //! Child processes.
 //!
-//! Every child leads its own process group, so a Ctrl-C at the terminal reaches only us and we decide
+//! Every child leads its own process group, unless it is to lead a session
+//! ([`Command::in_our_group`]), so a Ctrl-C at the terminal reaches only us and we decide
 //! what becomes of it. Every child is waited for by a thread of its own, so none stays a zombie, and
 //! dropping a [`Child`] that still runs kills its group. A child outlives us only when it was
 //! released, or when we are killed ourselves.
@@ -20,8 +21,12 @@ use rustix::process::Pid;
 use crate::disk::Owner;
 
 mod child;
+mod identity;
 
 pub use child::Child;
+pub use identity::{
+    Identity, anonymous_file, children_time, lead_session, parent_process, signal_group,
+};
 
 /// How much of a captured stream is kept; what follows is read and dropped, so that the child never
 /// blocks. The longest output we read whole, a `pg_waldump` of one segment, is a tenth of it.
@@ -40,6 +45,7 @@ pub struct Command {
     environment_cleared: bool,
     directory: Option<PathBuf>,
     owner: Option<Owner>,
+    leads_group: bool,
     input: Input,
     stdout: Output,
     stderr: Output,
@@ -156,6 +162,7 @@ impl Command {
             environment_cleared: false,
             directory: None,
             owner: None,
+            leads_group: true,
             input: Input::Null,
             stdout: Output::Capture,
             stderr: Output::Capture,
@@ -266,7 +273,10 @@ impl Command {
 
         #[expect(clippy::disallowed_methods, reason = "this is the door to child processes")]
         let mut command = std::process::Command::new(&self.program);
-        command.args(&self.arguments).process_group(0);
+        command.args(&self.arguments);
+        if self.leads_group {
+            command.process_group(0);
+        }
         if self.environment_cleared {
             command.env_clear();
         }
