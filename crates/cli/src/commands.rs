@@ -24,6 +24,7 @@ mod import;
 mod init;
 mod objectives;
 mod restore;
+mod run;
 mod schema;
 mod status;
 mod store;
@@ -92,6 +93,9 @@ enum Command {
     Objectives(objectives::ObjectivesArgs),
     /// Bring a cluster back, in a new directory.
     Restore(restore::RestoreArgs),
+    /// Processes of a run that the engine starts itself.
+    #[command(subcommand, hide = true)]
+    Run(run::RunCommand),
     /// Print the JSON Schema of a plan's file, from which editors complete.
     Schema,
     /// Say how the protection of a store stands.
@@ -133,6 +137,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Init(args) => init::run(&context, &args),
         Command::Objectives(args) => objectives::run(&context, &args),
         Command::Restore(args) => restore::run(&context, &args),
+        Command::Run(command) => run::run(&command),
         Command::Schema => schema::run(&context),
         Command::Status(args) => status::run(&context, &args),
         Command::Store(command) => store::run(&context, &command),

@@ -12,4 +12,6 @@ pub mod journal;
 
 pub mod driver;
 
+pub mod child;
+
 pub use ids::{NameError, RunId, StepId};

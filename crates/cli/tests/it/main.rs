@@ -10,6 +10,8 @@ mod bad_input;
 #[cfg(test)]
 mod check;
 #[cfg(test)]
+mod child;
+#[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod doc;

@@ -15,7 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("vault", &["world"]),
     ("postgres", &["world", "vault"]),
     ("runbook", &["world", "plan"]),
-    ("cli", &["world", "plan", "vault", "postgres"]),
+    ("cli", &["world", "plan", "vault", "postgres", "runbook"]),
 ];
 
 /// A file with several purposes is split before it gets here. Tests at its end do not count.
