@@ -10,6 +10,10 @@ pub mod procedure;
 
 pub mod journal;
 
+pub mod state;
+
+pub mod approval;
+
 pub mod driver;
 
 pub mod child;

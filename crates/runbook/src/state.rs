@@ -1,0 +1,290 @@
+//! What a run's records add up to, and what follows from it.
+//!
+//! The rule it keeps: a state is made of events and of nothing else, in time that grows with their
+//! number alone; [`decide`] is a function of a state and a moment. An event that does not fit is
+//! refused and changes nothing.
+
+mod decide;
+mod event;
+mod graph;
+mod next;
+mod questions;
+mod time;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use decide::{Ask, Cancel, Decision, decide};
+pub use event::{
+    Begun, Closing, ENGINE, Ended, Entry, Event, MirrorState, Recorded, Resolution, RetryFrom,
+};
+pub use next::Illegal;
+pub use questions::{Needed, Question};
+pub use time::Moment;
+
+use crate::driver::effects::{Answer, Captured, Child, Which};
+use crate::ids::{RunId, StepId};
+use crate::procedure::{Phase, Step};
+
+/// How an approval was given when nobody who may was there; also what its obligation's name begins
+/// with.
+pub const BREAK_GLASS: &str = "break-glass";
+
+/// A run, as its records say it is.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// How it began.
+    pub begun: Arc<Begun>,
+    /// When.
+    pub since: Moment,
+    /// The SHA-256 over its procedure: what approvals are bound to.
+    pub digest: String,
+    /// How many records there are.
+    pub records: u64,
+    /// The engine that wrote the last one.
+    pub epoch: u32,
+    /// The machine of that engine.
+    pub host: String,
+    /// When the last one was written.
+    pub last: Moment,
+    /// Whether it goes on.
+    pub life: Life,
+    /// The second place of the journal, and since when it is so.
+    pub mirror: (MirrorState, Moment),
+    /// The values of parameters.
+    pub parameters: BTreeMap<String, Recorded>,
+    /// Temporary measures that are in place, or may be.
+    pub obligations: BTreeMap<String, Obligation>,
+    /// Evidence that was kept.
+    pub captured: Vec<Captured>,
+    steps: Vec<StepState>,
+    phases: Vec<PhaseState>,
+    index: HashMap<StepId, usize>,
+    /// Steps that may go on: all they waited for is done, and they are not.
+    open: BTreeSet<usize>,
+    /// Phases whose condition is asked.
+    asking: BTreeSet<usize>,
+    /// Steps that are neither done nor skipped.
+    unfinished: usize,
+    /// Measures that are to be lifted because the step that lifts them is done.
+    to_lift: Vec<(String, StepId)>,
+}
+
+/// Whether a run goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Life {
+    /// It does.
+    Running,
+    /// Nothing new is begun.
+    Paused {
+        /// Why.
+        why: String,
+        /// The engine paused it, and goes on by itself when the reason is gone.
+        by_engine: bool,
+    },
+    /// What runs is being ended.
+    Aborting,
+    /// It is over.
+    Closed(Closing),
+}
+
+/// A temporary measure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Obligation {
+    /// The step that put it in place.
+    pub step: StepId,
+    /// Since when.
+    pub since: Moment,
+}
+
+/// A phase.
+#[derive(Debug, Clone)]
+pub struct PhaseState {
+    /// Where it stands.
+    pub status: PhaseStatus,
+    /// Since when it is begun, skipped or done.
+    pub since: Option<Moment>,
+    /// Its condition's last answer.
+    pub only_if: Option<Answer>,
+    steps: Vec<usize>,
+    unfinished: usize,
+    waiting: usize,
+    needed_by: Vec<usize>,
+}
+
+/// Where a phase stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PhaseStatus {
+    /// Others must be done before.
+    Pending,
+    /// Its condition is asked.
+    Asking,
+    /// Its steps may begin.
+    Begun,
+    /// Its condition said no.
+    Skipped,
+    /// Its steps are done or skipped.
+    Done,
+}
+
+/// A step.
+#[derive(Debug, Clone)]
+pub struct StepState {
+    /// What it does, with its amendments.
+    pub step: Arc<Step>,
+    /// Where it stands.
+    pub status: Status,
+    /// Since when.
+    pub since: Option<Moment>,
+    /// When its first attempt began.
+    pub began: Option<Moment>,
+    /// The last attempt, from 1; 0: none was begun.
+    pub attempt: u32,
+    /// The machine on which it was begun.
+    pub host: String,
+    /// What does it.
+    pub child: Option<Child>,
+    /// Who approved it, and when.
+    pub approvals: Vec<(String, Moment)>,
+    /// The last answer to each of its questions, with what it rests on.
+    pub answers: BTreeMap<Which, (Answer, String)>,
+    /// It was amended so often.
+    pub amendments: u32,
+    /// Attempts that failed since a person last said to try again.
+    failures: u32,
+    /// An attempt of a destructive step ended otherwise than done, so that it may have happened, and
+    /// since then neither a probe said no nor a person to go on.
+    may_have_happened: bool,
+    /// A person said to run it: what is not known holds it up no longer.
+    cleared: bool,
+    /// A person said to leave it out when its time comes.
+    skip: Option<String>,
+    verified: BTreeSet<usize>,
+    waiting: usize,
+    needed_by: Vec<usize>,
+}
+
+/// Where a step stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Status {
+    /// Others must be done before.
+    Pending,
+    /// It can begin, after a delay if it is tried again.
+    Ready {
+        /// The delay, counted from `since`.
+        delay: Duration,
+    },
+    /// An attempt goes on.
+    Running,
+    /// A person must act.
+    Person,
+    /// Its probes are asked.
+    Verifying,
+    /// It failed, and is not tried again by itself, or will be.
+    Failed {
+        /// Why.
+        why: String,
+        /// What it was in when it failed.
+        at: RetryFrom,
+    },
+    /// Nobody knows; a person must say.
+    Doubt {
+        /// What is not known.
+        why: String,
+    },
+    /// It is done.
+    Done,
+    /// It was left out.
+    Skipped {
+        /// Why.
+        why: String,
+    },
+}
+
+impl Status {
+    /// Whether it is done or skipped.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        matches!(self, Self::Done | Self::Skipped { .. })
+    }
+}
+
+impl StepState {
+    fn new(step: Step) -> Self {
+        Self {
+            step: Arc::new(step),
+            status: Status::Pending,
+            since: None,
+            began: None,
+            attempt: 0,
+            host: String::new(),
+            child: None,
+            approvals: Vec::new(),
+            answers: BTreeMap::new(),
+            amendments: 0,
+            failures: 0,
+            may_have_happened: false,
+            cleared: false,
+            skip: None,
+            verified: BTreeSet::new(),
+            waiting: 0,
+            needed_by: Vec::new(),
+        }
+    }
+
+    fn answer(&self, which: Which) -> Option<Answer> {
+        self.answers.get(&which).map(|(answer, _)| *answer)
+    }
+
+    /// Whether it may be tried again without anybody being asked: tries are left, and doing it twice
+    /// does no harm, or a probe can tell whether it was done.
+    fn may_retry(&self) -> bool {
+        let is_safe = !self.step.destructive || self.step.already_done.is_some();
+        self.failures <= self.step.retries && is_safe && !self.step.action.is_persons()
+    }
+
+    /// Which of its `verify` have said yes since its last attempt.
+    pub fn verified(&self) -> impl Iterator<Item = usize> {
+        self.verified.iter().copied()
+    }
+}
+
+impl State {
+    /// The run.
+    #[must_use]
+    pub fn run(&self) -> &RunId {
+        &self.begun.run
+    }
+
+    /// A step by its name.
+    #[must_use]
+    pub fn step(&self, id: &StepId) -> Option<&StepState> {
+        self.index.get(id).and_then(|at| self.steps.get(*at))
+    }
+
+    /// All steps, in the order of the plan.
+    pub fn steps(&self) -> impl ExactSizeIterator<Item = &StepState> {
+        self.steps.iter()
+    }
+
+    /// The steps that may go on, in the order of the plan: those that run, wait for a delay or a
+    /// person, are asked about, or can begin.
+    pub fn open(&self) -> impl Iterator<Item = &StepState> {
+        self.open.iter().filter_map(|at| self.steps.get(*at))
+    }
+
+    /// All phases, in the order of the plan.
+    pub fn phases(&self) -> impl ExactSizeIterator<Item = (&Phase, &PhaseState)> {
+        self.begun.procedure.phases.iter().zip(&self.phases)
+    }
+
+    /// How many steps are neither done nor skipped.
+    #[must_use]
+    pub fn unfinished(&self) -> usize {
+        self.unfinished
+    }
+}

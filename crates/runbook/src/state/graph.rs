@@ -1,0 +1,210 @@
+//! What waits for what: how one step's end opens others.
+//!
+//! The rule it keeps: each end is told on once to each that waits for it, so that a whole run costs as
+//! much as it has steps and arrows.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::event::{Begun, Entry, Event};
+use super::next::Illegal;
+use super::time::Moment;
+use super::{Life, PhaseState, PhaseStatus, State, Status, StepState};
+
+/// Something that follows from an end.
+enum Work {
+    OpenPhase(usize),
+    BeginPhase(usize),
+    EndPhase(usize),
+    OpenStep(usize),
+    Finish(usize, Status),
+}
+
+impl State {
+    /// A run of which only the beginning is known.
+    ///
+    /// # Errors
+    /// When the entry is no beginning, or its procedure is not one that `compile` makes.
+    pub fn begin(entry: &Entry) -> Result<Self, Illegal> {
+        let Event::Begun(begun) = &entry.event else {
+            return Err(Illegal::new("a journal begins with `begun`"));
+        };
+        let procedure = &begun.procedure;
+        let mut state = Self {
+            since: entry.at.clone(),
+            digest: procedure.digest(),
+            records: 1,
+            epoch: entry.epoch,
+            host: begun.host.clone(),
+            last: entry.at.clone(),
+            life: Life::Running,
+            mirror: (begun.mirror, entry.at.clone()),
+            parameters: begun.parameters.clone(),
+            obligations: std::collections::BTreeMap::new(),
+            captured: Vec::new(),
+            steps: procedure.steps.iter().cloned().map(StepState::new).collect(),
+            phases: Vec::new(),
+            index: HashMap::new(),
+            open: std::collections::BTreeSet::new(),
+            asking: std::collections::BTreeSet::new(),
+            unfinished: procedure.steps.len(),
+            to_lift: Vec::new(),
+            begun: Arc::new(Begun::clone(begun)),
+        };
+        state.connect()?;
+        let first = (0..state.phases.len()).filter(|at| state.phases[*at].waiting == 0);
+        let first = first.map(Work::OpenPhase).collect();
+        state.settle(first, &entry.at);
+        Ok(state)
+    }
+
+    /// The arrows, backwards: whom each end is told to.
+    fn connect(&mut self) -> Result<(), Illegal> {
+        let begun = Arc::clone(&self.begun);
+        for (at, phase) in begun.procedure.phases.iter().enumerate() {
+            self.phases.push(PhaseState {
+                status: PhaseStatus::Pending,
+                since: None,
+                only_if: None,
+                steps: Vec::new(),
+                unfinished: 0,
+                waiting: phase.after.len(),
+                needed_by: Vec::new(),
+            });
+            for before in &phase.after {
+                let known = self.phases.get_mut(*before).filter(|_| *before < at);
+                known
+                    .ok_or(Illegal::new("a phase waits for one that is not before it"))?
+                    .needed_by
+                    .push(at);
+            }
+        }
+        for (at, step) in begun.procedure.steps.iter().enumerate() {
+            let phase = self.phases.get_mut(step.phase);
+            let phase = phase.ok_or(Illegal::new("a step belongs to no phase"))?;
+            phase.steps.push(at);
+            phase.unfinished += 1;
+            for before in &step.after {
+                let before = self.index.get(before).copied();
+                let before =
+                    before.ok_or(Illegal::new("a step waits for one that is not before it"))?;
+                self.steps[before].needed_by.push(at);
+                self.steps[at].waiting += 1;
+            }
+            if self.index.insert(step.id.clone(), at).is_some() {
+                return Err(Illegal::new("two steps have one name"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A step is done or skipped.
+    pub(super) fn finish(&mut self, step: usize, status: Status, now: &Moment) {
+        self.settle(vec![Work::Finish(step, status)], now);
+    }
+
+    /// A phase's condition said yes.
+    pub(super) fn begin_phase(&mut self, phase: usize, now: &Moment) {
+        self.settle(vec![Work::BeginPhase(phase)], now);
+    }
+
+    /// A phase's condition said no: its steps are skipped.
+    pub(super) fn skip_phase(&mut self, phase: usize, why: &str, now: &Moment) {
+        self.asking.remove(&phase);
+        self.phases[phase].status = PhaseStatus::Skipped;
+        self.phases[phase].since = Some(now.clone());
+        let skipped = || Status::Skipped { why: why.to_owned() };
+        let steps = self.phases[phase].steps.iter();
+        let mut work: Vec<Work> = steps.map(|step| Work::Finish(*step, skipped())).collect();
+        if work.is_empty() {
+            work.push(Work::EndPhase(phase));
+        }
+        self.settle(work, now);
+    }
+
+    fn settle(&mut self, mut work: Vec<Work>, now: &Moment) {
+        while let Some(next) = work.pop() {
+            match next {
+                Work::OpenPhase(phase) => {
+                    if self.begun.procedure.phases[phase].only_if.is_some() {
+                        self.phases[phase].status = PhaseStatus::Asking;
+                        self.asking.insert(phase);
+                    } else {
+                        work.push(Work::BeginPhase(phase));
+                    }
+                }
+                Work::BeginPhase(phase) => {
+                    self.asking.remove(&phase);
+                    let of_phase = &mut self.phases[phase];
+                    of_phase.status = PhaseStatus::Begun;
+                    of_phase.since = Some(now.clone());
+                    if of_phase.unfinished == 0 {
+                        work.push(Work::EndPhase(phase));
+                    }
+                    let free = |step: &&usize| self.steps[**step].waiting == 0;
+                    let steps = self.phases[phase].steps.iter().filter(free);
+                    work.extend(steps.map(|step| Work::OpenStep(*step)));
+                }
+                Work::EndPhase(phase) => {
+                    if self.phases[phase].status == PhaseStatus::Begun {
+                        self.phases[phase].status = PhaseStatus::Done;
+                        self.phases[phase].since = Some(now.clone());
+                    }
+                    for later in self.phases[phase].needed_by.clone() {
+                        self.phases[later].waiting -= 1;
+                        if self.phases[later].waiting == 0 {
+                            work.push(Work::OpenPhase(later));
+                        }
+                    }
+                }
+                Work::OpenStep(step) => work.extend(self.open_step(step, now)),
+                Work::Finish(step, status) => self.finish_one(step, status, now, &mut work),
+            }
+        }
+    }
+
+    fn open_step(&mut self, at: usize, now: &Moment) -> Option<Work> {
+        let step = &mut self.steps[at];
+        if step.status != Status::Pending {
+            return None;
+        }
+        if let Some(why) = step.skip.take() {
+            return Some(Work::Finish(at, Status::Skipped { why }));
+        }
+        step.status = Status::Ready { delay: std::time::Duration::ZERO };
+        step.since = Some(now.clone());
+        self.open.insert(at);
+        None
+    }
+
+    fn finish_one(&mut self, at: usize, status: Status, now: &Moment, work: &mut Vec<Work>) {
+        let step = &mut self.steps[at];
+        if step.status.is_finished() {
+            return;
+        }
+        let is_done = status == Status::Done;
+        step.status = status;
+        step.since = Some(now.clone());
+        step.child = None;
+        let spec = Arc::clone(&step.step);
+        let needed_by = step.needed_by.clone();
+        self.open.remove(&at);
+        self.unfinished -= 1;
+        if is_done {
+            let lifts = spec.lifts.iter().filter(|name| self.obligations.contains_key(*name));
+            self.to_lift.extend(lifts.map(|name| (name.clone(), spec.id.clone())));
+        }
+        for later in needed_by {
+            self.steps[later].waiting -= 1;
+            let phase = self.phases[self.steps[later].step.phase].status;
+            if self.steps[later].waiting == 0 && phase == PhaseStatus::Begun {
+                work.push(Work::OpenStep(later));
+            }
+        }
+        let phase = &mut self.phases[spec.phase];
+        phase.unfinished -= 1;
+        if phase.unfinished == 0 {
+            work.push(Work::EndPhase(spec.phase));
+        }
+    }
+}
