@@ -1,11 +1,12 @@
 # `make demo` and `make test` are all a new user needs; both install what is missing.
 # Everything else is for those who work on Soter. `make` alone lists the targets.
 
-.PHONY: help demo test check derived soak soak-real fuzz bench bench-check test-versions
+.PHONY: help demo test check lab derived soak soak-real fuzz bench bench-check test-versions
 
 help:
 	@echo "make demo                 the main job on a real server: protect, lose, bring back, measure"
 	@echo "make test                 checks and all tests"
+	@echo "make lab                  a KOSMOS of real servers on this machine, to be broken: kosmos-lab"
 	@echo "make derived              the plan's schema and the index of findings, written from the code"
 	@echo "make soak SEEDS=0..1000   the random suites over these seeds; restartable"
 	@echo "make soak-real SEEDS=0..8 real servers and agents killed under load; the machine lost at last"
@@ -21,10 +22,17 @@ demo:
 
 test:
 	scripts/install-test-tools
+	scripts/install-lab-tools
 	scripts/check
 
 check:
 	scripts/check
+
+lab:
+	scripts/install-test-tools
+	scripts/install-lab-tools
+	cargo build --locked --package soter-cli --package kosmos-lab
+	"$${CARGO_TARGET_DIR:-target}/debug/kosmos-lab" up
 
 derived:
 	SOTER_WRITE_DERIVED=1 cargo test --locked --package soter-plan derived

@@ -18,6 +18,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cli", &["world", "plan", "vault", "postgres", "runbook"]),
 ];
 
+/// What is not shipped, and what it may use. Nothing that is shipped may use it.
+const LABORATORY: (&str, &[&str]) = ("examples/kosmos/lab", &["world"]);
+
 /// A file with several purposes is split before it gets here. Tests at its end do not count.
 const LINES_MAX: usize = 800;
 
@@ -48,6 +51,20 @@ fn crates_depend_only_along_the_arrows() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     assert_eq!(there, named, "every crate is named in ARROWS");
+}
+
+#[test]
+fn the_laboratory_stands_apart() {
+    let (place, allowed) = LABORATORY;
+    let found = internal_dependencies(&read(&root().join(place).join("Cargo.toml")));
+    assert_eq!(found, allowed.iter().map(|name| (*name).to_owned()).collect(), "{place}");
+    for (name, _) in ARROWS {
+        let manifest = read(&root().join("crates").join(name).join("Cargo.toml"));
+        assert!(!manifest.contains("kosmos-lab"), "crates/{name} may not need the laboratory");
+    }
+    let workspace = read(&root().join("Cargo.toml"));
+    let built = workspace.lines().find(|line| line.starts_with("default-members"));
+    assert_eq!(built, Some("default-members = [\"crates/*\"]"), "what is built is the product");
 }
 
 /// The names behind `soter-` at the beginning of a line of a manifest, in any of its tables.

@@ -1,0 +1,98 @@
+//! Nodes: a directory with what every one has, made from the same image.
+//!
+//! What a node's image holds is written down with its hash when the node is made, outside of the
+//! node, so that one can tell later what somebody has changed.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use serde_json::json;
+use soter_world::exec::Command;
+
+use crate::failure::{Ending, Failure, failed};
+use crate::lab::Lab;
+use crate::place::NODES;
+
+/// A program of every node's image: says that the node is there.
+const BEACON: &str =
+    "#!/bin/sh\n# Says that this node is there.\nprintf '%s is here\\n' \"$KOSMOS_NODE\"\n";
+
+/// Where it is on a node.
+pub(crate) const BEACON_PATH: &str = "sbin/beacon";
+
+/// Whether there is such a node; an error names those there are.
+pub(crate) fn known(name: &str) -> Result<&'static str, Failure> {
+    NODES.into_iter().find(|node| *node == name).ok_or_else(|| {
+        let what = format!("there is no node {name:?}");
+        Failure::new(Ending::Input, what).hint(format!("the nodes are {}", NODES.join(", ")))
+    })
+}
+
+/// Makes a node, unless it is there.
+pub(crate) fn make(lab: &Lab, name: &str) -> Result<(), Failure> {
+    let name = known(name)?;
+    lab.directory(&format!("{name}/sbin"))?;
+    let beacon = lab.file(&format!("{name}/{BEACON_PATH}"), BEACON)?;
+    // Others enter it too: PostgreSQL does not run as root.
+    let open = |path: PathBuf| fs::set_permissions(path, fs::Permissions::from_mode(0o755));
+    open(lab.root().join(name))
+        .and_then(|()| open(beacon.clone()))
+        .map_err(failed("open the node's directory"))?;
+    let hash = lab.run("hash what the node has", Command::new("sha256sum").arg(&beacon))?;
+    let hash = String::from_utf8_lossy(&hash).split_whitespace().next().unwrap_or("").to_owned();
+    lab.directory("laptop/images")?;
+    let image = json!({"node": name, "files": {BEACON_PATH: hash}});
+    lab.file(&format!("laptop/images/{name}.json"), &format!("{image:#}\n")).map(drop)
+}
+
+/// Ends whatever runs on a node; what it has on disk stays.
+pub(crate) fn stop(lab: &Lab, name: &str) -> Result<usize, Failure> {
+    let name = known(name)?;
+    let table = lab.table();
+    let ended = table.of_node(name)?.end().map_err(failed(&format!("end what runs on {name}")))?;
+    for entry in table.entries()?.iter().filter(|entry| entry.spec.node == name) {
+        table.forget(&entry.spec.name)?;
+    }
+    Ok(ended)
+}
+
+/// A node is gone: its processes, and its disk.
+pub(crate) fn remove(lab: &Lab, name: &str) -> Result<usize, Failure> {
+    let ended = stop(lab, name)?;
+    let directory = lab.root().join(name);
+    match fs::remove_dir_all(&directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(failed(&format!("remove {}", directory.display()))(error))
+        }
+        _ => Ok(ended),
+    }
+}
+
+/// Becomes a program on a node: in its directory, with its marks, and the stand-ins before the
+/// machine's programs. A node that is gone does not answer.
+pub(crate) fn enter(lab: &Lab, name: &str, command: &[String]) -> Result<(), Failure> {
+    let name = known(name)?;
+    let directory = lab.root().join(name);
+    if !directory.is_dir() {
+        return Err(Failure::new(Ending::Unreachable, format!("{name} does not answer"))
+            .hint("the node is gone; Terraform makes a new one"));
+    }
+    let (program, arguments) = command
+        .split_first()
+        .ok_or_else(|| Failure::new(Ending::Input, "say what to run on the node, after --"))?;
+    let mut path = std::ffi::OsString::from(lab.root().join("bin"));
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    let mut command = Command::new(program)
+        .args(arguments)
+        .current_dir(&directory)
+        .env("PATH", path)
+        .env("HOME", &directory)
+        .stdin(soter_world::exec::Input::Inherit);
+    for (name, value) in lab.table().marks(name) {
+        command = command.env(name, value);
+    }
+    Err(failed(&format!("run {program} on {name}"))(command.exec()))
+}

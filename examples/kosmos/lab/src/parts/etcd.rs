@@ -1,0 +1,80 @@
+//! Three members of etcd, one on each node, that believe nobody without a certificate.
+
+use crate::failure::Failure;
+use crate::lab::Lab;
+use crate::place::NODES;
+use crate::processes::Spec;
+use crate::tls;
+
+/// What tells this cluster from another on the same ports.
+const TOKEN: &str = "kosmos-lab";
+
+/// Makes the authority and the members, and waits until they agree.
+pub(super) fn make(lab: &Lab) -> Result<(), Failure> {
+    tls::make_authority(lab)?;
+    let endpoints: Result<Vec<String>, Failure> =
+        NODES.into_iter().map(|node| client_url(lab, node)).collect();
+    let endpoints = endpoints?.join(",");
+    lab.describe(|description| {
+        description.addresses.insert("etcd".to_owned(), endpoints.clone());
+    })?;
+    for node in NODES {
+        let home = lab.directory(&format!("{node}/etcd"))?;
+        tls::issue(lab, &home, "member", &format!("/CN={node}"))?;
+        lab.start(&member(lab, node, "new")?)?;
+    }
+    for node in NODES {
+        lab.wait_ready(&process(node), || healthy(lab, node))?;
+    }
+    Ok(())
+}
+
+/// Whether all members are well.
+pub(super) fn look(lab: &Lab) -> Result<String, String> {
+    for node in NODES {
+        healthy(lab, node).map_err(|why| format!("the member on {node}: {why}"))?;
+    }
+    Ok("three members are healthy".to_owned())
+}
+
+/// The name of a member's process.
+fn process(node: &str) -> String {
+    format!("etcd-{node}")
+}
+
+/// What a member is started with; `state` is `new` for a first start, `existing` for one that joins.
+fn member(lab: &Lab, node: &str, state: &str) -> Result<Spec, Failure> {
+    let home = lab.root().join(node).join("etcd");
+    let (client, peer) = (client_url(lab, node)?, peer_url(lab, node)?);
+    let cluster: Result<Vec<String>, Failure> = NODES
+        .into_iter()
+        .map(|node| peer_url(lab, node).map(|url| format!("{node}={url}")))
+        .collect();
+    let path = |name: &str| home.join(name).display().to_string();
+    let spec = Spec::new(&process(node), node, &lab.program("etcd")?, home.clone())
+        .args(["--name", node, "--data-dir", &path("data"), "--logger", "zap"])
+        .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
+        .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
+        .args(["--initial-cluster", &cluster?.join(","), "--initial-cluster-token", TOKEN])
+        .args(["--initial-cluster-state", state, "--client-cert-auth", "--peer-client-cert-auth"])
+        .args(["--cert-file", &path("member.crt"), "--key-file", &path("member.key")])
+        .args(["--peer-cert-file", &path("member.crt"), "--peer-key-file", &path("member.key")])
+        .args(["--trusted-ca-file", &path("ca.crt"), "--peer-trusted-ca-file", &path("ca.crt")])
+        // Processes are killed here, the machine is not: what was written stays.
+        .args(["--unsafe-no-fsync"]);
+    Ok(spec)
+}
+
+fn client_url(lab: &Lab, node: &str) -> Result<String, Failure> {
+    Ok(format!("https://127.0.0.1:{}", lab.port(&format!("etcd-client-{node}"))?))
+}
+
+fn peer_url(lab: &Lab, node: &str) -> Result<String, Failure> {
+    Ok(format!("https://127.0.0.1:{}", lab.port(&format!("etcd-peer-{node}"))?))
+}
+
+fn healthy(lab: &Lab, node: &str) -> Result<(), String> {
+    let url = client_url(lab, node).map_err(|failure| failure.to_string())?;
+    let body = tls::get(lab, &format!("{url}/health"))?;
+    if body.contains("\"health\":\"true\"") { Ok(()) } else { Err(body) }
+}

@@ -1,0 +1,137 @@
+//! PostgreSQL on node-1: the primary, with the tables of KOSMOS.
+//!
+//! Services come over TCP with a password; the socket lets in whoever may enter its directory, which
+//! is the server's user and root.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use postgres::{Client, Config, NoTls};
+use soter_world::exec::{Command, Status};
+
+use crate::failure::{Ending, Failure, failed};
+use crate::lab::Lab;
+use crate::place::secret;
+use crate::processes::Spec;
+
+/// The node it is on.
+const NODE: &str = "node-1";
+
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long the test may take whether the server's user gets through to its directory.
+const REACH_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What KOSMOS keeps, as its user.
+const SCHEMA: &str = "
+SET ROLE kosmos;
+CREATE TABLE conversations (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    text text NOT NULL,
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp());
+CREATE TABLE agent_sessions (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    agent text NOT NULL,
+    started_at timestamptz NOT NULL DEFAULT clock_timestamp());
+RESET ROLE;
+CREATE EXTENSION amcheck;
+";
+
+/// Makes the cluster and starts its server.
+pub(super) fn make(lab: &Lab) -> Result<(), Failure> {
+    let home = lab.directory("node-1/postgres")?;
+    let owner = lab.server_owner();
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o700))
+        .and_then(|()| std::os::unix::fs::chown(&home, Some(owner.user), Some(owner.group)))
+        .map_err(failed("hand a directory to the server's user"))?;
+    check_reach(lab, &home)?;
+    let programs = lab.program("postgres")?;
+    let data = home.join("data");
+    let initdb = Command::new(programs.join("initdb"))
+        .args(["--auth-local=trust", "--auth-host=scram-sha-256", "--username=postgres"])
+        .args(["--data-checksums", "--no-locale", "--encoding=UTF8", "--no-sync", "--pgdata"])
+        .arg(&data)
+        .current_dir(&home)
+        .run_as(owner);
+    // No password is needed for a superuser who comes through the socket alone.
+    lab.run("make a cluster with initdb", initdb)?;
+    let port = lab.port("postgres")?;
+    configure(&data, &home, port)?;
+    let password = secret::<16>();
+    lab.describe(|description| {
+        let addresses = &mut description.addresses;
+        let admin = format!("host={} port={port} user=postgres dbname=kosmos", home.display());
+        let users =
+            format!("host=127.0.0.1 port={port} user=kosmos password={password} dbname=kosmos");
+        addresses.insert("postgres-admin".to_owned(), admin);
+        addresses.insert("postgres".to_owned(), users);
+        description.secrets.insert("postgres-kosmos".to_owned(), password.clone());
+    })?;
+    let spec = Spec::new("postgres", NODE, &programs.join("postgres"), home.clone());
+    lab.start(&spec.args(["-D".to_owned(), data.display().to_string()]).run_as(owner))?;
+    let first = format!("host={} port={port} user=postgres dbname=postgres", home.display());
+    lab.wait_ready("postgres", || connect(&first).map(drop))?;
+    let mut client = connect(&first).map_err(|why| Failure::new(Ending::Failed, why))?;
+    let roles = format!("CREATE ROLE kosmos LOGIN PASSWORD '{password}'");
+    client
+        .batch_execute(&roles)
+        .and_then(|()| client.batch_execute("CREATE DATABASE kosmos OWNER kosmos"))
+        .map_err(failed("make the database kosmos"))?;
+    let mut client = connect(&lab.address("postgres-admin")?)
+        .map_err(|why| Failure::new(Ending::Failed, why))?;
+    client.batch_execute(SCHEMA).map_err(failed("make the tables of kosmos"))
+}
+
+/// Whether it takes writes, and how much is in it.
+pub(super) fn look(lab: &Lab) -> Result<String, String> {
+    let address = lab.address("postgres-admin").map_err(|failure| failure.to_string())?;
+    let mut client = connect(&address)?;
+    let count = "SELECT pg_is_in_recovery(), (SELECT count(*) FROM conversations)";
+    let row = client.query_one(count, &[]).map_err(|error| in_words(&error))?;
+    if row.get::<_, bool>(0) {
+        return Err("can only be read".to_owned());
+    }
+    Ok(format!("takes writes; {} conversations", row.get::<_, i64>(1)))
+}
+
+/// A connection, or why there is none.
+pub(crate) fn connect(address: &str) -> Result<Client, String> {
+    let mut config: Config = address.parse().map_err(|error| in_words(&error))?;
+    config.connect_timeout(CONNECT_TIMEOUT).application_name("kosmos-lab");
+    config.connect(NoTls).map_err(|error| in_words(&error))
+}
+
+fn in_words(error: &postgres::Error) -> String {
+    let cause = std::error::Error::source(error);
+    cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
+}
+
+fn configure(data: &Path, sockets: &Path, port: u16) -> Result<(), Failure> {
+    let settings = format!(
+        "listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = '{}'\n\
+         max_connections = 60\nshared_buffers = 32MB\nwal_level = replica\nmax_wal_senders = 10\n\
+         max_replication_slots = 10\nlog_line_prefix = '%m [%p] '\n\
+         dynamic_shared_memory_type = mmap\n",
+        sockets.display()
+    );
+    let file = File::options().append(true).open(data.join("postgresql.conf"));
+    file.and_then(|mut file| file.write_all(settings.as_bytes()))
+        .map_err(failed("configure the cluster"))
+}
+
+/// Whether the server's user gets through to a directory of its own.
+fn check_reach(lab: &Lab, directory: &Path) -> Result<(), Failure> {
+    let test = Command::new("test").arg("-w").arg(directory).current_dir("/");
+    let tested = test.run_as(lab.server_owner()).run(REACH_TIMEOUT);
+    let tested = tested.map_err(failed("try to reach a directory as the server's user"))?;
+    if tested.status == Status::Exited(0) {
+        return Ok(());
+    }
+    let what = format!("the server's user cannot reach {}", directory.display());
+    Err(Failure::new(Ending::Input, what)
+        .hint("with --directory name one that everybody may enter, such as /var/tmp/kosmos-lab"))
+}
