@@ -1,6 +1,6 @@
 //! Human time: until somebody notices, answers, agrees that it is a disaster, and is allowed to act.
 
-use super::{Assumptions, Part};
+use super::{Assumptions, Basis, Part};
 use crate::language::{Plan, Scenario, Severity};
 
 /// What passes before the first step of a scenario, in order.
@@ -47,10 +47,18 @@ fn is_approved_in_steps(scenario: &Scenario) -> bool {
     scenario.phases.iter().flat_map(|phase| &phase.steps).any(|step| step.approve.is_some())
 }
 
-/// Approvers that no step asks are asked before the first one.
+/// Approvers that no step asks are asked before the first one. Where nobody says how soon they answer,
+/// they are taken to be no faster than those who respond.
 fn approval(severity: &Severity) -> Option<Part> {
     severity.approvers.first()?;
-    let first = || severity.escalation.first().and_then(|level| level.acknowledge);
-    let within = severity.approve_within.or_else(first).or(severity.respond)?;
-    Some(Part::declared("approval", within))
+    if let Some(within) = severity.approve_within {
+        return Some(Part::declared("approval", within));
+    }
+    let first = severity.escalation.first().and_then(|level| level.acknowledge);
+    let taken = first.or(severity.respond)?;
+    let part = Part::new("approval", taken.value, Basis::Assumed(APPROVE_WITHIN));
+    Some(Part { origin: Some(taken.origin), ..part })
 }
+
+/// What is no number of `assumptions`: each severity says it for itself.
+pub(crate) const APPROVE_WITHIN: &str = "approve_within";

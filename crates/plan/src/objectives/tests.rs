@@ -45,7 +45,7 @@ scenarios:
 #[test]
 fn people_come_first_then_phases_then_what_needs_what() {
     let human = "3 min detection + 5 min response (p1) + 10 min to declare a disaster (assumed) + \
-                 15 min approval";
+                 15 min approval (assumed)";
     assert_eq!(
         back(&plan(LOSS)),
         [

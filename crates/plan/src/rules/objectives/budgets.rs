@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{BUDGETS_EXCEED, NO_BUDGET};
 use crate::check::{Finding, Model, Severity};
 use crate::language::{At, Scenario};
+use crate::objectives::human::APPROVE_WITHIN;
 use crate::objectives::{Figure, Timeline};
 use crate::units::format_duration;
 
@@ -84,12 +85,16 @@ fn exceeds(
             finding = finding.label(origin, part.in_words());
         }
     }
-    let assumed = figure.assumptions();
-    let measure = if assumed.is_empty() {
-        String::new()
-    } else {
-        format!("; declare in `assumptions` what you know of: {}", assumed.join(", "))
-    };
+    let (of_severity, assumed): (Vec<&str>, Vec<&str>) =
+        figure.assumptions().into_iter().partition(|key| *key == APPROVE_WITHIN);
+    let mut measure = String::new();
+    if !assumed.is_empty() {
+        let keys = assumed.join(", ");
+        measure += &format!("; declare in `assumptions` what you know of: {keys}");
+    }
+    if !of_severity.is_empty() {
+        measure += "; say in `approve_within` of the severity how soon a yes is given";
+    }
     Some(
         finding
             .hint(format!(

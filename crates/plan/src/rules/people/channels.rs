@@ -14,7 +14,7 @@ pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
     }
     let directory = Directory::new(model.plan);
     for (name, scenario) in model.plan.scenarios.iter() {
-        let losses = Losses::new(model.plan, scenario);
+        let losses = Losses::new(model, scenario);
         if losses.is_empty() {
             continue;
         }
@@ -61,7 +61,7 @@ fn ways<'p>(plan: &'p Plan, scenario: &'p Scenario) -> Vec<Ways<'p>> {
 /// The first of the channels and why it is down, if all are.
 fn all_down<'p>(
     by: &[&'p At<String>],
-    losses: &Losses<'p>,
+    losses: &Losses<'_, 'p>,
     directory: &Directory<'p>,
 ) -> Option<(Cause<'p>, &'p At<String>)> {
     let mut first = None;

@@ -15,7 +15,7 @@ pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
     let directory = Directory::new(model.plan);
     placeholders(model.plan, findings);
     unreachable(model.plan, &directory, findings);
-    on_what_fails(model.plan, &directory, findings);
+    on_what_fails(model, &directory, findings);
     super::mail::check(model, &directory, findings);
 }
 
@@ -159,10 +159,14 @@ fn speaks_of(reader: &str, written: &str, directory: &Directory<'_>) -> bool {
 }
 
 /// S0407: people whose only contacts go through channels that the scenario takes away.
-fn on_what_fails(plan: &Plan, directory: &Directory<'_>, findings: &mut Vec<Finding>) {
+fn on_what_fails<'p>(model: &Model<'p>, directory: &Directory<'p>, findings: &mut Vec<Finding>) {
+    let plan = model.plan;
+    if plan.channels.is_empty() {
+        return;
+    }
     let mut said = BTreeSet::new();
     for (scenario_name, scenario) in plan.scenarios.iter() {
-        let losses = Losses::new(plan, scenario);
+        let losses = Losses::new(model, scenario);
         if losses.is_empty() {
             continue;
         }

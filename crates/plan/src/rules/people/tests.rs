@@ -540,3 +540,24 @@ fn measures_in_words() {
 fn the_pages_show_what_fires_and_what_mends_it() {
     super::RULES.iter().for_each(crate::rules::testing::page_holds);
 }
+
+#[test]
+fn s0403_a_channel_needs_what_lost_its_data() {
+    let plan = "\
+services: { sso: { state: [users] }, login: { needs: [sso] } }
+stores: { users: { kind: postgres } }
+channels: { chat: { needs: [login] } }
+people: { lead: {} }
+severities: { p1: { escalation: [{ notify: [lead], by: [chat] }] } }
+scenarios: { damage: { severity: p1, destroys: [users] } }
+";
+    let findings = found("S0403", plan);
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!(
+        findings[0].proof.as_deref(),
+        Some(
+            "`chat`: it needs `login`, that needs `sso` whose data `users` is gone, and this is lost"
+        )
+    );
+    silent("S0403", &[&plan.replace("destroys: [users]", "impact: none")]);
+}
