@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use soter_plan::check::render;
-use soter_plan::{Connection, Kind, Plan, Postgres, Reference, Store, StoreName};
+use soter_plan::{Connection, Kind, Plan, Postgres, Reference, Store, StoreName, VaultName};
 use soter_vault::Vault;
 use soter_vault::crypto::SymmetricKey;
 use soter_vault::ids::StoreId;
@@ -19,6 +19,10 @@ use soter_world::{Clock, Disk, OsDisk, Random, Secret, SystemClock, SystemRandom
 use crate::failure::{Ending, Failure};
 use crate::output::{Output, error_paper};
 use crate::plans::{self, PlanFiles};
+
+/// What helps when a vault is not as it was written. Soter itself writes to one.
+const ANOTHER_COPY: &str =
+    "if there is a copy of this vault elsewhere, look there: --vault URL reads it";
 
 /// Longest file that a `${file:…}` may point at.
 const REFERENCE_LENGTH_MAX: usize = 64 << 10;
@@ -185,7 +189,7 @@ impl Context {
         }
     }
 
-    /// Opens the first vault of a store for writing, with the agent's key.
+    /// Opens the vault of a store for writing, with the agent's key.
     pub(crate) fn writer(
         &self,
         plan: &Plan,
@@ -204,7 +208,7 @@ impl Context {
         plan: &Plan,
         store: &Store,
     ) -> Result<(OpenVault, AgentKey, Pins), Failure> {
-        let described = store.vaults.first().and_then(|name| plan.vaults.get(name));
+        let described = store.vault().and_then(|name| plan.vaults.get(name));
         let described =
             described.ok_or_else(|| Failure::new(Ending::Input, "no vault is named"))?;
         let key =
@@ -259,7 +263,7 @@ impl Context {
         let Some(url) = &access.vault else {
             let plan = self.plan()?;
             let (name, described) = self.store(&plan, store)?;
-            let vault = described.vaults.first().and_then(|name| plan.vaults.get(name));
+            let vault = described.vault().and_then(|name| plan.vaults.get(name));
             let vault = vault.ok_or_else(|| Failure::new(Ending::Input, "no vault is named"))?;
             return Ok((self.open_vault(&vault.url.to_string(), pins)?, name.to_string()));
         };
@@ -308,6 +312,16 @@ pub(crate) fn postgres(store: &Store) -> &Postgres {
     postgres
 }
 
+/// What the plan promises by naming more vaults than the one that is written to, in words.
+pub(crate) fn kept_in_the_first_only(name: &StoreName, store: &Store) -> Option<String> {
+    let (first, others) = (store.vault()?, store.unkept());
+    let others: Vec<&str> = others.iter().map(VaultName::as_str).collect();
+    (!others.is_empty()).then(|| {
+        let others = others.join(", ");
+        format!("{name} is kept in the vault {first} only: nothing is stored in {others}")
+    })
+}
+
 /// The store of this name.
 pub(crate) fn store_id(vault: &OpenVault, name: &str) -> Result<StoreId, Failure> {
     let list = vault.trust().newest();
@@ -325,7 +339,7 @@ pub(crate) fn key_failure(error: &KeyError) -> Failure {
         ErrorKind::NotFound => (Ending::Input, "look at the URL; `soter vault init` makes a vault"),
         ErrorKind::Retry => (Ending::Failed, "the vault answers badly: try again"),
         ErrorKind::Superseded => (Ending::Failed, "somebody else was first: try again"),
-        ErrorKind::Damaged => (Ending::Failed, "ask another vault of the plan"),
+        ErrorKind::Damaged => (Ending::Failed, ANOTHER_COPY),
         ErrorKind::Failed => return Failure::of(Ending::Failed, error),
     };
     Failure::of(ending, error).hint(hint)
@@ -342,7 +356,7 @@ pub(crate) fn log_failure(error: &LogError) -> Failure {
             (Ending::Input, "`soter vault info` shows the record; such a vault only grows")
         }
         LogError::Newer { .. } => (Ending::Input, "use the newest Soter"),
-        LogError::TailCut { .. } => (Ending::Failed, "ask another vault of the plan"),
+        LogError::TailCut { .. } => (Ending::Failed, ANOTHER_COPY),
         LogError::Jammed { .. } => {
             (Ending::Failed, "take the write credential away from whoever does this")
         }

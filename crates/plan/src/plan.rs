@@ -24,8 +24,8 @@ pub struct Plan {
 /// Something that holds data to protect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
-    /// The vaults that keep it, at least one, each once, in the order they are asked at a restore.
-    /// More vaults survive more; each costs the whole upload again.
+    /// The vaults that the plan names, at least one, each once. The first keeps it and is read at a
+    /// restore; this version writes no other, see [`Store::unkept`].
     pub vaults: Vec<VaultName>,
     /// What it is, and what only that kind has.
     pub kind: Kind,
@@ -37,6 +37,18 @@ pub struct Store {
     pub canary: Option<Canary>,
     /// How long backups are kept.
     pub retention: Retention,
+}
+
+impl Store {
+    /// The vault that keeps it.
+    pub fn vault(&self) -> Option<&VaultName> {
+        self.vaults.first()
+    }
+
+    /// The vaults that the plan names and nothing is stored in. Whoever protects the store says so.
+    pub fn unkept(&self) -> &[VaultName] {
+        self.vaults.get(1..).unwrap_or_default()
+    }
 }
 
 /// The kinds of stores.

@@ -18,7 +18,7 @@ use soter_vault::frame::Compression;
 use soter_vault::log::TakeOver;
 use soter_world::{Clock, Stop};
 
-use crate::context::{Context, Writer, postgres};
+use crate::context::{Context, Writer, kept_in_the_first_only, postgres};
 use crate::failure::{Ending, Failure};
 
 /// Where an agent keeps its state unless the plan names a spool.
@@ -49,6 +49,9 @@ pub(super) fn run(context: &Context, args: &AgentArgs) -> Result<(), Failure> {
     let plan = context.plan()?;
     let (name, store) = context.store(&plan, args.store.as_deref())?;
     let settings = settings(context, name, store, args.take_over)?;
+    for what in &settings.shortfalls {
+        context.output.warn(what);
+    }
     let stop = Stop::on_signals().map_err(|error| Failure::of(Ending::Failed, &error))?;
     end_in_time(stop.clone(), Arc::clone(&context.clock));
     let was_open = AtomicBool::new(false);
@@ -157,6 +160,7 @@ fn settings(
         full_every: store.backup.full_every,
         backup_workers: store.backup.workers,
         take_over: if take_over { TakeOver::Anybody } else { TakeOver::OwnOnly },
+        shortfalls: kept_in_the_first_only(name, store).into_iter().collect(),
     })
 }
 
@@ -181,4 +185,49 @@ fn open_keyring(
     let vault = context.vault(&open, pins);
     let trust = open.trust().clone();
     Ok(Keyring { vault, trust, keys })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::Output;
+
+    /// Settings of a store with these lines.
+    fn settings_of(lines: &str) -> Settings {
+        let root = "ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+        let text = format!(
+            "vaults:\n  main: {{ url: \"file:///v\", keys: {{ root: \"{root}\" }} }}\n\
+             stores:\n  orders:\n    kind: postgres\n    connection: \"host=/run user=soter\"\n    \
+             data_directory: /data\n    vaults: [main]\n{lines}"
+        );
+        let plan = soter_plan::parse("soter.yaml", text.as_bytes()).unwrap();
+        let context = Context::new(Output::new(false, true), "soter.yaml".into());
+        let (name, store) = context.store(&plan, None).unwrap();
+        settings(&context, name, store, false).unwrap()
+    }
+
+    #[test]
+    fn what_the_plan_says_is_what_the_agent_is_told() {
+        let told = settings_of(
+            "    wal:\n      part_interval: 730 ms\n      slot: other_slot\n      \
+             application_name: other-name\n      spool: { directory: /spool, limit: 77 MiB }\n    \
+             backup: { full_every: 50 h, workers: 5 }\n    compression: { level: 11 }\n    \
+             canary: { every: 42 s }\n",
+        );
+        let part_interval = Duration::from_millis(730);
+        assert_eq!(told.mode, Mode::Asynchronous { part_interval });
+        assert_eq!(told.slot.to_string(), "other_slot");
+        assert_eq!(told.connection.application_name, "other-name");
+        assert_eq!(told.state_directory, PathBuf::from("/spool"));
+        assert_eq!(told.spool_bytes_max, Some(77 << 20));
+        assert_eq!(told.full_every, Duration::from_hours(50));
+        assert_eq!(told.backup_workers, 5);
+        assert!(matches!(told.compression, Compression::Zstd(11)), "{:?}", told.compression);
+        assert_eq!(told.canary_every, Some(Duration::from_secs(42)));
+        assert_eq!((told.store.as_str(), told.data_directory), ("orders", "/data".into()));
+        let synchronous = settings_of("    wal: { mode: synchronous }\n");
+        assert_eq!(synchronous.mode, Mode::Synchronous);
+        assert_eq!(synchronous.state_directory, PathBuf::from("/var/lib/soter/orders"));
+        assert_eq!((synchronous.spool_bytes_max, synchronous.canary_every), (None, None));
+    }
 }

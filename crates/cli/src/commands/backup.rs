@@ -18,7 +18,7 @@ use soter_vault::wal::{Archive, SegmentSize, WalVault};
 use soter_world::Stop;
 
 use super::agent::{ending_of, state_directory};
-use crate::context::{Context, Writer, postgres};
+use crate::context::{Context, Writer, kept_in_the_first_only, postgres};
 use crate::failure::{Ending, Failure};
 use crate::output::{Meter, human_bytes, human_duration};
 
@@ -58,6 +58,9 @@ impl Progress for Shown<'_> {
 pub(super) fn run(context: &Context, args: &BackupArgs) -> Result<(), Failure> {
     let plan = context.plan()?;
     let (name, store) = context.store(&plan, args.store.as_deref())?;
+    if let Some(what) = kept_in_the_first_only(name, store) {
+        context.output.warn(&what);
+    }
     let begun = context.clock.monotonic();
     let done = match by_agent(context, args, name, store)? {
         Some(done) => done,
@@ -121,6 +124,7 @@ fn by_ourselves(
     let Writer { vault: open, keys, pins } = context.writer(plan, name, store)?;
     let vault = context.vault(&open, pins);
     let stop = Stop::on_signals().map_err(|error| Failure::of(Ending::Failed, &error))?;
+    let (full, workers, compression) = how(args, store);
     let setup = BackupSetup {
         disk: &*context.disk,
         connection: &connection,
@@ -130,13 +134,9 @@ fn by_ourselves(
         keys: &keys,
         agent: "soter backup",
         take_over: TakeOver::OwnOnly,
-        full: if args.full {
-            FullPolicy::Always
-        } else {
-            FullPolicy::OlderThan(store.backup.full_every)
-        },
-        workers: store.backup.workers,
-        compression: Compression::Zstd(store.compression.level),
+        full,
+        workers,
+        compression,
     };
     let shown = Shown {
         meter: context.output.progress(&*context.clock, &format!("backing up {name}")),
@@ -147,6 +147,15 @@ fn by_ourselves(
     shown.meter.finish();
     let done = done.map_err(|error| failure(&error))?;
     Ok(BackupDone { id: done.id, record: done.record })
+}
+
+/// What the plan and the command line say about a backup.
+fn how(args: &BackupArgs, store: &Store) -> (FullPolicy, usize, Compression) {
+    let full = match args.full {
+        true => FullPolicy::Always,
+        false => FullPolicy::OlderThan(store.backup.full_every),
+    };
+    (full, store.backup.workers, Compression::Zstd(store.compression.level))
 }
 
 /// Asks the vault until the backup's WAL is there.
@@ -198,5 +207,31 @@ fn failure(error: &BackupError) -> Failure {
     match error.hint() {
         Some(hint) => failure.hint(hint),
         None => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_backup_is_made_as_the_plan_says() {
+        let root = "ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+        let text = format!(
+            "vaults:\n  main: {{ url: \"file:///v\", keys: {{ root: \"{root}\" }} }}\n\
+             stores:\n  orders:\n    kind: postgres\n    connection: \"host=/run user=soter\"\n    \
+             data_directory: /data\n    vaults: [main]\n    \
+             backup: {{ full_every: 50 h, workers: 5 }}\n    compression: {{ level: 11 }}\n"
+        );
+        let plan = soter_plan::parse("soter.yaml", text.as_bytes()).unwrap();
+        let (name, store) = plan.stores.iter().next().unwrap();
+        let (full, workers, compression) = how(&BackupArgs::of(name), store);
+        assert!(matches!(full, FullPolicy::OlderThan(age) if age == Duration::from_hours(50)));
+        assert_eq!(workers, 5);
+        assert!(matches!(compression, Compression::Zstd(11)), "{compression:?}");
+        let args = BackupArgs { full: true, ..BackupArgs::of(name) };
+        assert!(matches!(how(&args, store).0, FullPolicy::Always));
     }
 }

@@ -12,8 +12,8 @@ use crate::failure::{Ending, Failure};
 /// Say what keeps a store from being protected, and how to mend it.
 ///
 /// It looks at the agent's key, the vault, the server and its settings, the data directory, free
-/// space, and the agent. Run it as the user that runs the agent. Nothing is changed. The exit code is
-/// 1 if there is anything to mend.
+/// space, and the agent. Run it as the user that runs the agent. Nothing that is there is changed. The
+/// exit code is 1 if there is anything to mend.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DoctorArgs {
     /// The store, as the plan calls it.

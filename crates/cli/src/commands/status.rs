@@ -8,7 +8,7 @@ use soter_vault::wal::{Archive, SegmentSize, WalVault};
 use soter_world::Clock;
 
 use super::agent::state_directory;
-use crate::context::{Access, Context, Observer};
+use crate::context::{Access, Context, Observer, kept_in_the_first_only};
 use crate::failure::{Ending, Failure};
 use crate::output::{human_bytes, human_duration};
 
@@ -38,6 +38,11 @@ pub(super) fn run(context: &Context, args: &StatusArgs) -> Result<(), Failure> {
         Some(status) => Report { vault: status.vault.clone(), agent: Some(status) },
         None => Report { agent: None, vault: Some(look_into_vault(context, args)?) },
     };
+    if let Some(what) = shortfall(context, args)?
+        && !report.agent.as_ref().is_some_and(|status| status.problems.contains(&what))
+    {
+        context.output.warn(&what);
+    }
     context.output.data(&report, |report| in_words(report, &*context.clock));
     match &report.agent {
         None => Err(Failure::new(Ending::No, "no agent runs here for this store")
@@ -61,6 +66,17 @@ fn ask_agent(context: &Context, args: &StatusArgs) -> Result<Option<Status>, Fai
         Failure::of(Ending::Failed, &error)
             .during(&format!("ask the agent at {}", socket.display()))
     })
+}
+
+/// What the plan promises and nobody does. A running agent says it of the plan that it was started
+/// with.
+fn shortfall(context: &Context, args: &StatusArgs) -> Result<Option<String>, Failure> {
+    if args.access.vault.is_some() {
+        return Ok(None);
+    }
+    let plan = context.plan()?;
+    let (name, store) = context.store(&plan, args.store.as_deref())?;
+    Ok(kept_in_the_first_only(name, store))
 }
 
 fn look_into_vault(context: &Context, args: &StatusArgs) -> Result<VaultView, Failure> {

@@ -73,12 +73,12 @@ pub(super) fn run(context: &Context, command: &StoreCommand) -> Result<(), Failu
             without.replace('\'', "''")
         ));
     }
-    let vaults: Vec<String> = store.vaults.iter().map(ToString::to_string).collect();
+    let vault = store.vault().map(ToString::to_string).unwrap_or_default();
     let removed = Removed {
         slot: slot.to_string(),
         was_there,
         stays: vec![
-            format!("all backups and WAL, in {}", vaults.join(", ")),
+            format!("all backups and WAL, in the vault {vault}"),
             format!("the agent's state, in {}", state.display()),
             format!(
                 "the marker soter.incarnation, in {}",

@@ -2,6 +2,7 @@
 
 mod clients;
 mod lost;
+mod plan;
 mod soak;
 
 use std::time::Duration;

@@ -17,7 +17,7 @@ pub struct Kept<'p> {
     pub method: Option<Method>,
     /// The vault it goes to, as the plan names it.
     pub to: Option<&'p str>,
-    /// Its declaration; none: Soter's own, by `vaults`.
+    /// Its declaration; none: Soter's own, in the first of `vaults`.
     pub copy: Option<&'p language::Copy>,
     /// Where that was written.
     pub origin: Origin,
@@ -127,7 +127,8 @@ pub(crate) fn of<'p>(plan: &'p Plan, store: &'p Store) -> Vec<Kept<'p>> {
         copy: Some(copy),
         origin: place(copy),
     });
-    let by_soter = store.vaults.iter().map(|vault| Kept {
+    // No other is written, whatever the plan names.
+    let by_soter = store.vaults.first().map(|vault| Kept {
         method: Some(Method::Soter),
         to: Some(&vault.value),
         copy: None,

@@ -334,8 +334,13 @@ mod tests {
     use soter_vault::frame::Compression;
     use soter_vault::wal::{PartSealer, Segment};
 
+    use soter_world::{Clock, Stop};
+
     use super::*;
+    use crate::agent::memory::Memory;
     use crate::agent::scene::{Scene, wal_bytes};
+    use crate::agent::settings::Surroundings;
+    use crate::testing::wait_until;
 
     #[test]
     fn a_clock_that_is_set_neither_stops_backups_nor_repeats_them() {
@@ -354,6 +359,45 @@ mod tests {
         assert!(!due(101 * 3600 + 300));
         assert!(due(102 * 3600 + 5));
         assert!(!due(102 * 3600 + 6));
+    }
+
+    #[test]
+    fn a_backup_is_wanted_whenever_one_is_due() {
+        let scene = Scene::new(2);
+        let directory = tempfile::tempdir().unwrap();
+        let settings = Scene::settings(directory.path());
+        let hourly = |after: Timestamp| after.checked_add(Duration::from_secs(3600)).ok();
+        let open = |_| Err(Trouble::Lasting("nobody opens it".to_owned()));
+        let around =
+            Surroundings { world: scene.world(), open: &open, next_backup: &hourly, say: &|_| () };
+        let stop = Stop::new();
+        let shared = Shared::new(&settings, &around, Memory::default(), stop.clone());
+        let wanted = |what: &str| {
+            wait_until(what, || {
+                shared.notify();
+                shared.desk().wanted_backup.take().is_some_and(|it| it.reason == "it is due")
+            })
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| shared.keep_backups());
+            // Whatever happens, the keeper must end.
+            let seen = wait_until("it has looked at the clock", || {
+                shared.desk().backup.next_at == hourly(scene.clock.now())
+            });
+            scene.clock.advance(Duration::from_secs(3599));
+            shared.notify();
+            let early = shared.desk().wanted_backup.clone();
+            let seen = seen.and_then(|()| {
+                for _ in 0..3 {
+                    scene.clock.advance(Duration::from_secs(3600));
+                    wanted("the backup of this hour is wanted")?;
+                }
+                Ok(())
+            });
+            stop.stop();
+            seen.unwrap();
+            assert_eq!(early, None);
+        });
     }
 
     #[test]

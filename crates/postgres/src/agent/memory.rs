@@ -93,6 +93,7 @@ fn file(directory: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use soter_vault::ids::Digest;
     use soter_world::sim::SimDisk;
 
     use super::*;
@@ -111,7 +112,8 @@ mod tests {
             unsealed: Lsn(4),
             durable: Lsn(5),
         };
-        let mut memory = Memory { trust_number: 7, stand: Some(stand), ..Memory::default() };
+        let head = Some(LogHead { sequence: 6, hash: Digest([8; 32]) });
+        let mut memory = Memory { trust_number: 7, head, stand: Some(stand), gaps: Vec::new() };
         memory.note_gap(Gap {
             timeline: Timeline(1),
             from: Lsn(1),

@@ -1,7 +1,10 @@
 //! A vault in memory with one store and everybody's keys, for tests of the agent.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use soter_vault::frame::Compression;
 use soter_vault::ids::{IncarnationId, StoreId, VaultId};
 use soter_vault::keys::{
     AgentDraft, AgentKey, Identity, Operator, OperatorCount, Pins, ReaderKeys, Role, RootKey,
@@ -13,10 +16,15 @@ use soter_vault::vault::Vault;
 use soter_vault::wal::{
     Archive, Segment, SegmentSize as VaultSegmentSize, SessionAccess, WalReader,
 };
+use soter_world::OsDisk;
 use soter_world::sim::{SeededRandom, SimClock};
 
 use super::engine::Writer;
+use super::flow::Mode;
+use super::settings::{Keyring, Settings, World};
+use crate::connection::ConnectionInfo;
 use crate::lsn::{Lsn, SegmentNumber, SegmentSize, Timeline};
+use crate::replication::SlotName;
 
 /// A vault and its people.
 pub(crate) struct Scene {
@@ -62,6 +70,40 @@ impl Scene {
         let archive = Archive { store: store_id, incarnation, segment_size };
         let size = SegmentSize::new(1 << 20).unwrap();
         Self { clock, random, store, vault, trust, keys, reader, archive, size }
+    }
+
+    /// An agent's settings, for a server that is not there.
+    pub(crate) fn settings(state_directory: &Path) -> Settings {
+        Settings {
+            store: "orders".to_owned(),
+            agent: "db1".to_owned(),
+            connection: ConnectionInfo::parse("user=nobody").unwrap(),
+            data_directory: "/nowhere".into(),
+            state_directory: state_directory.to_owned(),
+            slot: SlotName::new("soter_orders").unwrap(),
+            mode: Mode::Synchronous,
+            spool_bytes_max: None,
+            compression: Compression::Zstd(1),
+            canary_every: None,
+            full_every: Duration::MAX,
+            backup_workers: 1,
+            take_over: TakeOver::OwnOnly,
+            shortfalls: Vec::new(),
+        }
+    }
+
+    /// The scene's time and chance, and real files.
+    pub(crate) fn world(&self) -> World {
+        World {
+            disk: Arc::new(OsDisk),
+            clock: Arc::clone(&self.clock) as _,
+            random: Arc::clone(&self.random) as _,
+        }
+    }
+
+    /// The vault as an agent opens it.
+    pub(crate) fn keyring(&self) -> Keyring {
+        Keyring { vault: self.vault.clone(), trust: self.trust.clone(), keys: self.keys.clone() }
     }
 
     /// Opens a session.

@@ -47,6 +47,8 @@ pub struct Settings {
     pub backup_workers: usize,
     /// Whether another agent may be superseded.
     pub take_over: TakeOver,
+    /// What of the plan no agent does: every status has it among its problems.
+    pub shortfalls: Vec<String>,
 }
 
 /// What the process takes from outside.

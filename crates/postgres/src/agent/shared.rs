@@ -333,7 +333,8 @@ impl<'a> Shared<'a> {
             problems: Vec::new(),
             findings,
         };
-        status.problems = status.find_problems(&desk.server_errors, self.around.world.clock.now());
+        let known = [&self.settings.shortfalls[..], &desk.server_errors].concat();
+        status.problems = status.find_problems(&known, self.around.world.clock.now());
         status
     }
 

@@ -111,9 +111,10 @@ const CANARIES_MISSING_MAX: f64 = 3.0;
 
 impl Status {
     /// Why the store is not protected as its plan says, as far as the agent knows at `now`.
-    /// `server_errors` is what the last look at the server's settings found.
-    pub(crate) fn find_problems(&self, server_errors: &[String], now: Timestamp) -> Vec<String> {
-        let mut problems = server_errors.to_vec();
+    /// `known` is what the plan promises and no agent does, and what the last look at the server's
+    /// settings found.
+    pub(crate) fn find_problems(&self, known: &[String], now: Timestamp) -> Vec<String> {
+        let mut problems = known.to_vec();
         let streams = self.phase == PhaseName::Stream;
         if !streams {
             problems.push(format!("no WAL flows: {}", self.doing));

@@ -164,38 +164,14 @@ fn log_trouble(error: &LogError) -> Trouble {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use jiff::Timestamp;
-    use soter_vault::frame::Compression;
-    use soter_vault::log::TakeOver;
+    use soter_vault::objects::ObjectStore;
     use soter_world::{OsDisk, Stop};
 
     use super::*;
-    use crate::agent::flow::Mode;
     use crate::agent::memory::Memory;
     use crate::agent::scene::Scene;
-    use crate::agent::settings::{Settings, Surroundings, World};
-    use crate::connection::ConnectionInfo;
-    use crate::replication::SlotName;
-
-    fn settings(state_directory: &std::path::Path) -> Settings {
-        Settings {
-            store: "orders".to_owned(),
-            agent: "db1".to_owned(),
-            connection: ConnectionInfo::parse("user=nobody").unwrap(),
-            data_directory: "/nowhere".into(),
-            state_directory: state_directory.to_owned(),
-            slot: SlotName::new("soter_orders").unwrap(),
-            mode: Mode::Synchronous,
-            spool_bytes_max: None,
-            compression: Compression::Zstd(1),
-            canary_every: None,
-            full_every: std::time::Duration::MAX,
-            backup_workers: 1,
-            take_over: TakeOver::OwnOnly,
-        }
-    }
+    use crate::agent::settings::Surroundings;
 
     /// Opens a second session while the vault dies in the n-th operation, and asks the first one
     /// who has superseded it. `None` when it was not.
@@ -203,17 +179,9 @@ mod tests {
         let scene = Scene::new(1000 * seed + operation);
         drop(scene.writer().unwrap());
         let directory = tempfile::tempdir().unwrap();
-        let settings = settings(directory.path());
-        let open = |_| {
-            let (vault, trust) = (scene.vault.clone(), scene.trust.clone());
-            Ok(Keyring { vault, trust, keys: scene.keys.clone() })
-        };
-        let world = World {
-            disk: Arc::new(OsDisk),
-            clock: Arc::clone(&scene.clock) as _,
-            random: Arc::clone(&scene.random) as _,
-        };
-        let next_backup = |_: Timestamp| None;
+        let settings = Scene::settings(directory.path());
+        let open = |_| Ok(scene.keyring());
+        let (world, next_backup) = (scene.world(), |_: Timestamp| None);
         let around = Surroundings { world, open: &open, next_backup: &next_backup, say: &|_| () };
         let shared = Shared::new(&settings, &around, Memory::default(), Stop::new());
         let life = Life::Marked(scene.archive.incarnation);
@@ -248,5 +216,35 @@ mod tests {
             }
         }
         assert!(known > 0, "it was never opened without an answer");
+    }
+
+    /// Ten entries of the log are taken back: the next agent, of another process, is not fooled.
+    #[test]
+    fn a_log_that_was_rolled_back_is_noticed_by_the_agent_that_comes_next() {
+        let scene = Scene::new(77);
+        let directory = tempfile::tempdir().unwrap();
+        let settings = Scene::settings(directory.path());
+        let open = |_| Ok(scene.keyring());
+        let (world, next_backup) = (scene.world(), |_: Timestamp| None);
+        let around = Surroundings { world, open: &open, next_backup: &next_backup, say: &|_| () };
+        let life = Life::Marked(scene.archive.incarnation);
+        let open_as_agent = || {
+            let memory = Memory::load(&OsDisk, directory.path()).unwrap();
+            let shared = Shared::new(&settings, &around, memory, Stop::new());
+            shared.open_writer(life, scene.size)
+        };
+        drop(scene.writer().unwrap());
+        for _ in 0..12 {
+            drop(open_as_agent().unwrap());
+        }
+        let entries = scene.store.list("log/", None, 1000).unwrap();
+        for entry in entries.iter().rev().take(10) {
+            scene.store.delete(&entry.name).unwrap();
+        }
+        match open_as_agent() {
+            Err(Trouble::Lasting(why)) => assert!(why.contains("log"), "{why}"),
+            Err(other) => panic!("{other:?}"),
+            Ok(_) => panic!("the agent goes on in a log that was rolled back"),
+        }
     }
 }

@@ -15,7 +15,7 @@ use soter_world::{Disk, durable};
 use super::super::agent::state_directory;
 use super::server::Known;
 use super::{Patient, Row};
-use crate::context::{Writer, file_failure, postgres};
+use crate::context::{Writer, file_failure, kept_in_the_first_only, postgres};
 use crate::output::human_bytes;
 
 /// Whether an agent answers.
@@ -45,7 +45,18 @@ pub(super) fn agent(patient: &Patient<'_>, rows: &mut Vec<Row>) -> AgentState {
 
 /// Looks at the agent's key, at the vault, and at the room for both.
 pub(super) fn vault(patient: &Patient<'_>, known: Option<&Known>, rows: &mut Vec<Row>) {
-    let first = patient.store.vaults.first();
+    if let Some(what) = kept_in_the_first_only(patient.name, patient.store) {
+        rows.push(
+            Row::error("one-vault-only", what)
+                .severity(Severity::Warning)
+                .why("this version writes to the first vault that the plan names and to no other")
+                .hint(
+                    "name one vault in the plan; have the vault's place copied elsewhere by other \
+                     means, and say so under `copies`",
+                ),
+        );
+    }
+    let first = patient.store.vault();
     let Some(described) = first.and_then(|name| patient.plan.vaults.get(name)) else { return };
     let disk = &*patient.context.disk;
     let VaultUrl::File(directory) = &described.url;

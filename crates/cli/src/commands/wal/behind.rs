@@ -31,7 +31,7 @@ pub(super) fn notes<'c>(
     if path.parent() != Some(&directory) {
         return None;
     }
-    let vault = plan.vaults.get(store.vaults.first()?)?;
+    let vault = plan.vaults.get(store.vault()?)?;
     let marker = Marker::read(&*context.disk, data).ok()??;
     let place = Place {
         vault: vault.url.to_string(),

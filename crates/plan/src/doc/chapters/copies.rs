@@ -61,7 +61,7 @@ fn schedule(book: &Book<'_>, page: &mut Page) {
         let shared = policy.map_or(&[][..], |policy| &policy.copies);
         let before = rows.len();
         rows.extend(store.copies.iter().chain(shared).map(|copy| copy_row(book, title, copy)));
-        for vault in &store.vaults {
+        if let Some(vault) = store.vaults.first() {
             let to = words(plan.vaults.title(&vault.value));
             rows.push(row_of_six([Line::new().strong(title), own("Soter"), own("always"), to]));
         }

@@ -198,7 +198,7 @@ fn copies(book: &Book<'_>) -> Vec<Entry> {
             let artefact = copy.artefact.as_ref().map_or("", |name| name.value.as_str());
             Some((copy.to.as_ref()?, artefact))
         });
-        for (vault, artefact) in copies.chain(store.vaults.iter().map(|vault| (vault, ""))) {
+        for (vault, artefact) in copies.chain(store.vaults.first().map(|vault| (vault, ""))) {
             let at = plan.vaults.position(&vault.value).unwrap_or(usize::MAX);
             let held = places.entry((at, &vault.value)).or_default();
             if !held.contains(&(title, artefact)) {

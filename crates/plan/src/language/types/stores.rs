@@ -128,8 +128,8 @@ section! {
         policy: Option<At<String>>,
         /// The copies that are made of it by other programs than Soter.
         copies: Vec<Copy>,
-        /// The vaults Soter keeps it in, in the order they are asked at a restore. More survive
-        /// more; each costs the whole upload again.
+        /// The vault Soter keeps it in. It is a list, of which this version writes the first and no
+        /// other; wherever more stand in it, Soter says so.
         vaults: Vec<At<String>>,
         /// How Soter's agent connects to it. A PostgreSQL cluster with a connection is protected by
         /// Soter; the keys below say how.

@@ -1,4 +1,5 @@
-//! S0205: do the copies of a store fail together: by place, by number, by credential?
+//! S0205: do the copies of a store fail together: by place, by number, by credential? And is there
+//! one in each vault that the plan names for Soter's own?
 //!
 //! Stores with the same defect are told in one finding.
 
@@ -23,6 +24,7 @@ pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
     let mut by_key: BTreeMap<&str, Vec<(&str, Origin)>> = BTreeMap::new();
     let mut few: BTreeMap<Vec<usize>, Vec<(&str, Origin)>> = BTreeMap::new();
     for (_, title, store) in model.plan.stores.titled() {
+        findings.extend(only_the_first(model.plan, title, store));
         let kept: Vec<Kept<'_>> = model
             .objectives
             .copies(store)
@@ -67,6 +69,27 @@ pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
     for (key, stores) in &by_key {
         findings.push(one_key(model, key, stores));
     }
+}
+
+/// Soter writes to one vault: what else `vaults` names, holds nothing.
+fn only_the_first(plan: &Plan, title: &str, store: &Store) -> Option<Finding> {
+    let (first, others) = store.vaults.split_first()?;
+    let origin = others.first()?.origin;
+    let titles: Vec<&str> = others.iter().map(|vault| plan.vaults.title(&vault.value)).collect();
+    let first = plan.vaults.title(&first.value);
+    let words = format!(
+        "Soter keeps {title} in {first} only: nothing of it is stored in {}",
+        titles.join(", ")
+    );
+    Some(
+        Finding::new(&TOO_CLOSE, origin, words)
+            .here("no copy is made here")
+            .hint(
+                "name one vault; let another program copy that vault to another place, or the store, \
+                 and write it under `copies`",
+            )
+            .proof("this version of Soter writes to the first of `vaults` and to no other"),
+    )
 }
 
 /// The largest domain that all copies lie in.

@@ -172,9 +172,9 @@ fn s0205_tells_what_fails_together_once() {
         "{FAR}stores:\n  a: {{ kind: files, copies: [{DUMP}] }}\n  b: {{ kind: files, copies: [{DUMP}] }}\n"
     );
     assert_eq!(titles("S0205", &plan), ["all copies of a, b are in one place: far"]);
-    let key = "vaults: { v: { url: \"s3://v/\", deleted_with: [admin] }, w: { url: \"s3://w/\" } }\ncredentials: { admin: { can_delete: [w] } }\nstores: { a: { kind: files, vaults: [v, w] } }\n";
+    let key = "vaults: { v: { url: \"s3://v/\", deleted_with: [admin] }, w: { url: \"s3://w/\" } }\ncredentials: { admin: { can_delete: [w] } }\nstores: { a: { kind: files, copies: [{ method: copy, to: v }, { method: copy, to: w }] } }\n";
     assert_eq!(titles("S0205", key), ["admin can delete every copy of a"]);
-    let region = "domains: { p: { title: Provider }, r1: { within: p }, r2: { within: p } }\nvaults: { v: { url: \"s3://v/\", domains: [r1] }, w: { url: \"s3://w/\", domains: [r2] } }\nstores: { a: { kind: files, vaults: [v, w] } }\n";
+    let region = "domains: { p: { title: Provider }, r1: { within: p }, r2: { within: p } }\nvaults: { v: { url: \"s3://v/\", domains: [r1] }, w: { url: \"s3://w/\", domains: [r2] } }\nstores: { a: { kind: files, copies: [{ method: copy, to: v }, { method: copy, to: w }] } }\n";
     assert_eq!(titles("S0205", region), ["all copies of a lie in Provider"]);
     let policy = format!(
         "{FAR}policies: {{ p: {{ copies_min: 3, copies: [{DUMP}] }} }}\nstores: {{ a: {{ kind: files, policy: p }} }}\n"
@@ -193,6 +193,21 @@ fn s0205_tells_what_fails_together_once() {
             "stores: { a: { kind: files, copies: [{ method: copy, every: daily }] } }",
         ],
     );
+}
+
+#[test]
+fn s0205_takes_no_vault_for_a_copy_that_soter_does_not_write_to() {
+    let plan = "vaults: { v: { url: \"s3://v/\" }, w: { url: \"s3://w/\", title: Elsewhere } }\n\
+                stores: { a: { kind: postgres, vaults: [v, w] } }\n";
+    assert_eq!(
+        titles("S0205", plan),
+        [
+            "all copies of a are in one place: v",
+            "Soter keeps a in v only: nothing of it is stored in Elsewhere",
+        ]
+    );
+    let copied = plan.replace("[v, w]", "[v], copies: [{ method: base, every: daily, to: w }]");
+    silent("S0205", &[&copied]);
 }
 
 #[test]
