@@ -1,8 +1,11 @@
 //! Real PostgreSQL servers for tests and demonstrations; nothing that protects data uses this.
 //!
 //! A [`TestCluster`] lives in a directory of its own, listens on a Unix socket there and nowhere
-//! else, so that any number of them run side by side, and leaves nothing behind when dropped. As
-//! PostgreSQL refuses to run as root, root runs it as the user `postgres`.
+//! else, and leaves nothing behind when dropped. One test at a time has clusters, as many as it
+//! likes: a [`Turn`] comes with each. As PostgreSQL refuses to run as root, root runs it as the user
+//! `postgres`.
+
+mod turn;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -18,6 +21,7 @@ use crate::cluster::MajorVersion;
 use crate::postmaster::{Launch, Postmaster, PostmasterError, Programs};
 
 pub use crate::postmaster::Shutdown;
+pub use turn::Turn;
 
 /// The variable that names a directory of PostgreSQL's programs, to test with another version.
 pub const BINARIES_VARIABLE: &str = "SOTER_PG_BIN";
@@ -85,6 +89,8 @@ pub struct TestCluster {
     /// The number in its name.
     port: u16,
     server: Option<Server>,
+    /// Goes last, when everything else of it is gone.
+    _turn: Turn,
 }
 
 /// A server that runs, or has run.
@@ -183,13 +189,15 @@ impl TestCluster {
     fn in_new_directory(data: Option<PathBuf>) -> Result<Self, TestingError> {
         let programs = find_programs()?;
         let owner = server_owner()?;
+        let turn = Turn::wait()?;
         let unique = hex::encode(random::bytes::<6>(&SystemRandom));
         let root = std::env::temp_dir().join(format!("soter-pg-{unique}"));
         fs::create_dir(&root).map_err(file_error(&root))?;
         std::os::unix::fs::chown(&root, Some(owner.user), Some(owner.group))
             .map_err(file_error(&root))?;
         let data = data.unwrap_or_else(|| root.join("data"));
-        Ok(Self { programs, owner, sockets: root.clone(), port: PORT, root, data, server: None })
+        let (sockets, port) = (root.clone(), PORT);
+        Ok(Self { programs, owner, root, data, sockets, port, server: None, _turn: turn })
     }
 
     /// Appends lines to `postgresql.conf`; the next start uses them.

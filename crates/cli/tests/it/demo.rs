@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
-use soter_postgres::testing::wait_until;
+use soter_postgres::testing::{Turn, wait_until};
 use soter_world::exec::{Child, Command, Output, Signal, Status};
 
 /// Longer than it takes in a debug build on a busy machine.
@@ -17,11 +17,14 @@ const TIMEOUT: Duration = Duration::from_secs(280);
 struct Demo {
     child: Child,
     parent: tempfile::TempDir,
+    /// It starts servers of its own.
+    _turn: Turn,
 }
 
 impl Demo {
     /// Starts one in a directory of its own.
     fn start(arguments: &[&str]) -> Self {
+        let turn = Turn::wait().unwrap();
         let parent = tempfile::tempdir().unwrap();
         // The server's user has to get through.
         fs::set_permissions(parent.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -31,7 +34,7 @@ impl Demo {
             .arg(parent.path())
             .args(arguments)
             .stderr(Output::File(said));
-        Self { child: demo.spawn().unwrap(), parent }
+        Self { child: demo.spawn().unwrap(), parent, _turn: turn }
     }
 
     fn said(&self) -> String {
@@ -82,6 +85,11 @@ fn real_demo_loses_nothing_and_leaves_nothing() {
         assert_eq!(commits["recovered"], commits["acknowledged"]);
         assert_eq!(commits["lost"], 0);
     }
+    let positive = |value: &Value| value.as_f64().is_some_and(|number| number > 0.0);
+    let machine = &report["machine"];
+    for measured in ["rpo_by_canary_seconds", "outage_seconds"] {
+        assert!(machine[measured].as_f64().is_some_and(|it| it >= 0.0), "{measured}: {machine}");
+    }
     let table = &report["table"];
     assert_eq!(table["is_equal"], true);
     assert_eq!(table["rows"], table["rows_recovered"]);
@@ -89,8 +97,12 @@ fn real_demo_loses_nothing_and_leaves_nothing() {
     assert!(table["rows"].as_u64() > report["machine"]["commits"]["recovered"].as_u64());
     for recovery in [&report["machine"]["recovery"], &table["recovery"]] {
         assert!(recovery["bytes_read"].as_u64().unwrap() > 0, "{recovery}");
+        assert!(positive(&recovery["rto_seconds"]), "{recovery}");
     }
     let protection = &report["protection"];
+    for latency in [&protection["latency_without"], &protection["latency_with"]] {
+        assert!(["median_ms", "p99_ms"].iter().all(|name| positive(&latency[*name])), "{latency}");
+    }
     for stored in ["backup", "wal_segments", "wal_parts"] {
         let bytes = protection[format!("{stored}_stored_bytes")].as_u64();
         assert!(bytes.is_some_and(|bytes| bytes > 0), "{protection}");
