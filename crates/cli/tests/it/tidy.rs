@@ -175,6 +175,29 @@ fn library(line: &str) -> Option<&str> {
     )
 }
 
+/// `make fuzz` tries every property: what holds for any input, it has to hold for many.
+#[test]
+fn every_property_is_fuzzed() {
+    let script = root().join("scripts/fuzz");
+    let listed = Command::new("bash").arg(script).arg("--list").run(Duration::from_secs(60));
+    let listed = String::from_utf8(listed.unwrap().checked().unwrap().stdout).unwrap();
+    let listed: BTreeSet<(&str, &str)> =
+        listed.lines().map(|line| line.split_once("::").unwrap()).collect();
+    let mut missing = Vec::new();
+    for file in tracked().iter().filter(|file| file.ends_with(".rs") && file.contains("/src/")) {
+        let text = read(&root().join(file));
+        let package = file.split('/').nth(1).unwrap();
+        // A property takes its inputs by `in`; ordinary tests take nothing.
+        let tests = text.split("#[test]").skip(1).filter_map(|test| test.split_once("fn "));
+        let named = tests.filter_map(|(_, test)| test.split_once('('));
+        let properties = named.filter(|(_, rest)| !rest.starts_with(')'));
+        let unknown = properties.filter(|(name, _)| !listed.contains(&(package, *name)));
+        missing.extend(unknown.map(|(name, _)| format!("{file}: {name}")));
+    }
+    assert!(listed.len() > 60, "scripts/fuzz --list was not understood: {listed:?}");
+    assert_eq!(missing, Vec::<String>::new(), "not found by scripts/fuzz");
+}
+
 /// What git knows: committed, or added.
 fn tracked() -> Vec<String> {
     let git = Command::new("git").args(["ls-files", "-z"]).current_dir(root());
