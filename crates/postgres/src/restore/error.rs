@@ -147,6 +147,11 @@ impl RestoreError {
         Some(match self {
             Self::NothingThere => "take one with `soter backup`".to_owned(),
             Self::Refused(refusal) => refusal.hint(),
+            Self::NotEmpty { path, unfinished: true } => format!(
+                "name another directory, or stop the server there, if one runs (postmaster.pid), and \
+                 empty {}",
+                path.display()
+            ),
             Self::NotEmpty { path, .. } => format!(
                 "name another directory (for a tablespace: --tablespace OLD=NEW), or empty {} if nothing in it is needed",
                 path.display()

@@ -4,13 +4,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
+use std::path::Path;
 
-use soter_postgres::testing::{Shutdown, TestCluster, output_of};
+use soter_postgres::testing::{Shutdown, TestCluster, output_of, wait_until};
+use soter_world::exec::{Signal, Status as ExitStatus, is_running, signal_process};
 use soter_world::sim::{SeededRandom, seeds};
 
 use super::clients::{Acknowledged, Clients, Row};
 use super::lab_with;
-use crate::lab::{Agent, Lab};
+use crate::lab::{Agent, Lab, files_named};
 
 /// Faults of one seed, the loss of the machine left out.
 const FAULTS: usize = 11;
@@ -22,6 +24,7 @@ struct Counts {
     server: usize,
     both: usize,
     backup: usize,
+    restore: usize,
     stopped: usize,
     vault_away: usize,
     acknowledged: usize,
@@ -31,16 +34,17 @@ struct Counts {
 impl Counts {
     /// How often something was killed, the loss of the machine included, which kills both.
     fn kills(&self) -> usize {
-        self.agent + self.server + 2 * self.both + self.backup + 2
+        self.agent + self.server + 2 * self.both + self.backup + self.restore + 2
     }
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { agent, server, both, backup, stopped, vault_away, .. } = self;
+        let Self { agent, server, both, backup, restore, stopped, vault_away, .. } = self;
         write!(
             f,
-            "kills {} (agent {agent}, server {server}, both {both}, backup {backup}, machine 1), \
+            "kills {} (agent {agent}, server {server}, both {both}, backup {backup}, restore {restore}, \
+             machine 1), \
              stops {stopped}, vault away {vault_away}, acknowledged {}, recovered {}, lost 0",
             self.kills(),
             self.acknowledged,
@@ -160,12 +164,56 @@ impl Soak {
         self.agent.take().expect("it runs").kill();
         fs::remove_dir_all(self.lab.cluster.data_directory()).unwrap();
         fs::remove_dir_all(self.lab.root.join("state")).unwrap();
+        for number in 0..=self.random.below(3) {
+            kill_restore(&self.lab, &self.random, &format!("killed{number}"));
+            self.counts.restore += 1;
+        }
         let restored = self.lab.recover("restored", &["--to", "latest"]).0;
         self.counts.acknowledged = acknowledged.len();
         self.counts.recovered = compare(&restored, &acknowledged);
         check_soundness(restored);
         self.counts
     }
+}
+
+/// A restore is killed while it writes, or when its server has begun to replay. What is left says
+/// that it is not a cluster, whoever looks; the server, if there is one already, is a standby that
+/// nobody gets into, and goes on until somebody stops it.
+fn kill_restore(lab: &Lab, random: &SeededRandom, name: &str) {
+    let target = lab.root.join(name);
+    let lock_file = target.join("postmaster.pid");
+    let arguments = lab.start_arguments(name, &["--to", "latest"]);
+    let restore = lab.start(&arguments);
+    let (files, to_the_start) = (random.index(1200), random.chance(40));
+    wait_until("the restore is on its way", || {
+        let has_files = || files_named(&target, |_| true) >= files;
+        let is_there = if to_the_start { lock_file.exists() } else { has_files() };
+        is_there || restore.try_wait().is_some()
+    })
+    .unwrap();
+    restore.kill();
+    let ended = restore.wait().status;
+    let is_over = ended == ExitStatus::Exited(0);
+    assert!(is_over || ended == ExitStatus::Signaled(9), "{ended:?}");
+    let is_marked = target.join("soter.restoring").exists();
+    assert!(is_over || is_marked || files_named(&target, |_| true) == 0, "{name}");
+    if is_marked {
+        lab.fails(&arguments, 2, "an unfinished restore is in it");
+    }
+    stop_server_of(&lock_file);
+}
+
+fn stop_server_of(lock_file: &Path) {
+    // Its first line may not be written yet.
+    let process = || fs::read_to_string(lock_file).ok()?.lines().next()?.parse().ok();
+    let is_gone = || process().is_none_or(|process| !is_running(process));
+    if lock_file.exists() {
+        drop(wait_until("the lock file says who", || process().is_some()));
+    }
+    if let Some(process) = process().filter(|process| is_running(*process)) {
+        drop(signal_process(process, Signal::Quit));
+    }
+    wait_until("the server of a killed restore is gone", is_gone).unwrap();
 }
 
 /// Every row that was acknowledged is there, once, and says what was written; what else is there was
