@@ -26,6 +26,13 @@ fn main() -> ExitCode {
     ExitCode::from(outcome.unwrap_or_else(|_| failure::panic_code(fetching)))
 }
 
+/// A defect, for the test that looks at what becomes of one. No released binary has it.
+#[cfg(debug_assertions)]
+#[expect(clippy::panic, clippy::disallowed_methods, reason = "this is what it is for")]
+fn panic_if_asked() {
+    assert!(std::env::var_os("SOTER_TEST_PANIC").is_none(), "asked for by SOTER_TEST_PANIC");
+}
+
 /// Runs the command and returns the process's exit code.
 fn run(arguments: &[OsString], fetching: bool) -> u8 {
     let parsed = match Arguments::try_parse_from(arguments) {
@@ -37,6 +44,8 @@ fn run(arguments: &[OsString], fetching: bool) -> u8 {
             return if asked && !fetching { 0 } else { failure::usage_code(fetching) };
         }
     };
+    #[cfg(debug_assertions)]
+    panic_if_asked();
     match commands::run(parsed) {
         Ok(()) => 0,
         Err(failure) => {

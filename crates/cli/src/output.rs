@@ -85,6 +85,15 @@ impl Output {
 
     /// Shows how far something is: a bar on a terminal, lines otherwise.
     pub(crate) fn progress<'a>(&self, clock: &'a dyn Clock, doing: &str) -> Meter<'a> {
+        self.progress_on(Box::new(io::stderr()), clock, doing)
+    }
+
+    fn progress_on<'a>(
+        &self,
+        to: Box<dyn Write + Send>,
+        clock: &'a dyn Clock,
+        doing: &str,
+    ) -> Meter<'a> {
         let bar = if self.is_live() {
             let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
             bar.set_style(style());
@@ -93,7 +102,8 @@ impl Output {
         } else {
             None
         };
-        let lines = Lines { next: clock.monotonic() + PLAIN_LINE_INTERVAL, quiet: self.quiet };
+        let next = clock.monotonic() + PLAIN_LINE_INTERVAL;
+        let lines = Lines { next, quiet: self.quiet, to };
         Meter { bar, doing: doing.to_owned(), clock, lines: Mutex::new(lines) }
     }
 }
@@ -132,6 +142,7 @@ fn style() -> ProgressStyle {
 struct Lines {
     next: Duration,
     quiet: bool,
+    to: Box<dyn Write + Send>,
 }
 
 /// How far something is. May be told from several threads.
@@ -157,7 +168,7 @@ impl Meter<'_> {
         }
         lines.next = now + PLAIN_LINE_INTERVAL;
         let line = format!("{}: {} of {}", self.doing, human_bytes(done), human_bytes(total));
-        drop(writeln!(io::stderr(), "{line}"));
+        drop(writeln!(lines.to, "{line}"));
     }
 
     /// It is over; the bar disappears.
@@ -214,7 +225,49 @@ pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use soter_world::sim::SimClock;
+
     use super::*;
+
+    /// A standard error that is looked at afterwards.
+    #[derive(Clone, Default)]
+    struct Shown(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Shown {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What an hour's work shows of itself in its first 12 seconds, with a bar or not.
+    fn shown(output: &Output) -> (String, bool) {
+        let (clock, shown) = (SimClock::new(), Shown::default());
+        let meter = output.progress_on(Box::new(shown.clone()), &clock, "restoring orders");
+        for second in 0..12 {
+            meter.bytes(second << 20, 3600 << 20);
+            clock.advance(Duration::from_secs(1));
+        }
+        meter.finish();
+        let bytes = shown.0.lock().unwrap().clone();
+        (String::from_utf8(bytes).unwrap(), meter.bar.is_some())
+    }
+
+    #[test]
+    fn progress_is_a_bar_on_a_terminal_and_a_line_each_five_seconds_elsewhere() {
+        let output =
+            |terminal, quiet| Output { json: false, quiet, terminal, unwritten: Mutex::new(None) };
+        let lines = "restoring orders: 5.0 MiB of 3.5 GiB\nrestoring orders: 10.0 MiB of 3.5 GiB\n";
+        assert_eq!(shown(&output(false, false)), (lines.to_owned(), false));
+        assert_eq!(shown(&output(true, false)), (String::new(), true));
+        assert_eq!(shown(&output(false, true)), (String::new(), false));
+        assert_eq!(shown(&output(true, true)), (String::new(), false));
+    }
 
     #[test]
     fn sizes_read_well() {

@@ -53,3 +53,23 @@ pub(super) fn run(context: &Context, args: &DemoArgs) -> Result<(), Failure> {
     Err(Failure::new(Ending::Failed, report.differences.join("; "))
         .hint("run again with --keep, and look at the logs in its directory"))
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: DemoArgs,
+    }
+
+    #[test]
+    fn it_is_no_toy_unless_it_is_asked_to_be() {
+        let args = |words: &[&str]| Line::parse_from([&["demo"], words].concat()).args;
+        assert!(args(&[]).scale >= 50, "{}", args(&[]).scale);
+        assert_eq!(args(&["--scale=1"]).scale, 1);
+    }
+}

@@ -217,6 +217,80 @@ mod tests {
         assert_eq!(commits.and(commits).lost, 2);
     }
 
+    /// A run in which every number is another.
+    fn sample() -> Report {
+        let recovery = |rto_seconds, bytes_read| Recovery {
+            end: "0/1".to_owned(),
+            timeline: 2,
+            bytes_read,
+            rto_seconds,
+        };
+        let latency = |median_ms, p99_ms, commits_per_second| Latency {
+            commits: 1,
+            commits_per_second,
+            median_ms,
+            p99_ms,
+        };
+        let commits =
+            Commits { acknowledged: 12_345, recovered: 12_343, lost: 2, unacknowledged: 3 };
+        Report {
+            postgres: "15.1".to_owned(),
+            scale: 50,
+            protection: Protection {
+                cluster_bytes: 800 << 20,
+                backup_stored_bytes: 80 << 20,
+                wal_bytes: 33 << 20,
+                wal_segments_stored_bytes: 11 << 20,
+                wal_parts_stored_bytes: 5 << 20,
+                latency_without: latency(0.51, 1.52, 801.0),
+                latency_with: latency(2.53, 7.54, 402.0),
+            },
+            machine: Disaster {
+                commits,
+                rpo_by_canary_seconds: 0.73,
+                canary_every_seconds: 1,
+                outage_seconds: 9.4,
+                recovery: recovery(8.2, 70 << 20),
+            },
+            table: Mistake {
+                transaction: "777".to_owned(),
+                rows: 5,
+                rows_recovered: 5,
+                is_equal: true,
+                commits,
+                recovery: recovery(6.1, 60 << 20),
+            },
+            commits,
+            differences: Vec::new(),
+            total_seconds: 61.0,
+        }
+    }
+
+    #[test]
+    fn the_table_has_everything_that_was_measured() {
+        let shown = table(&sample());
+        let rows: Vec<(&str, &str)> =
+            shown.lines().map(|line| (line[2..36].trim_end(), &line[36..])).collect();
+        let expected = [
+            ("commits acknowledged", "12,345"),
+            ("        recovered", "12,343"),
+            ("        lost", "2"),
+            ("RPO by canary, machine lost", "0.73 s (one is written every 1 s)"),
+            (
+                "RTO to first query, machine lost",
+                "9.4 s from the SIGKILL on; soter restore took 8.2 s, read 70.0 MiB",
+            ),
+            ("RTO to first query, table lost", "soter restore took 6.1 s, read 60.0 MiB"),
+            ("cluster", "800.0 MiB"),
+            ("base backup, stored", "80.0 MiB, 10 % of it"),
+            ("WAL streamed", "33.0 MiB; 11.0 MiB in segments, 5.0 MiB in parts until collected"),
+            ("commit latency without Soter", "median 0.51 ms, p99 1.52 ms (801 commits/s)"),
+            ("commit latency with Soter", "median 2.53 ms, p99 7.54 ms (402 commits/s)"),
+            ("all of this took", "61 s"),
+        ];
+        assert_eq!(rows, expected);
+    }
+
     #[test]
     fn shares_are_rounded() {
         assert_eq!([percent(1, 8), percent(0, 0), percent(8, 8)], ["13 %", "0 %", "100 %"]);

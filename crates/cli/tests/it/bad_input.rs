@@ -114,6 +114,37 @@ fn real_damage_of_any_object_is_named_and_never_restored() {
     assert!(!Path::new(&target).exists());
 }
 
+/// Puts the newest object of a class of another vault under the next free name of ours.
+fn forge(class: &str, ours: &Lab, theirs: &Lab) -> PathBuf {
+    let newest = |lab: &Lab| objects(&lab.root.join("vault").join(class)).pop().unwrap();
+    let last = newest(ours);
+    let name = last.file_name().unwrap().to_str().unwrap();
+    let next = u128::from_str_radix(name, 16).unwrap() + 1;
+    let next = format!("{next:0width$X}", width = name.len());
+    let next = if class == "wal" { next } else { next.to_lowercase() };
+    let path = last.with_file_name(next);
+    fs::copy(newest(theirs), &path).unwrap();
+    path
+}
+
+#[test]
+fn real_objects_of_another_vault_change_nothing_that_comes_back() {
+    let (lab, other) = (backed_up(), backed_up());
+    let (url, identity, target) =
+        (lab.url(), lab.path("keys/operator-1.key"), lab.path("restored"));
+    for class in ["trust", "log", "wal"] {
+        let forged = forge(class, &lab, &other);
+        let done = lab.soter(&restore(&url, &identity, &target));
+        let said = text(&done.stderr);
+        let name = forged.file_name().unwrap().to_str().unwrap();
+        assert_eq!(done.status, Status::Exited(0), "{class} {name}: {said}");
+        assert!(said.contains(name), "nobody is told of {class} {name}: {said}");
+        assert_same_rows(Path::new(&target), class);
+        fs::remove_dir_all(&target).unwrap();
+        fs::remove_file(forged).unwrap();
+    }
+}
+
 /// A target that a restore gave up on says so, or does not exist.
 fn assert_not_startable(target: &Path) {
     if target.exists() {

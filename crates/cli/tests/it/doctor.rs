@@ -161,6 +161,18 @@ fn real_the_doctor_looks_at_key_vault_directory_and_server() {
     assert!(row["commands"][0].as_str().unwrap().starts_with("chown -R "), "{row}");
     mode(&lab.root.join("vault"), 0o700);
 
+    // Room. No disk has a pebibyte; the vault lies where the data lies, which is a notice.
+    let plan = fs::read_to_string(lab.root.join("soter.yaml")).unwrap();
+    let roomy = plan.replace("limit: 64 MiB", "limit: 1024 TiB");
+    assert_ne!(plan, roomy);
+    overwrite(&lab.root.join("soter.yaml"), roomy.as_bytes());
+    let row = has(&lab, "spool-space");
+    assert_eq!(row["severity"], "warning", "{row}");
+    assert!(row["what"].as_str().unwrap().contains("the spool may have 1.0 PiB"), "{row}");
+    assert_eq!(has(&lab, "vault-beside-data")["severity"], "notice");
+    fs::remove_file(lab.root.join("soter.yaml")).unwrap();
+    lab.write_plan("soter.yaml", &lines);
+
     // A directory that was not adopted.
     let agent = lab.streaming_agent();
     assert_eq!(agent.stop(), 0);

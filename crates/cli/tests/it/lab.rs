@@ -134,6 +134,15 @@ impl Lab {
         self.command("soter.yaml", arguments).run(TIMEOUT).unwrap()
     }
 
+    /// The same with a variable in its environment.
+    pub(crate) fn soter_with<S: AsRef<str>>(
+        &self,
+        (name, value): (&str, &str),
+        arguments: &[S],
+    ) -> Finished {
+        self.command("soter.yaml", arguments).env(name, value).run(TIMEOUT).unwrap()
+    }
+
     /// The same, which must succeed.
     pub(crate) fn ok<S: AsRef<str>>(&self, arguments: &[S]) -> String {
         let done = self.soter(arguments);

@@ -18,6 +18,8 @@ mod doc;
 #[cfg(test)]
 mod doctor;
 #[cfg(test)]
+mod endings;
+#[cfg(test)]
 mod fetch;
 #[cfg(test)]
 mod graph;

@@ -3,10 +3,11 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use soter_postgres::testing::{Shutdown, hand_over, output_of, wait_until};
+use soter_postgres::testing::{Shutdown, TestCluster, hand_over, output_of, wait_until};
 use soter_world::exec::{Signal, Status, is_running};
 
 use crate::lab::{Lab, files_named, text};
@@ -129,10 +130,38 @@ fn real_a_server_that_does_not_come_back_is_stopped_and_explained() {
     let (_back, said) = lab.recover(&long, &[]);
     let sockets = said["started"]["socket_directory"].as_str().unwrap();
     assert!(!sockets.contains(&long), "{sockets}");
-    let mode =
-        std::os::unix::fs::PermissionsExt::mode(&fs::metadata(sockets).unwrap().permissions());
+    let mode = fs::metadata(sockets).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
     fs::remove_dir_all(sockets).unwrap();
+}
+
+/// A machine on which the locales of the original were never made.
+#[test]
+fn real_a_machine_without_the_locales_is_told_before_anything_is_written() {
+    let cluster = TestCluster::initdb(&["--wal-segsize=1", "--locale=C.UTF-8"]).unwrap();
+    let lines = Lab::wal_lines(cluster.directory(), "asynchronous");
+    let lab = Lab::around(cluster, &lines);
+    let agent = lab.streaming_agent();
+    lab.ok(&["backup", "orders"]);
+    lab.wait_durable(&agent);
+    assert_eq!(agent.stop(), 0);
+    let (url, identity, target) =
+        (lab.url(), lab.path("keys/operator-1.key"), lab.path("restored"));
+    let restore = ["restore", "--vault", &url, "--identity", &identity, "--target-dir", &target];
+    let programs = lab.root.join("programs");
+    fs::create_dir(&programs).unwrap();
+    let locale = programs.join("locale");
+    let mut file = fs::File::create(&locale).unwrap();
+    std::io::Write::write_all(&mut file, b"#!/bin/sh\necho C\necho POSIX\n").unwrap();
+    drop(file);
+    fs::set_permissions(&locale, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", programs.display());
+    let done = lab.soter_with(("PATH", &path), &restore);
+    let said = text(&done.stderr);
+    assert_eq!(done.status, Status::Exited(2), "{said}");
+    assert!(said.contains("lacks locales that the cluster was made with: C.UTF-8"), "{said}");
+    assert!(!Path::new(&target).exists(), "something was written");
+    lab.ok(&restore);
 }
 
 #[test]

@@ -341,6 +341,23 @@ impl Vault {
         }
     }
 
+    /// The same machine once more, as it was before it wrote anything, in front of an empty vault:
+    /// restored from a snapshot, or cloned. Chance is another from here on.
+    pub(super) fn fork(&self, session: &Session, seed: u64) -> (Self, Session) {
+        let clock = Arc::new(SimClock::new());
+        let machine = Self {
+            objects: Arc::new(MemoryStore::new(Arc::clone(&clock) as _)),
+            clock,
+            random: SeededRandom::new(seed),
+            store: self.store,
+            metadata: self.metadata.clone(),
+            sessions: Mutex::new(locked(&self.sessions).clone()),
+            rows: Mutex::default(),
+        };
+        let (id, key) = (session.id, session.key.clone());
+        (machine, Session { id, key, numbers: PackNumbers::default() })
+    }
+
     pub(super) fn session(&self) -> Session {
         let id = SessionId::random(&self.random);
         let key = SymmetricKey::random(&SystemRandom);

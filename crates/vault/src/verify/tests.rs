@@ -157,6 +157,35 @@ fn packs_swapped_between_sessions_and_segments_are_named() {
     assert_eq!(named, pairs.into_iter().flat_map(|(left, right)| [left, right]).collect());
 }
 
+/// The same between two stores, in one bucket or in two.
+#[test]
+fn objects_swapped_between_stores_are_named() {
+    let ((ours, session, _), (theirs, other, _)) = (store(52), store(53));
+    assert_ne!(ours.keys.writer.store, theirs.keys.writer.store);
+    let pairs = [
+        (
+            pack_name(&ours, &session, PackClass::Data, 0),
+            pack_name(&theirs, &other, PackClass::Data, 0),
+        ),
+        (
+            pack_name(&ours, &session, PackClass::Map, 0),
+            pack_name(&theirs, &other, PackClass::Map, 0),
+        ),
+        (wal_name(&ours, 3), wal_name(&theirs, 3)),
+    ];
+    for (left, right) in &pairs {
+        let (first, second) = (ours.memory.read(left).unwrap(), theirs.memory.read(right).unwrap());
+        assert_ne!(first, second);
+        ours.memory.overwrite(left, &second);
+        theirs.memory.overwrite(right, &first);
+    }
+    let named = |bench| faults(bench, Depth::Hashed).into_iter().map(|it| it.0).collect();
+    let (at_ours, at_theirs): (BTreeSet<_>, BTreeSet<_>) = (named(&ours), named(&theirs));
+    let (left, right): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+    assert_eq!(at_ours, left.into_iter().collect());
+    assert_eq!(at_theirs, right.into_iter().collect());
+}
+
 fn put_whole_part(bench: &Bench, session: &Session, number: u64) {
     let segment = Segment { timeline: 1, number };
     let part = bench.archive().live_part(segment, (0, 1 << 20), session.id());

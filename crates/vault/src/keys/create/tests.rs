@@ -6,6 +6,8 @@ use soter_world::sim::{SeededRandom, SimClock};
 use super::*;
 use crate::keys::sample::{SampleVault, draft};
 use crate::keys::{Identity, Signer};
+use crate::log::sample::{Bench, opening};
+use crate::log::{Duty, LogError, Session};
 use crate::objects::{DirectoryStore, Faults, Faulty, MemoryStore, ObjectInfo};
 
 #[test]
@@ -124,6 +126,22 @@ impl ObjectStore for Liar {
     fn delete(&self, name: &str) -> Result<(), ObjectError> {
         self.0.delete(name)
     }
+}
+
+/// A vault that was made where names are taken once, and has since moved to where they are not.
+#[test]
+fn a_session_is_not_opened_in_a_place_that_lies() {
+    let mut bench = Bench::new(9);
+    bench.open(Duty::Wal);
+    let lies = Arc::new(Liar(MemoryStore::new(Arc::clone(&bench.clock) as _)));
+    for info in bench.memory.list("", None, 1000).unwrap() {
+        lies.0.overwrite(&info.name, &bench.memory.read(&info.name).unwrap());
+    }
+    bench.vault.objects = lies;
+    let outcome = Session::open(bench.log(), &bench.keys.writer, opening(Duty::Wal));
+    let Err(LogError::Key(KeyError::NotExclusive { .. })) = outcome else {
+        panic!("{outcome:?}");
+    };
 }
 
 #[test]

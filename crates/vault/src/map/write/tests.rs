@@ -339,6 +339,32 @@ fn a_crash_at_any_operation_loses_nothing_and_is_adopted() {
     );
 }
 
+/// Two machines with one session, one writing number and other data: what they seal under the same
+/// names has other salts, and so other keys. The audit of `crypto` sees every (key, nonce).
+#[test]
+fn a_cloned_writer_seals_nothing_under_a_key_and_nonce_of_its_twin() {
+    let write = |machine: &Vault, session: &_, seed| {
+        let files = tree([("a", file(2 * MIB, seed)), ("b", file(9000, seed + 100))]);
+        let options = Options { workers: 1, ..Options::FULL };
+        let backup = machine.backup_in(session, (&plan(&files), &files), options).unwrap();
+        machine.check(&backup, &files);
+    };
+    for seed in seeds(4) {
+        let origin = Vault::new(seed);
+        let session = origin.session();
+        for twin in 0..3 {
+            let (machine, session) = origin.fork(&session, 1000 * seed + twin);
+            write(&machine, &session, 1000 * u32::try_from(twin).unwrap());
+        }
+        // With the chance of its twin, and so its salts, it is found out.
+        let (machine, session) = origin.fork(&session, 1000 * seed);
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            write(&machine, &session, 5000);
+        }));
+        assert!(caught.is_err(), "seed {seed}: the same salts were not noticed");
+    }
+}
+
 #[test]
 fn a_machine_that_loses_power_at_any_operation_loses_no_backup() {
     let files = crash_files();
