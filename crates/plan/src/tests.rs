@@ -159,15 +159,15 @@ fn the_page_of_the_language_is_a_plan_and_says_all_there_is() {
     }
 }
 
-/// What the README shows of a check was printed by one.
+/// What the guide shows of a check was printed by one.
 #[test]
-fn the_excerpt_in_the_readme_is_what_is_printed() {
+fn the_excerpt_in_the_guide_is_what_is_printed() {
     let bytes = include_bytes!("../tests/documents/kosmos.md").to_vec();
     let input = check::Input { name: "kosmos.md".to_owned(), bytes };
     let report = check::check(check::load(&[input]), jiff::civil::date(2026, 11, 23));
     let printed = render::text(&report, Paper { width: 100, colour: false });
-    let readme = include_str!("../../../README.md");
-    let excerpt = readme.split("<!-- excerpt: soter check kosmos.md -->").nth(1).unwrap();
+    let guide = include_str!("../../../docs/operating/check.md");
+    let excerpt = guide.split("<!-- excerpt: soter check kosmos.md -->").nth(1).unwrap();
     let excerpt = excerpt.split("<!-- end -->").next().unwrap();
     let shown: String = excerpt.lines().map(|line| format!("{}\n", unindented(line))).collect();
     let mut parts: Vec<&str> = shown.split("\n…\n").map(str::trim).collect();
