@@ -124,7 +124,7 @@ def markdown(report):
         "# Benchmarks",
         "",
         f"Made by `make bench SIZE={report['size_gb']:g}` on {report['date']}, commit {report['commit']}; "
-        "all figures are in [benchmarks.json](benchmarks.json).",
+        "all its figures are in [benchmarks.json](benchmarks.json).",
         "",
         f"{versions['soter']}, {versions['pgbackrest']}, {versions['postgresql']}; "
         f"{machine['cores']} cores, {machine['memory_gib']} GiB of memory, {machine['disk']}. "

@@ -62,3 +62,33 @@ fn open(path: &Path) -> io::Result<File> {
         opened => opened,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_has_the_turn_as_often_as_it_likes_and_no_other_has_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lock");
+        let first = Turn::wait_at(&path).unwrap();
+        let again = Turn::wait_at(&path).unwrap();
+        let (says, said) = channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let turn = Turn::wait_at(&path).unwrap();
+                says.send(()).unwrap();
+                drop(turn);
+            });
+            drop(first);
+            let stranger = File::open(&path).unwrap();
+            let refused = flock(&stranger, FlockOperation::NonBlockingLockExclusive);
+            assert_eq!(refused, Err(rustix::io::Errno::WOULDBLOCK));
+            assert!(said.try_recv().is_err());
+            drop(again);
+            said.recv().unwrap();
+        });
+    }
+}
