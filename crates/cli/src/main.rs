@@ -28,7 +28,6 @@ fn main() -> ExitCode {
 
 /// A defect, for the test that looks at what becomes of one. No released binary has it.
 #[cfg(debug_assertions)]
-#[expect(clippy::panic, clippy::disallowed_methods, reason = "this is what it is for")]
 fn panic_if_asked() {
     assert!(std::env::var_os("SOTER_TEST_PANIC").is_none(), "asked for by SOTER_TEST_PANIC");
 }

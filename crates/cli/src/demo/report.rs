@@ -269,8 +269,11 @@ mod tests {
     #[test]
     fn the_table_has_everything_that_was_measured() {
         let shown = table(&sample());
-        let rows: Vec<(&str, &str)> =
-            shown.lines().map(|line| (line[2..36].trim_end(), &line[36..])).collect();
+        let rows: Vec<(&str, &str)> = shown
+            .lines()
+            .map(|line| line.strip_prefix("  ").unwrap().split_at(34))
+            .map(|(what, value)| (what.trim_end(), value))
+            .collect();
         let expected = [
             ("commits acknowledged", "12,345"),
             ("        recovered", "12,343"),

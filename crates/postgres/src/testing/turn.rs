@@ -65,7 +65,7 @@ fn open(path: &Path) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::channel;
+    use std::sync::mpsc::sync_channel;
 
     use super::*;
 
@@ -75,7 +75,7 @@ mod tests {
         let path = directory.path().join("lock");
         let first = Turn::wait_at(&path).unwrap();
         let again = Turn::wait_at(&path).unwrap();
-        let (says, said) = channel();
+        let (says, said) = sync_channel(1);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let turn = Turn::wait_at(&path).unwrap();
