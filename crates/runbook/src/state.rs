@@ -70,6 +70,8 @@ pub struct State {
     asking: BTreeSet<usize>,
     /// Steps that are neither done nor skipped.
     unfinished: usize,
+    /// Values that a step was to give and did not, because it was found done or done by other means.
+    missing: BTreeSet<String>,
     /// Measures that are to be lifted because the step that lifts them is done.
     to_lift: Vec<(String, StepId)>,
 }

@@ -98,7 +98,12 @@ pub fn decide(state: &State, now: &Moment) -> Decision {
     {
         decision.begin(state, now);
         if state.unfinished == 0 && decision.events.is_empty() {
-            decision.events.push(Event::Closed { result: Closing::Success });
+            if state.mirror.0 == MirrorState::Lost {
+                // Another engine may have taken the run meanwhile.
+                decision.wake_after(now.left(&state.mirror.1, MIRROR_WAIT));
+            } else {
+                decision.events.push(Event::Closed { result: Closing::Success });
+            }
         }
     }
     decision
@@ -327,6 +332,19 @@ fn blocked(state: &State, now: &Moment) -> Option<(Option<StepId>, String)> {
     if let Some(at) = unsure {
         let title = &state.begun.procedure.phases[*at].title;
         return Some((None, format!("nobody can tell whether the phase {title} is needed")));
+    }
+    if let Some(name) = state.missing.first() {
+        let why =
+            format!("`{name}` has no value: the step that gives it was not done by the engine");
+        return Some((None, why));
+    }
+    if state.unfinished == 0
+        && state.mirror.0 == MirrorState::Lost
+        && now.left(&state.mirror.1, MIRROR_WAIT).is_zero()
+    {
+        let why = "all is done, and the mirror of the journal is lost: `soter run resume --local` \
+                   closes the run without it";
+        return Some((None, why.to_owned()));
     }
     if state.unfinished == 0 && !state.obligations.is_empty() {
         let names: Vec<&str> = state.obligations.keys().map(String::as_str).collect();

@@ -48,6 +48,7 @@ impl State {
             open: std::collections::BTreeSet::new(),
             asking: std::collections::BTreeSet::new(),
             unfinished: procedure.steps.len(),
+            missing: std::collections::BTreeSet::new(),
             to_lift: Vec::new(),
             begun: Arc::new(Begun::clone(begun)),
         };
@@ -191,6 +192,8 @@ impl State {
         self.open.remove(&at);
         self.unfinished -= 1;
         if is_done {
+            let gives = spec.gives.iter().filter(|name| !self.parameters.contains_key(*name));
+            self.missing.extend(gives.cloned());
             let lifts = spec.lifts.iter().filter(|name| self.obligations.contains_key(*name));
             self.to_lift.extend(lifts.map(|name| (name.clone(), spec.id.clone())));
         }

@@ -102,6 +102,7 @@ impl State {
             Event::Engine { host, .. } => self.host.clone_from(host),
             Event::Mirror { now: state, .. } => self.mirror = (*state, now.clone()),
             Event::Parameter { name, value } => {
+                self.missing.remove(name);
                 self.parameters.insert(name.clone(), value.clone());
             }
             Event::Probe { about: Asked::Phase(phase), answer, .. } => {
@@ -203,7 +204,7 @@ impl State {
             Event::Approved { step, how } => self.approved(step, (&entry.by, how), now),
             Event::Refused { step, why } => self.refused(step, (&entry.by, why), now),
             Event::Answered { step, values, .. } => self.answered(step, values, now),
-            Event::Skipped { step, why } => self.skipped(step, why, now),
+            Event::Skipped { step, why } => self.skipped(step, (&entry.by, why), now),
             Event::MarkedDone { step, .. } => self.marked_done(step, now),
             Event::Amended { step, .. } => self.amended(step),
             _ => return None,
@@ -406,7 +407,11 @@ impl State {
         if !matches!(step.status, Status::Doubt { .. }) {
             return Err(Illegal::new(format!("`{id}` is not in doubt")));
         }
+        let is_approval = matches!(step.step.action, Action::Approve { .. });
         match resolution {
+            Resolution::Done if is_approval => {
+                return Err(Illegal::new("an approval is given, not said to be done"));
+            }
             Resolution::Run if step.answer(Which::OnlyIf) == Some(Answer::Unknown) => {
                 step.answers.insert(Which::OnlyIf, (Answer::Yes, why.to_owned()));
                 self.turn(at, Status::Ready { delay: Duration::ZERO }, now);
@@ -490,9 +495,19 @@ impl State {
         Ok(())
     }
 
-    fn skipped(&mut self, id: &StepId, why: &str, now: &Moment) -> Result<(), Illegal> {
+    fn skipped(
+        &mut self,
+        id: &StepId,
+        (by, why): (&str, &str),
+        now: &Moment,
+    ) -> Result<(), Illegal> {
         let at = self.place(id)?;
-        self.may_be_stepped_over(at)?;
+        let step = &self.steps[at];
+        let is_ready = matches!(step.status, Status::Ready { .. });
+        // Also an approval is left out when the plan's own condition says so.
+        if by != ENGINE || !is_ready || step.gate() != Gate::Closed {
+            self.may_be_stepped_over(at)?;
+        }
         let step = &mut self.steps[at];
         if step.status == Status::Pending {
             step.skip = Some(why.to_owned());

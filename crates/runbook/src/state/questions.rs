@@ -31,6 +31,8 @@ pub enum Needed {
     },
     /// An answer that becomes the value of these parameters.
     Answer(Vec<String>),
+    /// The value of a parameter, because the step that gives it was found done.
+    Value(String),
     /// Something is done by hand, and said to be done.
     Deed,
     /// Somebody looks, and says yes, no or unknown.
@@ -69,6 +71,12 @@ impl State {
                 since: state.since.clone(),
             }));
         }
+        found.extend(self.missing.iter().map(|name| Question {
+            step: None,
+            text: format!("what is the value of `{name}`?"),
+            needed: Needed::Value(name.clone()),
+            since: None,
+        }));
         if self.unfinished() == 0 && !self.obligations.is_empty() {
             found.push(Question {
                 step: None,

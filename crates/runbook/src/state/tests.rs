@@ -171,7 +171,7 @@ fn a_condition_decides_whether_a_step_or_a_phase_is_begun() {
         "      - only_if: { run: x }
         steps: [{ id: a, run: x }]
       - steps:
-          - { id: b, run: x, only_if: { run: x } }
+          - { id: b, approve: { by: [bea] }, only_if: { run: x } }
           - { id: c, run: x, only_if: { run: x } }
 ",
     );
@@ -411,6 +411,25 @@ fn people_answer_do_and_look() {
 }
 
 #[test]
+fn a_value_that_was_not_given_is_asked_for() {
+    let mut run = Trial::phases(
+        "      - steps: [{ id: a, run: x, already_done: { run: x } }, { id: b, ask: What? }]
+",
+    );
+    let give = |name: &str| Event::Parameter {
+        name: name.to_owned(),
+        value: Recorded::Value("x".to_owned()),
+    };
+    run.answer("a", Which::AlreadyDone, Answer::Yes);
+    assert_eq!(run.go(), "start b 1");
+    run.say("anna", Event::MarkedDone { step: id("b"), why: "known".to_owned() }).unwrap();
+    assert_eq!(run.go(), "pause");
+    assert_eq!(run.state.questions()[0].needed, Needed::Value("b".to_owned()));
+    run.say("anna", give("b")).unwrap();
+    assert_eq!(run.go(), "continue, close Success");
+}
+
+#[test]
 fn time_passes_for_waits_and_timeouts() {
     let mut run = Trial::of(
         "          - { id: a, wait: 5 min }
@@ -508,6 +527,12 @@ fn without_its_mirror_only_what_can_be_taken_back_is_begun() {
     assert_eq!(run.go(), "pause");
     run.say("anna", Event::Mirror { now: MirrorState::Local, why: "--local".to_owned() }).unwrap();
     assert_eq!(run.go(), "continue, start a 1");
+    run.told(Event::Mirror { now: MirrorState::Lost, why: "no route".to_owned() });
+    run.done("a");
+    run.done("b");
+    assert_eq!(run.go(), "", "another engine may have taken it");
+    run.told(Event::Mirror { now: MirrorState::Following, why: "a route".to_owned() });
+    assert_eq!(run.go(), "close Success");
 }
 
 #[test]

@@ -1,0 +1,96 @@
+//! What is heard of the world outside, as events.
+//!
+//! The rule it keeps: what comes too late, about an attempt that does not go on or a question that
+//! was asked anew, changes nothing.
+
+use std::collections::BTreeMap;
+
+use soter_world::Secret;
+
+use super::{Engine, end_of};
+use crate::approval;
+use crate::driver::effects::{Asked, Completion, Outcome, Reply};
+use crate::ids::StepId;
+use crate::procedure::ParameterKind;
+use crate::state::{ENGINE, Ended, Event, Recorded};
+
+impl Engine<'_> {
+    pub(super) fn hear(&mut self, heard: Completion) {
+        let event = match heard {
+            Completion::Answered { about, token, reply } => self.answered(about, token, &reply),
+            Completion::Begun { step, attempt, child } => {
+                Some(Event::ChildStarted { step, attempt, child })
+            }
+            Completion::Ended { step, attempt, outcome } => {
+                Some(self.ended(step, attempt, outcome))
+            }
+        };
+        if let Some(event) = event {
+            // What is refused is about something that is over.
+            self.record(ENGINE, event).ok();
+        }
+    }
+
+    fn answered(&mut self, about: Asked, token: u64, reply: &Reply) -> Option<Event> {
+        let up = self.world.clock.uptime();
+        let polled = self.polls.get_mut(&about).filter(|polled| polled.token == token)?;
+        let answer = polled.heard(up, reply)?;
+        self.polls.remove(&about);
+        Some(Event::Probe { about, answer, evidence: end_of(&reply.evidence) })
+    }
+
+    pub(super) fn ended(&mut self, step: StepId, attempt: u32, outcome: Outcome) -> Event {
+        let was_cancelled = self.cancelled.remove(&(step.clone(), attempt));
+        let (mut outputs, mut captured) = (BTreeMap::new(), Vec::new());
+        let outcome = match outcome {
+            Outcome::Done { outputs: given, captured: kept } => {
+                captured = kept;
+                match self.values(&step, given) {
+                    Ok(values) => {
+                        outputs = values;
+                        Ended::Done
+                    }
+                    Err(why) => Ended::Failed(why),
+                }
+            }
+            Outcome::Failed(why) if was_cancelled => Ended::Failed(format!(
+                "it was ended, because it took too long or the run was given up: {}",
+                end_of(&why)
+            )),
+            Outcome::Failed(why) => Ended::Failed(end_of(&why)),
+            Outcome::Unknown(why) => Ended::Unknown(end_of(&why)),
+        };
+        Event::StepEnded { step, attempt, outcome, outputs, captured }
+    }
+
+    /// The values that a step was to give, as they are recorded; or what is wrong with them.
+    pub(super) fn values(
+        &mut self,
+        step: &StepId,
+        mut given: BTreeMap<String, String>,
+    ) -> Result<BTreeMap<String, Recorded>, String> {
+        let gives = self.state.step(step).map(|one| one.step.gives.clone()).unwrap_or_default();
+        let mut values = BTreeMap::new();
+        for name in gives {
+            let value = given.remove(&name).ok_or_else(|| {
+                format!("it ended well, but gave no value for `{name}`, which others need")
+            })?;
+            values.insert(name.clone(), self.recorded(&name, value)?);
+        }
+        Ok(values)
+    }
+
+    /// A value as a journal has it. A secret stays here.
+    pub(super) fn recorded(&mut self, name: &str, value: String) -> Result<Recorded, String> {
+        let declared = &self.state.begun.procedure.parameters;
+        let kind = declared.iter().find(|one| one.name == name).map(|one| one.kind);
+        let kind = kind.unwrap_or(ParameterKind::Text);
+        kind.check(&value).map_err(|why| format!("`{name}`: {why}"))?;
+        if kind != ParameterKind::Secret {
+            return Ok(Recorded::Value(value));
+        }
+        let print = approval::fingerprint(&self.fingerprint_key, name, &value);
+        self.secrets.insert(name.to_owned(), Secret::new(value));
+        Ok(print)
+    }
+}

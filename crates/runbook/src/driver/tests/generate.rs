@@ -1,0 +1,154 @@
+//! Procedures drawn from a seed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use soter_world::sim::SeededRandom;
+
+use crate::ids::StepId;
+use crate::procedure::{
+    Action, Parameter, ParameterKind, ParameterSource, Phase, Probe, Procedure, Question, Step,
+};
+
+pub(super) fn blank(id: StepId, phase: usize, action: Action) -> Step {
+    Step {
+        title: format!("step {id}"),
+        id,
+        phase,
+        after: Vec::new(),
+        action,
+        on: None,
+        budget: None,
+        timeout: None,
+        retries: 0,
+        only_if: None,
+        already_done: None,
+        verify: Vec::new(),
+        destructive: false,
+        capture: Vec::new(),
+        gives: Vec::new(),
+        uses: Vec::new(),
+        obliges: Vec::new(),
+        lifts: Vec::new(),
+        owner: None,
+        if_it_fails: None,
+    }
+}
+
+pub(super) fn probe() -> Probe {
+    let question = Question::Run("true".to_owned());
+    Probe { title: "is it?".to_owned(), question, expect: None, stable_for: None, within: None }
+}
+
+pub(super) fn procedure(
+    parameters: Vec<Parameter>,
+    phases: Vec<Phase>,
+    steps: Vec<Step>,
+) -> Procedure {
+    Procedure {
+        scenario: "lost".to_owned(),
+        title: "All is lost".to_owned(),
+        severity: None,
+        rto: None,
+        rpo: None,
+        prerequisites: Vec::new(),
+        parameters,
+        phases,
+        steps,
+        services: Vec::new(),
+        teams: BTreeMap::new(),
+        done_when: None,
+    }
+}
+
+pub(super) fn generate(random: &SeededRandom) -> Procedure {
+    let phases_count = 1 + random.index(3);
+    let phases: Vec<Phase> = (0..phases_count)
+        .map(|at| Phase {
+            title: format!("phase {at}"),
+            budget: None,
+            after: if at > 0 && random.chance(70) { vec![at - 1] } else { Vec::new() },
+            only_if: random.chance(15).then(probe),
+        })
+        .collect();
+    let mut steps: Vec<Step> = Vec::new();
+    for phase in 0..phases_count {
+        for at in 0..2 + random.index(4) {
+            let mut step = draw(random, StepId::counted(phase, at), phase);
+            let before: Vec<StepId> =
+                steps.iter().filter(|one| one.phase == phase).map(|one| one.id.clone()).collect();
+            for other in before {
+                if random.chance(40) {
+                    step.after.push(other);
+                }
+            }
+            steps.push(step);
+        }
+    }
+    oblige(random, &mut steps);
+    let given = steps.iter().flat_map(|step| &step.gives).map(|name| Parameter {
+        name: name.clone(),
+        about: None,
+        kind: if random.chance(30) { ParameterKind::Secret } else { ParameterKind::Text },
+        from: ParameterSource::Step,
+        source: None,
+        value: None,
+        example: None,
+    });
+    let given = given.collect();
+    procedure(given, phases, steps)
+}
+
+fn draw(random: &SeededRandom, id: StepId, phase: usize) -> Step {
+    let text = || "text".to_owned();
+    let action = match random.below(20) {
+        0 => Action::Look,
+        1 => Action::Wait { duration: Duration::from_secs(random.below(90)) },
+        2 => Action::Approve {
+            by: vec!["bea".to_owned(), "cleo".to_owned()],
+            count: 1 + u32::from(random.chance(50)),
+            text: text(),
+            within: random.chance(50).then(|| Duration::from_mins(5)),
+        },
+        3 => Action::Ask { text: text(), gives: vec![format!("answer-{id}")] },
+        4 => Action::Manual(text()),
+        _ => Action::Run(text()),
+    };
+    let is_effect = action.is_effect();
+    let mut step = blank(id, phase, action);
+    if let Action::Ask { gives, .. } = &step.action {
+        step.gives.clone_from(gives);
+    }
+    let is_look = step.action == Action::Look;
+    step.verify = (0..u64::from(is_look) + random.below(3)).map(|_| probe()).collect();
+    for one in &mut step.verify {
+        one.stable_for = random.chance(30).then(|| Duration::from_secs(random.below(30)));
+        one.within = random.chance(30).then(|| Duration::from_secs(random.below(120)));
+    }
+    step.only_if = random.chance(15).then(probe);
+    if is_effect {
+        step.destructive = random.chance(40);
+        step.already_done = random.chance(60).then(probe);
+        step.retries = u32::try_from(random.below(3)).unwrap();
+        step.timeout = random.chance(50).then(|| Duration::from_secs(10 + random.below(120)));
+        if random.chance(20) {
+            step.gives = vec![format!("out-{}", step.id)];
+        }
+    }
+    step
+}
+
+/// Some steps put something in place that a later one lifts.
+fn oblige(random: &SeededRandom, steps: &mut [Step]) {
+    for at in 0..steps.len() {
+        if !steps[at].action.is_effect() || !random.chance(25) {
+            continue;
+        }
+        let name = format!("measure-{at}");
+        let later = at + 1 + random.index(steps.len());
+        if let Some(lifting) = steps.get_mut(later) {
+            lifting.lifts.push(name.clone());
+        }
+        steps[at].obliges.push(name);
+    }
+}

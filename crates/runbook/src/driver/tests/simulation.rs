@@ -1,0 +1,422 @@
+//! Runs from seeds, killed at every operation of their disk.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use soter_world::sim::{SeededRandom, SimDisk, seeds};
+use soter_world::{Machine, durable};
+
+use super::generate::generate;
+use super::laboratory::{Fact, Laboratory, MachineClock, Machinery, SharedMirror};
+use super::{PLACE, beginning};
+use crate::driver::effects::{Answer, Asked, Kind, Which};
+use crate::driver::engine::{Beginning, Engine, EngineError, Progress, Resuming, World};
+use crate::driver::lock::Lock;
+use crate::driver::request::{self, Proof, Request, Wish};
+use crate::journal::{self, Mirror};
+use crate::procedure::{Action, Procedure};
+use crate::state::{Closing, Entry, Needed, Resolution, RetryFrom, State, Status};
+
+/// A run that has not ended after so many turns never will.
+const TURNS_MAX: usize = 3000;
+
+/// A machine with a disk, a run, and somebody at the keyboard.
+pub(super) struct Site<'l> {
+    pub(super) laboratory: &'l Laboratory,
+    pub(super) disk: SimDisk,
+    pub(super) clock: MachineClock,
+    pub(super) machine: usize,
+    pub(super) boot: u32,
+    pub(super) random: SeededRandom,
+    pub(super) mirror: Option<&'l SharedMirror>,
+    /// Also jumps of the clock.
+    pub(super) rough: bool,
+}
+
+impl<'l> Site<'l> {
+    pub(super) fn new(laboratory: &'l Laboratory, machine: usize, seed: u64) -> Self {
+        Self {
+            laboratory,
+            disk: SimDisk::new(seed),
+            clock: MachineClock::new(&laboratory.clock),
+            machine,
+            boot: 1,
+            random: SeededRandom::new(seed ^ 0xabcd),
+            mirror: None,
+            rough: true,
+        }
+    }
+
+    fn identity(&self) -> Machine {
+        Machine {
+            host: format!("host-{}", self.machine),
+            boot: format!("b{}-{}", self.machine, self.boot),
+        }
+    }
+
+    pub(super) fn effects(&self) -> Machinery<'l> {
+        Machinery { laboratory: self.laboratory, machine: self.machine }
+    }
+
+    pub(super) fn world<'w>(&'w self, effects: &'w Machinery<'l>) -> World<'w> {
+        World {
+            disk: &self.disk,
+            clock: &self.clock,
+            random: &self.random,
+            effects,
+            mirror: self.mirror.map(|mirror| mirror as &dyn Mirror),
+            machine: self.identity(),
+        }
+    }
+
+    /// The engine is dead, with the power cut the whole machine.
+    pub(super) fn die(&mut self, power_cut: bool) {
+        self.laboratory.crash(self.machine, power_cut);
+        if power_cut {
+            self.disk.reboot();
+            self.boot += 1;
+            self.clock.boot();
+        } else {
+            self.disk.restart();
+        }
+        self.disk.full_after(u64::MAX);
+    }
+
+    /// One turn, with whatever people do before it.
+    pub(super) fn turn(&self, engine: &mut Engine<'_>) -> Result<Progress, EngineError> {
+        if self.rough && self.random.chance(2) {
+            let seconds = i64::try_from(self.random.below(200_000)).unwrap() - 100_000;
+            self.clock.jump(seconds);
+        }
+        for request in self.people(engine.state()) {
+            // On a disk that is dead the request is lost, and people ask again.
+            request::send(&self.disk, Path::new(PLACE), (&self.clock, &self.random), &request).ok();
+        }
+        engine.turn(Duration::from_secs(10))
+    }
+
+    /// What people do about what a run needs. They look before they speak.
+    fn people(&self, state: &State) -> Vec<Request> {
+        let mut requests = Vec::new();
+        let mut say = |by: &str, wish| requests.push(Request { by: by.to_owned(), wish });
+        let why = || "looked at it".to_owned();
+        for question in state.questions() {
+            if self.random.chance(40) {
+                continue;
+            }
+            let step = question.step.clone();
+            match (question.needed, step) {
+                (Needed::Approval { .. }, Some(step)) => {
+                    let by = if self.random.chance(50) { "bea" } else { "cleo" };
+                    if self.random.chance(5) {
+                        say(by, Wish::Refuse { step, why: why() });
+                    } else {
+                        say(by, Wish::Approve { step, proof: Proof::Word });
+                    }
+                }
+                (Needed::Answer(_), Some(step)) => {
+                    say("anna", Wish::Answer { step, value: "an answer".to_owned() });
+                }
+                (Needed::Value(name), _) => {
+                    say("anna", Wish::Give { name, value: "looked up".to_owned() });
+                }
+                (Needed::Deed, Some(step)) => {
+                    self.laboratory.do_by_hand(&step);
+                    say("anna", Wish::Answer { step, value: "done".to_owned() });
+                }
+                (Needed::Look(about), _) => {
+                    let answer = self.laboratory.truth_of(&about);
+                    say("anna", Wish::Look { about, answer, evidence: why() });
+                }
+                (Needed::Decision, Some(step)) => say("anna", self.decision(state, &step)),
+                (Needed::Resolution, Some(step)) => say("anna", self.resolution(&step)),
+                (Needed::Lifting(names), _) => {
+                    for name in names {
+                        say("anna", Wish::Lift { name, why: why() });
+                    }
+                }
+                (Needed::Continuing, _) => say("anna", Wish::Continue { why: why() }),
+                (needed, None) => panic!("{needed:?} of no step"),
+            }
+        }
+        if self.rough && self.random.chance(1) {
+            say("anna", Wish::Pause { why: why() });
+        }
+        requests
+    }
+
+    fn decision(&self, state: &State, step: &crate::ids::StepId) -> Wish {
+        let truth = self.laboratory.inspect(step);
+        let (step, known) = (step.clone(), state.step(step).unwrap());
+        let Status::Failed { at, .. } = &known.status else { panic!("{:?}", known.status) };
+        let is_persons = matches!(known.step.action, Action::Approve { .. } | Action::Ask { .. });
+        if *at == RetryFrom::Verification {
+            Wish::Retry { step, from: RetryFrom::Verification }
+        } else if truth.applied > 0 && !is_persons {
+            Wish::MarkDone { step, why: "it is there".to_owned() }
+        } else {
+            self.laboratory.note(Fact::PersonSaidRun { step: step.clone() });
+            Wish::Retry { step, from: RetryFrom::Beginning }
+        }
+    }
+
+    fn resolution(&self, step: &crate::ids::StepId) -> Wish {
+        let truth = self.laboratory.inspect(step);
+        let resolution = match (truth.needed, truth.applied) {
+            (false, _) => Resolution::Skip,
+            (true, 0) => Resolution::Run,
+            (true, _) => Resolution::Done,
+        };
+        if resolution == Resolution::Run {
+            self.laboratory.note(Fact::PersonSaidRun { step: step.clone() });
+        }
+        Wish::Resolve { step: step.clone(), resolution, why: "looked at it".to_owned() }
+    }
+
+    pub(super) fn journal(&self) -> Vec<u8> {
+        durable::read(&self.disk, &Path::new(PLACE).join("journal"), 1 << 24).unwrap()
+    }
+}
+
+pub(super) fn drawn(seed: u64) -> (Procedure, Beginning) {
+    let procedure = generate(&SeededRandom::new(seed));
+    let mut beginning = beginning(Kind::Drill, Vec::new(), Vec::new());
+    beginning.procedure = procedure.clone();
+    (procedure, beginning)
+}
+
+/// Carries a run on until it is closed or its engine dies.
+fn carry(site: &Site<'_>, engine: &mut Engine<'_>, context: &str) -> Result<Closing, EngineError> {
+    for turn in 0..TURNS_MAX {
+        if turn == TURNS_MAX / 2 {
+            // A world that never stops lying would never let it end.
+            site.laboratory.calm();
+        }
+        if let Progress::Closed(closing) = site.turn(engine)? {
+            return Ok(closing);
+        }
+    }
+    let open: Vec<_> = engine.state().open().map(|one| (&one.step.id, &one.status)).collect();
+    panic!(
+        "{context}: no end: {:?} {open:?} {:?}",
+        engine.state().life,
+        engine.state().questions()
+    );
+}
+
+/// What must hold of a run that was closed, whatever happened meanwhile.
+fn check_closed(site: &Site<'_>, closing: Closing, context: &str) {
+    assert_eq!(closing, Closing::Success, "{context}");
+    let bytes = site.journal();
+    let state = fold(&bytes, context);
+    assert!(state.obligations.is_empty() && state.unfinished() == 0, "{context}");
+    for (id, truth) in site.laboratory.truths() {
+        let step = state.step(&id).unwrap();
+        let is_done = step.status == Status::Done;
+        // As without any crash: what is needed is done, the rest is not.
+        assert_eq!(is_done, truth.needed, "{context}: `{id}` {:?}", step.status);
+        if is_done && truth.must_be_applied() {
+            assert!(truth.applied > 0, "{context}: `{id}` is called done and is not");
+            assert_eq!(step.verified().count(), step.step.verify.len(), "{context}: `{id}`");
+            let given = truth.gives().iter().all(|name| state.parameters.contains_key(name));
+            assert!(given, "{context}: `{id}` gave nothing");
+        }
+    }
+    site.laboratory.check_destructive(context);
+}
+
+/// Every prefix of the journal folds, and measures are recorded before they are taken.
+fn fold(bytes: &[u8], context: &str) -> State {
+    let records = journal::read(bytes).unwrap_or_else(|error| panic!("{context}: {error}")).records;
+    let entries: Vec<Entry> = records.iter().map(|record| Entry::read(record).unwrap()).collect();
+    let mut state = State::begin(&entries[0]).unwrap();
+    for entry in &entries[1..] {
+        if let crate::state::Event::StepStarted { step, .. } = &entry.event {
+            let obliges = &state.step(step).unwrap().step.obliges;
+            let recorded = |name: &String| state.obligations.contains_key(name);
+            assert!(obliges.iter().all(recorded), "{context}: `{step}` began before its measures");
+        }
+        state.next(entry).unwrap_or_else(|error| panic!("{context}: {error}: {entry:?}"));
+    }
+    state
+}
+
+/// What was begun had been announced durably, whatever the crash left of the disk.
+fn check_announced(site: &Site<'_>, context: &str) {
+    let Ok(bytes) = durable::read(&site.disk, &Path::new(PLACE).join("journal"), 1 << 24) else {
+        return;
+    };
+    let Ok(reading) = journal::read(&bytes) else { return };
+    let announced: Vec<(String, u64)> = reading
+        .records
+        .iter()
+        .filter(|record| record.draft.kind == "step_started")
+        .map(|record| {
+            let body = &record.draft.body;
+            (body["step"].as_str().unwrap().to_owned(), body["attempt"].as_u64().unwrap())
+        })
+        .collect();
+    for fact in site.laboratory.facts() {
+        if let Fact::Started { step, attempt, machine, .. } = fact
+            && machine == site.machine
+        {
+            let started = (step.to_string(), u64::from(attempt));
+            assert!(announced.contains(&started), "{context}: `{step}` was begun unannounced");
+        }
+    }
+}
+
+/// How a run is disturbed.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    /// The machine dies in that operation of its disk.
+    CrashAt(u64),
+    /// That operation fails.
+    FailAt(u64),
+    /// After so many operations the disk is full.
+    FullAfter(u64),
+}
+
+/// A run with a fault, and if `again` with more of them; how many operations there were.
+fn run(seed: u64, fault: Option<Fault>, again: bool) -> u64 {
+    let context = format!("seed {seed} {fault:?}");
+    let (procedure, beginning) = drawn(seed);
+    let laboratory = Laboratory::new(seed, &procedure);
+    let mut site = Site::new(&laboratory, 0, seed);
+    match fault {
+        Some(Fault::CrashAt(at)) => site.disk.crash_at(at),
+        Some(Fault::FailAt(at)) => site.disk.fail_at(at, io::ErrorKind::Other),
+        Some(Fault::FullAfter(bytes)) => site.disk.full_after(bytes),
+        None => {}
+    }
+    let mut beginning = Some(beginning);
+    for life in 0..60 {
+        let effects = site.effects();
+        let place = (Path::new(PLACE), Lock::simulated());
+        let engine = match &beginning {
+            Some(beginning) => Engine::begin(site.world(&effects), place, beginning.clone()),
+            None => Engine::resume(site.world(&effects), place, Resuming::default()),
+        };
+        let outcome = engine.and_then(|mut engine| {
+            beginning = None;
+            carry(&site, &mut engine, &context)
+        });
+        if matches!(outcome, Ok(_) | Err(EngineError::Closed)) {
+            // The crash may come when nothing is left to be done.
+            site.disk.restart();
+        }
+        match outcome {
+            Ok(closing) => {
+                check_closed(&site, closing, &context);
+                return site.disk.operations();
+            }
+            // The last record became durable, and nobody heard of it.
+            Err(EngineError::Closed) => {
+                check_closed(&site, Closing::Success, &context);
+                return site.disk.operations();
+            }
+            Err(EngineError::Journal(_) | EngineError::Disk { .. }) => {}
+            Err(error) => panic!("{context}: {error}"),
+        }
+        let power_cut = site.random.chance(50);
+        site.die(power_cut);
+        if beginning.is_some() {
+            // Nobody heard its name; another one begins, in another directory of the same disk.
+            let left = site.disk.list_names(PLACE);
+            assert!(laboratory.facts().is_empty(), "{context}: it was begun before it began");
+            site.disk.forget(PLACE, &left);
+        }
+        check_announced(&site, &context);
+        if again && life < 20 {
+            let soon = site.disk.operations() + 5 + site.random.below(150);
+            site.disk.crash_at(soon);
+        }
+    }
+    panic!("{context}: it never came to an end");
+}
+
+/// Tidying as a person does before beginning anew.
+trait Tidy {
+    fn list_names(&self, directory: &str) -> Vec<std::path::PathBuf>;
+    fn forget(&self, directory: &str, names: &[std::path::PathBuf]);
+}
+
+impl Tidy for SimDisk {
+    fn list_names(&self, directory: &str) -> Vec<std::path::PathBuf> {
+        let listed = soter_world::Disk::list(self, Path::new(directory)).unwrap_or_default();
+        let files = listed.into_iter().filter(|one| one.kind == soter_world::disk::FileKind::File);
+        files.map(|one| Path::new(directory).join(one.name)).collect()
+    }
+
+    fn forget(&self, _: &str, names: &[std::path::PathBuf]) {
+        for name in names {
+            soter_world::Disk::remove_file(self, name).unwrap();
+        }
+    }
+}
+
+#[test]
+fn runs_end_as_their_plan_says_in_a_world_that_lies_and_forgets() {
+    for seed in seeds(60) {
+        run(seed, None, false);
+    }
+}
+
+#[test]
+fn a_run_killed_at_any_operation_of_its_disk_ends_as_without() {
+    for seed in seeds(3) {
+        let operations = run(seed, None, false);
+        for at in 0..operations {
+            run(seed, Some(Fault::CrashAt(at)), false);
+        }
+    }
+}
+
+#[test]
+fn a_run_killed_again_and_again_ends_as_without() {
+    for seed in seeds(40) {
+        run(seed, Some(Fault::CrashAt(20 + seed % 97)), true);
+    }
+}
+
+#[test]
+fn a_disk_that_fails_or_is_full_ends_the_engine_and_not_the_run() {
+    for seed in seeds(30) {
+        let random = SeededRandom::new(seed);
+        for _ in 0..3 {
+            run(seed, Some(Fault::FailAt(random.below(400))), false);
+            run(seed, Some(Fault::FullAfter(random.below(60_000))), false);
+        }
+    }
+}
+
+#[test]
+fn the_world_of_these_tests_is_rough_enough() {
+    let mut met: BTreeMap<&str, u32> = BTreeMap::new();
+    for seed in 0..20 {
+        let (procedure, _) = drawn(seed);
+        let has = |test: fn(&crate::procedure::Step) -> bool| procedure.steps.iter().any(test);
+        let kinds: [(&str, bool); 5] = [
+            (
+                "destructive without a probe",
+                has(|one| one.destructive && one.already_done.is_none()),
+            ),
+            ("destructive with one", has(|one| one.destructive && one.already_done.is_some())),
+            ("obliging", has(|one| !one.obliges.is_empty())),
+            ("approving", has(|one| matches!(one.action, Action::Approve { .. }))),
+            ("a phase with a condition", procedure.phases.iter().any(|one| one.only_if.is_some())),
+        ];
+        for (kind, is_there) in kinds {
+            *met.entry(kind).or_default() += u32::from(is_there);
+        }
+    }
+    assert!(met.values().all(|count| *count >= 3), "{met:?}");
+    let laboratory = Laboratory::new(3, &drawn(3).0);
+    let step = drawn(3).0.steps[0].id.clone();
+    let about = Asked::Step { step: step.clone(), which: Which::AlreadyDone };
+    assert_eq!(laboratory.truth_of(&about), Answer::No);
+    laboratory.do_by_hand(&step);
+    assert_eq!(laboratory.truth_of(&about), Answer::Yes);
+}
