@@ -268,26 +268,6 @@ impl Command {
         Err(ExecError::Timeout { program, timeout, stderr })
     }
 
-    /// Becomes that program: this process goes on as it, with its number and its parent. Comes back
-    /// only when that cannot be done. What it reads and writes are files, or what we have ourselves;
-    /// there is nobody left to feed or to hear it.
-    #[must_use]
-    pub fn exec(mut self) -> ExecError {
-        use std::os::unix::process::CommandExt;
-
-        if let Output::Capture = self.stdout {
-            self.stdout = Output::Inherit;
-        }
-        if let Output::Capture = self.stderr {
-            self.stderr = Output::Inherit;
-        }
-        if let Input::Bytes(_) = self.input {
-            self.input = Input::Null;
-        }
-        let (mut command, program, _) = self.into_std();
-        ExecError::Start { program, source: command.exec() }
-    }
-
     fn into_std(self) -> (std::process::Command, OsString, Option<Vec<u8>>) {
         use std::os::unix::process::CommandExt;
 

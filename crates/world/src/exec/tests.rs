@@ -56,12 +56,6 @@ fn files_can_be_input_and_output() {
 }
 
 #[test]
-fn a_process_stays_what_it_is_when_it_cannot_become_another() {
-    let error = Command::new("/nowhere/program").exec();
-    assert_eq!(error.to_string(), "cannot start /nowhere/program");
-}
-
-#[test]
 fn a_program_that_is_not_there_cannot_start() {
     let error = Command::new("/nowhere/program").run(LONG).unwrap_err();
     assert_eq!(error.to_string(), "cannot start /nowhere/program");

@@ -2,7 +2,7 @@
 //!
 //! [`place`] is its directory, [`processes`] who runs in it, [`parts`] what it consists of,
 //! [`services`] the two services that are its own, [`kubelet`] what runs them as pods, [`node`] its
-//! nodes; [`up`], [`status`], [`breaking`] and [`down`] are what one does with it. Nothing of it is
+//! nodes, [`standin`] programs that steps call, [`target`] how a run finds all this; [`up`], [`status`], [`breaking`] and [`down`] are what one does with it. Nothing of it is
 //! part of the product.
 
 mod breaking;
@@ -18,7 +18,9 @@ mod place;
 mod ports;
 mod processes;
 mod services;
+mod standin;
 mod status;
+mod target;
 mod tls;
 mod tools;
 mod up;
@@ -92,6 +94,15 @@ enum Command {
     },
     /// End all of it, and remove its directory.
     Down,
+    /// Be a program that a real KOSMOS has.
+    #[command(hide = true)]
+    As {
+        /// Which one.
+        program: standin::Program,
+        /// What it is told.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Become a process of the table.
     #[command(hide = true)]
     Launch {
@@ -181,6 +192,9 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         Command::Kubelet { node } => {
             kubelet::run(&status::open(&root)?.speaking(), node::known(node)?)
+        }
+        Command::As { program, arguments } => {
+            standin::run(&status::open(&root)?.speaking(), *program, arguments)
         }
         Command::Launch { name } => processes::launch(&status::open(&root)?.table(), name),
         Command::Service { which } => services::run(&status::open(&root)?, *which),

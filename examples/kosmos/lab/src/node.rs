@@ -8,19 +8,43 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use serde_json::json;
-use soter_world::exec::Command;
+use serde_json::{Value, json};
+use soter_world::exec::{self, Command};
 
 use crate::failure::{Ending, Failure, failed};
 use crate::lab::Lab;
-use crate::place::NODES;
+use crate::place::{NODES, VIEWS};
+use crate::processes::NODE;
 
 /// A program of every node's image: says that the node is there.
 const BEACON: &str =
     "#!/bin/sh\n# Says that this node is there.\nprintf '%s is here\\n' \"$KOSMOS_NODE\"\n";
 
+/// Set by Terraform: which making of the cluster a node belongs to.
+const GENERATION: &str = "KOSMOS_GENERATION";
+
 /// Where it is on a node.
 pub(crate) const BEACON_PATH: &str = "sbin/beacon";
+
+/// Enters the node's views ([`VIEWS`]), in a mount name space that ends with its last process, and becomes the program.
+const ENTER: &str = r#"set -eu
+for view in $KOSMOS_VIEWS; do
+    mkdir -p "$KOSMOS_FILES$view" "$KOSMOS_FILES/.work$view"
+    mount -t overlay kosmos-lab "$view" \
+        -o "lowerdir=$view,upperdir=$KOSMOS_FILES$view,workdir=$KOSMOS_FILES/.work$view"
+done
+unset KOSMOS_VIEWS KOSMOS_FILES
+exec "$@"
+"#;
+
+/// The node this process is on.
+pub(crate) fn ours() -> Result<&'static str, Failure> {
+    let name = std::env::var_os(NODE).unwrap_or_default();
+    known(&name.to_string_lossy()).map_err(|_| {
+        Failure::new(Ending::Input, "this runs on a node only")
+            .hint("kosmos-lab exec NODE -- COMMAND")
+    })
+}
 
 /// Whether there is such a node; an error names those there are.
 pub(crate) fn known(name: &str) -> Result<&'static str, Failure> {
@@ -43,8 +67,24 @@ pub(crate) fn make(lab: &Lab, name: &str) -> Result<(), Failure> {
     let hash = lab.run("hash what the node has", Command::new("sha256sum").arg(&beacon))?;
     let hash = String::from_utf8_lossy(&hash).split_whitespace().next().unwrap_or("").to_owned();
     lab.directory("laptop/images")?;
-    let image = json!({"node": name, "files": {BEACON_PATH: hash}});
+    let generation = std::env::var_os(GENERATION).unwrap_or_else(|| "first".into());
+    let generation = generation.to_string_lossy();
+    let image = json!({"node": name, "generation": generation, "files": {BEACON_PATH: hash}});
     lab.file(&format!("laptop/images/{name}.json"), &format!("{image:#}\n")).map(drop)
+}
+
+/// Which making of the cluster a node belongs to.
+pub(crate) fn generation(lab: &Lab, name: &str) -> String {
+    let image = fs::read(lab.root().join(format!("laptop/images/{name}.json")));
+    let image: Option<Value> = image.ok().and_then(|image| serde_json::from_slice(&image).ok());
+    let generation = image.and_then(|image| image["generation"].as_str().map(str::to_owned));
+    generation.unwrap_or_default()
+}
+
+/// Whether anything runs on a node.
+pub(crate) fn runs_something(lab: &Lab, name: &str) -> Result<bool, Failure> {
+    let hunt = lab.table().of_node(name)?;
+    hunt.finds_any().map_err(failed(&format!("look what runs on {name}")))
 }
 
 /// Ends whatever runs on a node; what it has on disk stays.
@@ -85,14 +125,27 @@ pub(crate) fn enter(lab: &Lab, name: &str, command: &[String]) -> Result<(), Fai
     let mut path = std::ffi::OsString::from(lab.root().join("bin"));
     path.push(":");
     path.push(std::env::var_os("PATH").unwrap_or_default());
-    let mut command = Command::new(program)
+    let is_root = exec::current_owner().user == 0;
+    let mut command = if is_root {
+        // What a step writes to the machine's directories must not reach the machine.
+        Command::new("unshare")
+            .args(["--mount", "--propagation", "private", "--", "sh", "-c", ENTER, "enter"])
+            .arg(program)
+            .env("KOSMOS_VIEWS", VIEWS.join(" "))
+            .env("KOSMOS_FILES", directory.join("files"))
+    } else {
+        Command::new(program)
+    };
+    command = command
         .args(arguments)
         .current_dir(&directory)
         .env("PATH", path)
         .env("HOME", &directory)
-        .stdin(soter_world::exec::Input::Inherit);
+        .stdin(exec::Input::Inherit)
+        .stdout(exec::Output::Inherit)
+        .stderr(exec::Output::Inherit);
     for (name, value) in lab.table().marks(name) {
         command = command.env(name, value);
     }
-    Err(failed(&format!("run {program} on {name}"))(command.exec()))
+    Err(failed(&format!("run {program} on {name}"))(command.replace_this_process()))
 }

@@ -3,6 +3,7 @@
 mod etcd;
 mod git;
 mod kubernetes;
+pub(crate) mod members;
 mod nats;
 mod objects;
 mod postgres;
@@ -10,6 +11,7 @@ mod prometheus;
 mod protection;
 mod services;
 mod terraform;
+pub(crate) mod units;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,7 +22,7 @@ use crate::place::NODES;
 use crate::tools;
 
 pub(crate) use self::kubernetes::{is_ready, list};
-pub(crate) use self::postgres::connect;
+pub(crate) use self::postgres::{connect, stop as stop_server};
 pub(crate) use self::terraform::make as make_nodes;
 
 /// How long one look at a part may take.

@@ -34,6 +34,10 @@ const LENGTH_MAX: usize = 1 << 20;
 /// Paths of Unix sockets end at 107 bytes, and the longest one below has 40.
 const PATH_LENGTH_MAX: usize = 65;
 
+/// Directories of the machine that every node has its own view of: what a node writes there lies in its
+/// `files/`, and the machine's own stay as they are.
+pub(crate) const VIEWS: [&str; 2] = ["/etc", "/var/lib"];
+
 /// The nodes of the cluster.
 pub(crate) const NODES: [&str; 3] = ["node-1", "node-2", "node-3"];
 
@@ -97,6 +101,11 @@ impl Description {
         if root.as_os_str().len() > PATH_LENGTH_MAX {
             let what = format!("{} is too long a path for sockets in it", root.display());
             let hint = format!("name one of at most {PATH_LENGTH_MAX} bytes with --directory");
+            return Err(Failure::new(Ending::Input, what).hint(hint));
+        }
+        if VIEWS.iter().any(|view| root.starts_with(view)) {
+            let what = format!("{} lies where nodes have a view of their own", root.display());
+            let hint = format!("name a directory outside of {} with --directory", VIEWS.join(", "));
             return Err(Failure::new(Ending::Input, what).hint(hint));
         }
         Ok(Self {
@@ -226,6 +235,12 @@ mod tests {
         assert!(hold(root.path()).unwrap_err().to_string().contains("another kosmos-lab"));
         drop(held);
         hold(root.path()).unwrap();
+    }
+
+    #[test]
+    fn a_path_that_nodes_see_otherwise_is_refused() {
+        let failure = Description::new(Path::new("/var/lib/lab"), owner(), &[]).unwrap_err();
+        assert!(failure.to_string().contains("view of their own"), "{failure}");
     }
 
     #[test]

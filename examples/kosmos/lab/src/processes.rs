@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use soter_world::disk::Owner;
-use soter_world::exec::{Command, Output};
+use soter_world::exec::{self, Command, Output};
 use soter_world::{Clock, OsDisk, SystemClock, durable};
 
 use crate::failure::{Ending, Failure, failed};
@@ -149,15 +149,13 @@ impl Entry {
 impl Identity {
     /// This process.
     fn ours() -> io::Result<Self> {
-        let process = std::process::id();
-        let seen = seen::look(process).ok_or(io::ErrorKind::NotFound)?;
-        Ok(Self { process, start_ticks: seen.start_ticks, boot: boot()? })
+        let exec::Identity { process, start_ticks } = exec::Identity::this()?;
+        Ok(Self { process, start_ticks, boot: boot()? })
     }
 
     fn is_alive(&self) -> bool {
-        seen::look(self.process)
-            .is_some_and(|seen| !seen.has_ended() && seen.start_ticks == self.start_ticks)
-            && boot().is_ok_and(|boot| boot == self.boot)
+        let identity = exec::Identity { process: self.process, start_ticks: self.start_ticks };
+        identity.is_alive() && boot().is_ok_and(|boot| boot == self.boot)
     }
 }
 
@@ -246,13 +244,14 @@ impl Table {
             .into_iter()
             .fold(launcher, |launcher, (name, value)| launcher.env(name, value));
         let process = launcher.spawn().map_err(failed(&doing))?.release();
+        let launched = exec::Identity::of(process).ok();
         let until = SystemClock.monotonic() + LAUNCH_TIMEOUT;
         while SystemClock.monotonic() < until {
             let entry = self.entry(&spec.name)?;
             if entry.as_ref().is_some_and(|entry| entry.identity.is_some()) {
                 return Ok(());
             }
-            if seen::look(process).is_none_or(|seen| seen.has_ended()) {
+            if launched.is_none_or(|launched| !launched.is_alive()) {
                 let said = entry.map(|entry| entry.last_words()).unwrap_or_default();
                 return Err(Failure::new(Ending::Failed, format!("cannot {doing}")).because(said));
             }
@@ -310,7 +309,7 @@ pub(crate) fn launch(table: &Table, name: &str) -> Result<(), Failure> {
     if let Some((user, group)) = spec.owner {
         command = command.run_as(Owner { user, group });
     }
-    Err(failed(&format!("start {name}"))(command.exec()))
+    Err(failed(&format!("start {name}"))(command.replace_this_process()))
 }
 
 /// The kernel's name for the time since the machine was started.

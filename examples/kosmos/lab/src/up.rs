@@ -16,6 +16,8 @@ use crate::lab::Lab;
 use crate::node;
 use crate::parts::{Part, make_nodes, port_names};
 use crate::place::{self, Description, Found, NODES, OUTSIDE};
+use crate::standin;
+use crate::target;
 use crate::tools;
 
 /// What was asked for.
@@ -106,6 +108,7 @@ fn make_new(wishes: &Wishes, root: &std::path::Path, stop: &Stop) -> Result<Lab,
         let logs = format!("logs are in {}; `kosmos-lab down` removes it", root.display());
         failure.hint(logs)
     })?;
+    target::write(&lab)?;
     lab.describe(|description| description.complete = true)?;
     Ok(lab)
 }
@@ -114,6 +117,7 @@ fn make_new(wishes: &Wishes, root: &std::path::Path, stop: &Stop) -> Result<Lab,
 fn make_parts(lab: &Lab, parts: &[Part]) -> Result<(), Failure> {
     let (work, began) = (Work::default(), SystemClock.monotonic());
     lab.directory(OUTSIDE)?;
+    standin::write(lab)?;
     if parts.contains(&Part::Terraform) {
         make_nodes(lab)?;
     } else {

@@ -4,17 +4,15 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::time::Duration;
 
 use serde_json::json;
-use soter_world::exec::{self, Signal};
+use soter_world::random;
 use soter_world::sim::SeededRandom;
-use soter_world::{Clock, SystemClock, random};
 
 use super::Damage;
 use crate::failure::{Ending, Failure, failed};
 use crate::lab::Lab;
-use crate::parts::connect;
+use crate::parts::{connect, stop_server};
 
 /// PostgreSQL's page, and where its header ends: a flipped bit behind it is seen by the checksum
 /// alone.
@@ -24,17 +22,11 @@ const HEADER_BYTES: u64 = 24;
 /// Rows that a table gets first that has less than a page for each bit.
 const ROWS: u32 = 2_000;
 
-/// How long the server may take to stop: it waits until the vault has what it wrote last.
-const STOP_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How long between two looks.
-const LOOK: Duration = Duration::from_millis(20);
-
 /// Flips a bit in so many pages of a table.
 pub(super) fn flip(lab: &Lab, table: &str, count: u32, seed: u64) -> Result<Damage, Failure> {
     let file = file_of(lab, table)?;
     let path = lab.root().join("node-1/postgres/data").join(&file);
-    stop(lab)?;
+    stop_server(lab)?;
     let cannot = || failed::<io::Error>(&format!("damage {}", path.display()));
     let opened = File::options().read(true).write(true).open(&path).map_err(cannot())?;
     let pages = opened.metadata().map_err(cannot())?.len() / PAGE_BYTES;
@@ -85,23 +77,6 @@ fn file_of(lab: &Lab, table: &str) -> Result<String, Failure> {
     let row = client.query_one(find, &[&table]).map_err(cannot())?;
     let missing = || Failure::new(Ending::Input, format!("there is no table {table}"));
     row.get::<_, Option<String>>(0).ok_or_else(missing)
-}
-
-fn stop(lab: &Lab) -> Result<(), Failure> {
-    let entry = lab.table().entry("postgres")?.ok_or_else(no_server)?;
-    let Some(identity) = entry.identity.as_ref().filter(|_| entry.is_alive()) else {
-        return Ok(());
-    };
-    exec::signal_process(identity.process, Signal::Interrupt).map_err(failed("stop PostgreSQL"))?;
-    let until = SystemClock.monotonic() + STOP_TIMEOUT;
-    while entry.is_alive() {
-        if SystemClock.monotonic() > until {
-            return Err(Failure::new(Ending::Failed, "PostgreSQL does not stop")
-                .because(entry.last_words()));
-        }
-        SystemClock.sleep(LOOK);
-    }
-    Ok(())
 }
 
 fn no_server() -> Failure {

@@ -7,7 +7,7 @@ use crate::processes::Spec;
 use crate::tls;
 
 /// What tells this cluster from another on the same ports.
-const TOKEN: &str = "kosmos-lab";
+pub(super) const TOKEN: &str = "kosmos-lab";
 
 /// Makes the authority and the members, and waits until they agree.
 pub(super) fn make(lab: &Lab) -> Result<(), Failure> {
@@ -21,7 +21,7 @@ pub(super) fn make(lab: &Lab) -> Result<(), Failure> {
     for node in NODES {
         let home = lab.directory(&format!("{node}/etcd"))?;
         tls::issue(lab, &home, "member", &format!("/CN={node}"))?;
-        lab.start(&member(lab, node, "new")?)?;
+        lab.start(&member(lab, node, "new", &NODES)?)?;
     }
     for node in NODES {
         lab.wait_ready(&process(node), || healthy(lab, node))?;
@@ -38,18 +38,22 @@ pub(super) fn look(lab: &Lab) -> Result<String, String> {
 }
 
 /// The name of a member's process.
-fn process(node: &str) -> String {
+pub(super) fn process(node: &str) -> String {
     format!("etcd-{node}")
 }
 
-/// What a member is started with; `state` is `new` for a first start, `existing` for one that joins.
-fn member(lab: &Lab, node: &str, state: &str) -> Result<Spec, Failure> {
+/// What a member is started with; `state` is `new` for a first start, `existing` for one that joins
+/// those that are there. One that has data knows both by itself.
+pub(super) fn member(
+    lab: &Lab,
+    node: &str,
+    state: &str,
+    members: &[&str],
+) -> Result<Spec, Failure> {
     let home = lab.root().join(node).join("etcd");
     let (client, peer) = (client_url(lab, node)?, peer_url(lab, node)?);
-    let cluster: Result<Vec<String>, Failure> = NODES
-        .into_iter()
-        .map(|node| peer_url(lab, node).map(|url| format!("{node}={url}")))
-        .collect();
+    let cluster: Result<Vec<String>, Failure> =
+        members.iter().map(|node| peer_url(lab, node).map(|url| format!("{node}={url}"))).collect();
     let path = |name: &str| home.join(name).display().to_string();
     let spec = Spec::new(&process(node), node, &lab.program("etcd")?, home.clone())
         .args(["--name", node, "--data-dir", &path("data"), "--logger", "zap"])
@@ -65,15 +69,15 @@ fn member(lab: &Lab, node: &str, state: &str) -> Result<Spec, Failure> {
     Ok(spec)
 }
 
-fn client_url(lab: &Lab, node: &str) -> Result<String, Failure> {
+pub(super) fn client_url(lab: &Lab, node: &str) -> Result<String, Failure> {
     Ok(format!("https://127.0.0.1:{}", lab.port(&format!("etcd-client-{node}"))?))
 }
 
-fn peer_url(lab: &Lab, node: &str) -> Result<String, Failure> {
+pub(super) fn peer_url(lab: &Lab, node: &str) -> Result<String, Failure> {
     Ok(format!("https://127.0.0.1:{}", lab.port(&format!("etcd-peer-{node}"))?))
 }
 
-fn healthy(lab: &Lab, node: &str) -> Result<(), String> {
+pub(super) fn healthy(lab: &Lab, node: &str) -> Result<(), String> {
     let url = client_url(lab, node).map_err(|failure| failure.to_string())?;
     let body = tls::get(lab, &format!("{url}/health"))?;
     if body.contains("\"health\":\"true\"") { Ok(()) } else { Err(body) }

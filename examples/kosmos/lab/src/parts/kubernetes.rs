@@ -25,7 +25,27 @@ const DEPLOYMENTS: [(&str, &str, u32); 2] =
 
 /// Starts the control plane and the kubelets, and waits until the nodes are ready.
 pub(super) fn make(lab: &Lab) -> Result<(), Failure> {
-    let home = lab.directory("node-1/kubernetes")?;
+    let url = format!("https://127.0.0.1:{}", lab.port("kubernetes")?);
+    let kubeconfig = lab.file("laptop/kubeconfig", &kubeconfig(lab, &url).to_string())?;
+    lab.describe(|description| {
+        description.addresses.insert("kubernetes".to_owned(), url.clone());
+        let path = kubeconfig.display().to_string();
+        description.addresses.insert("kubeconfig".to_owned(), path);
+    })?;
+    start_control_plane(lab, NODE)?;
+    for node in NODES {
+        start_kubelet(lab, node)?;
+    }
+    lab.wait_ready("controllers", || look(lab).map(drop))
+}
+
+/// Starts API server and controllers on a node, unless they run on another one.
+pub(super) fn start_control_plane(lab: &Lab, node: &str) -> Result<(), Failure> {
+    let url = lab.address("kubernetes")?;
+    let home = lab.directory(&format!("{node}/kubernetes"))?;
+    if lab.table().entry("apiserver")?.is_some_and(|entry| entry.is_alive()) {
+        return Ok(());
+    }
     tls::issue(lab, &home, "api", "/CN=kube-apiserver")?;
     let (key, public) = (home.join("accounts.key"), home.join("accounts.pub"));
     let openssl = lab.program("openssl")?;
@@ -36,24 +56,18 @@ pub(super) fn make(lab: &Lab) -> Result<(), Failure> {
     lab.run("make the key of service accounts", make_key)?;
     let show_key = Command::new(openssl).arg("pkey").arg("-in").arg(&key);
     lab.run("show it", show_key.args(["-pubout", "-out"]).arg(&public))?;
-    let url = format!("https://127.0.0.1:{}", lab.port("kubernetes")?);
-    let kubeconfig = lab.file("laptop/kubeconfig", &kubeconfig(lab, &url).to_string())?;
-    lab.describe(|description| {
-        description.addresses.insert("kubernetes".to_owned(), url.clone());
-        let path = kubeconfig.display().to_string();
-        description.addresses.insert("kubeconfig".to_owned(), path);
-    })?;
-    lab.start(&api_server(lab)?)?;
+    lab.start(&api_server(lab, node)?)?;
     lab.wait_ready("apiserver", || tls::get(lab, &format!("{url}/readyz")).map(drop))?;
-    lab.start(&controllers(lab)?)?;
+    lab.start(&controllers(lab, node)?)
+}
+
+/// Starts the kubelet of a node.
+pub(super) fn start_kubelet(lab: &Lab, node: &str) -> Result<(), Failure> {
     let us = std::env::current_exe().map_err(failed("find this program"))?;
     let root = lab.root().display().to_string();
-    for node in NODES {
-        let home = lab.directory(&format!("{node}/kubelet"))?;
-        let spec = Spec::new(&format!("kubelet-{node}"), node, &us, home);
-        lab.start(&spec.args(["--directory", &root, "kubelet", node]))?;
-    }
-    lab.wait_ready("controllers", || look(lab).map(drop))
+    let home = lab.directory(&format!("{node}/kubelet"))?;
+    let spec = Spec::new(&format!("kubelet-{node}"), node, &us, home);
+    lab.start(&spec.args(["--directory", &root, "kubelet", node]))
 }
 
 /// Whether all nodes are ready.
@@ -140,12 +154,12 @@ pub(super) fn objects(lab: &Lab) -> Result<Vec<Value>, Failure> {
     Ok(objects)
 }
 
-fn api_server(lab: &Lab) -> Result<Spec, Failure> {
-    let home = lab.root().join("node-1/kubernetes");
+fn api_server(lab: &Lab, node: &str) -> Result<Spec, Failure> {
+    let home = lab.root().join(node).join("kubernetes");
     let path = |name: &str| home.join(name).display().to_string();
-    let etcd = lab.root().join("node-1/etcd");
+    let etcd = lab.root().join(node).join("etcd");
     let of_etcd = |name: &str| etcd.join(name).display().to_string();
-    Ok(Spec::new("apiserver", NODE, &lab.program("kube-apiserver")?, home.clone()).args([
+    Ok(Spec::new("apiserver", node, &lab.program("kube-apiserver")?, home.clone()).args([
         format!("--etcd-servers={}", lab.address("etcd")?),
         format!("--etcd-cafile={}", of_etcd("ca.crt")),
         format!("--etcd-certfile={}", of_etcd("member.crt")),
@@ -169,7 +183,7 @@ fn api_server(lab: &Lab) -> Result<Spec, Failure> {
         format!("--audit-log-path={}", path("audit.log")),
         format!(
             "--audit-policy-file={}",
-            lab.file("node-1/kubernetes/audit.yaml", AUDIT)?.display()
+            lab.file(&format!("{node}/kubernetes/audit.yaml"), AUDIT)?.display()
         ),
         format!("--cert-dir={}", path("certs")),
     ]))
@@ -183,11 +197,11 @@ const AUDIT: &str = r#"{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rule
   {"level": "Metadata"}]}
 "#;
 
-fn controllers(lab: &Lab) -> Result<Spec, Failure> {
-    let home = lab.root().join("node-1/kubernetes");
+fn controllers(lab: &Lab, node: &str) -> Result<Spec, Failure> {
+    let home = lab.root().join(node).join("kubernetes");
     let path = |name: &str| home.join(name).display().to_string();
     let program = lab.program("kube-controller-manager")?;
-    Ok(Spec::new("controllers", NODE, &program, home.clone()).args([
+    Ok(Spec::new("controllers", node, &program, home.clone()).args([
         format!("--kubeconfig={}", lab.address("kubeconfig")?),
         format!("--service-account-private-key-file={}", path("accounts.key")),
         format!("--root-ca-file={}", path("ca.crt")),

@@ -8,16 +8,22 @@ use crate::processes::Spec;
 
 /// Starts the server and makes the stream.
 pub(super) fn make(lab: &Lab) -> Result<(), Failure> {
-    let home = lab.directory("node-2/nats")?;
     let (port, monitor) = (lab.port("nats")?, lab.port("nats-monitor")?);
-    let store = home.join("jetstream").display().to_string();
     lab.describe(|description| {
         let address = format!("nats://127.0.0.1:{port}");
         description.addresses.insert("nats".to_owned(), address);
         let monitor = format!("http://127.0.0.1:{monitor}");
         description.addresses.insert("nats-monitor".to_owned(), monitor);
     })?;
-    let spec = Spec::new("nats", "node-2", &lab.program("nats-server")?, home)
+    start(lab, "node-2")
+}
+
+/// Starts the server on a node and makes the stream if it is not in what the node has.
+pub(super) fn start(lab: &Lab, node: &str) -> Result<(), Failure> {
+    let (port, monitor) = (lab.port("nats")?, lab.port("nats-monitor")?);
+    let home = lab.directory(&format!("{node}/nats"))?;
+    let store = home.join("jetstream").display().to_string();
+    let spec = Spec::new("nats", node, &lab.program("nats-server")?, home)
         .args(["-a", "127.0.0.1", "-p", &port.to_string(), "-m", &monitor.to_string()])
         .args(["-js", "-sd", &store]);
     lab.start(&spec)?;

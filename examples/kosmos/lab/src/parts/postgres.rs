@@ -6,11 +6,12 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use postgres::{Client, Config, NoTls};
-use soter_world::exec::{Command, Status};
+use soter_world::exec::{self, Command, Signal, Status};
+use soter_world::{Clock, SystemClock};
 
 use crate::failure::{Ending, Failure, failed};
 use crate::lab::Lab;
@@ -22,6 +23,12 @@ const NODE: &str = "node-1";
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long the server may take to stop: it waits until the vault has what it wrote last.
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long between two looks.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// How long the test may take whether the server's user gets through to its directory.
 const REACH_TIMEOUT: Duration = Duration::from_secs(20);
@@ -41,13 +48,59 @@ RESET ROLE;
 CREATE EXTENSION amcheck;
 ";
 
-/// Makes the cluster and starts its server.
-pub(super) fn make(lab: &Lab) -> Result<(), Failure> {
+/// The directory of the server, its user's own.
+fn home(lab: &Lab) -> Result<PathBuf, Failure> {
     let home = lab.directory("node-1/postgres")?;
     let owner = lab.server_owner();
     fs::set_permissions(&home, fs::Permissions::from_mode(0o700))
         .and_then(|()| std::os::unix::fs::chown(&home, Some(owner.user), Some(owner.group)))
         .map_err(failed("hand a directory to the server's user"))?;
+    Ok(home)
+}
+
+/// The server on the cluster that is there.
+fn server(lab: &Lab) -> Result<Spec, Failure> {
+    let home = home(lab)?;
+    let data = home.join("data").display().to_string();
+    let program = lab.program("postgres")?.join("postgres");
+    let spec = Spec::new("postgres", NODE, &program, home);
+    Ok(spec.args(["-D".to_owned(), data]).run_as(lab.server_owner()))
+}
+
+/// Starts the server again, and waits until it lets people in.
+pub(super) fn start(lab: &Lab) -> Result<(), Failure> {
+    let data = home(lab)?.join("data");
+    if !data.exists() {
+        let what = format!("there is no cluster in {}", data.display());
+        return Err(Failure::new(Ending::No, what).hint("restore one to there first"));
+    }
+    lab.start(&server(lab)?)?;
+    let admin = lab.address("postgres-admin")?;
+    lab.wait_ready("postgres", || connect(&admin).map(drop))
+}
+
+/// Stops the server tidily, if it runs.
+pub(crate) fn stop(lab: &Lab) -> Result<(), Failure> {
+    let Some(entry) = lab.table().entry("postgres")? else { return Ok(()) };
+    let Some(identity) = entry.identity.as_ref().filter(|_| entry.is_alive()) else {
+        return Ok(());
+    };
+    exec::signal_process(identity.process, Signal::Interrupt).map_err(failed("stop PostgreSQL"))?;
+    let until = SystemClock.monotonic() + STOP_TIMEOUT;
+    while entry.is_alive() {
+        if SystemClock.monotonic() > until {
+            return Err(Failure::new(Ending::Failed, "PostgreSQL does not stop")
+                .because(entry.last_words()));
+        }
+        SystemClock.sleep(LOOK);
+    }
+    Ok(())
+}
+
+/// Makes the cluster and starts its server.
+pub(super) fn make(lab: &Lab) -> Result<(), Failure> {
+    let home = home(lab)?;
+    let owner = lab.server_owner();
     check_reach(lab, &home)?;
     let programs = lab.program("postgres")?;
     let data = home.join("data");
@@ -71,8 +124,7 @@ pub(super) fn make(lab: &Lab) -> Result<(), Failure> {
         addresses.insert("postgres".to_owned(), users);
         description.secrets.insert("postgres-kosmos".to_owned(), password.clone());
     })?;
-    let spec = Spec::new("postgres", NODE, &programs.join("postgres"), home.clone());
-    lab.start(&spec.args(["-D".to_owned(), data.display().to_string()]).run_as(owner))?;
+    lab.start(&server(lab)?)?;
     let first = format!("host={} port={port} user=postgres dbname=postgres", home.display());
     lab.wait_ready("postgres", || connect(&first).map(drop))?;
     let mut client = connect(&first).map_err(|why| Failure::new(Ending::Failed, why))?;

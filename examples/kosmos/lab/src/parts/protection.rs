@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use serde_json::Value;
 use soter_world::exec::{Command, Status};
-use soter_world::{Disk, OsDisk};
 
 use super::postgres::connect;
 use crate::failure::{Ending, Failure, failed};
@@ -27,7 +26,6 @@ const STATUS_TIMEOUT: Duration = Duration::from_secs(20);
 /// Makes the vault, starts the agent, makes commits wait for it, and waits for the base backup.
 pub(super) fn make(lab: &Lab) -> Result<(), Failure> {
     lab.directory("outside")?;
-    let home = lab.directory("node-1/soter")?;
     lab.directory("laptop")?;
     let (vault, keys) = (lab.root().join("outside/vault"), lab.root().join("laptop/keys"));
     let url = format!("file://{}", vault.display());
@@ -40,10 +38,31 @@ pub(super) fn make(lab: &Lab) -> Result<(), Failure> {
     let printed: Value =
         serde_json::from_slice(&printed).map_err(failed("understand what soter printed"))?;
     let root = printed["root"].as_str().unwrap_or_default();
-    // What the agent needs lies with it; what opens the vault does not.
-    let key = home.join("agent.key");
-    OsDisk.rename(&keys.join("agent.key"), &key).map_err(failed("give the agent its key"))?;
+    lab.describe(|description| {
+        let addresses = &mut description.addresses;
+        addresses.insert("vault".to_owned(), url.clone());
+        addresses.insert("vault-root".to_owned(), root.to_owned());
+        let identity = keys.join("operator-1.key").display().to_string();
+        addresses.insert("vault-identity".to_owned(), identity);
+    })?;
     let admin = lab.address("postgres-admin")?;
+    // Before the agent is there: it looks at the settings when it comes, then seldom. What commits
+    // from here on waits for it.
+    let mut client = connect(&admin).map_err(|why| Failure::new(Ending::Failed, why))?;
+    client
+        .batch_execute(&format!("ALTER SYSTEM SET synchronous_standby_names = '{APPLICATION}'"))
+        .and_then(|()| client.batch_execute("SELECT pg_reload_conf()"))
+        .map_err(failed("make commits wait for the vault"))?;
+    start(lab)?;
+    lab.wait_ready("agent", || look(lab).map(drop))
+}
+
+/// Starts the agent, with the plan and the key that it needs on its node.
+pub(super) fn start(lab: &Lab) -> Result<(), Failure> {
+    let home = lab.directory("node-1/soter")?;
+    let key = home.join("agent.key");
+    let kept = lab.root().join("laptop/keys/agent.key");
+    std::fs::copy(kept, &key).map_err(failed("give the agent its key"))?;
     let plan = lab.file(
         "node-1/soter/soter.yaml",
         &format!(
@@ -53,30 +72,16 @@ pub(super) fn make(lab: &Lab) -> Result<(), Failure> {
              data_directory: {data}\n    vaults: [{VAULT}]\n    \
              wal: {{ mode: synchronous, spool: {{ directory: {state}, limit: 1 GiB }} }}\n    \
              backup: {{ schedule: \"0 3 * * *\" }}\n    canary: {{ every: 1 s }}\n",
+            url = lab.address("vault")?,
+            root = lab.address("vault-root")?,
+            admin = lab.address("postgres-admin")?,
             key = key.display(),
             data = lab.root().join("node-1/postgres/data").display(),
             state = home.join("agent").display(),
         ),
     )?;
-    lab.describe(|description| {
-        let addresses = &mut description.addresses;
-        addresses.insert("vault".to_owned(), url.clone());
-        addresses.insert("vault-root".to_owned(), root.to_owned());
-        let identity = keys.join("operator-1.key").display().to_string();
-        addresses.insert("vault-identity".to_owned(), identity);
-    })?;
-    // Before the agent is there: it looks at the settings when it comes, then seldom. What commits
-    // from here on waits for it.
-    let mut client = connect(&admin).map_err(|why| Failure::new(Ending::Failed, why))?;
-    client
-        .batch_execute(&format!("ALTER SYSTEM SET synchronous_standby_names = '{APPLICATION}'"))
-        .and_then(|()| client.batch_execute("SELECT pg_reload_conf()"))
-        .map_err(failed("make commits wait for the vault"))?;
-    let spec = Spec::new("agent", "node-1", &soter, home);
-    lab.start(
-        &spec.args(["--plan".to_owned(), plan.display().to_string()]).args(["agent", STORE]),
-    )?;
-    lab.wait_ready("agent", || look(lab).map(drop))
+    let spec = Spec::new("agent", "node-1", &lab.program("soter")?, home);
+    lab.start(&spec.args(["--plan".to_owned(), plan.display().to_string()]).args(["agent", STORE]))
 }
 
 /// Whether the store is protected as its plan says.

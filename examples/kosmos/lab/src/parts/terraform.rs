@@ -60,7 +60,8 @@ resource "terraform_data" "node" {
   triggers_replace = local.generation
   depends_on       = [terraform_data.fence]
   provisioner "local-exec" {
-    command = "${self.input.lab} node make ${self.input.name}"
+    command     = "${self.input.lab} node make ${self.input.name}"
+    environment = { KOSMOS_GENERATION = local.generation }
   }
   provisioner "local-exec" {
     when    = destroy
@@ -73,7 +74,14 @@ resource "terraform_data" "replacement" {
   triggers_replace = timestamp()
   depends_on       = [terraform_data.node]
   provisioner "local-exec" {
-    command = "${local.lab} node remove ${var.replace} && ${local.lab} node make ${var.replace}"
+    command     = <<-EOT
+      set -e
+      ${local.lab} node remove ${var.replace}
+      ${local.lab} node make ${var.replace}
+      # The image joins by itself.
+      ${local.lab} exec ${var.replace} -- systemctl start k3s
+    EOT
+    environment = { KOSMOS_GENERATION = local.generation }
   }
 }
 

@@ -2,15 +2,14 @@
 //!
 //! Whoever is hunted is known by the table, by a mark in its environment, or by working below the
 //! laboratory's directory as a program of the table does (a server's processes that outlived it);
-//! and whoever these have started belongs to them. Signals go through handles, so that none can hit
-//! a stranger that has got the number meanwhile.
+//! and whoever these have started belongs to them.
 
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use soter_world::exec::{Identity, Signal};
 use soter_world::{Clock, SystemClock};
 
 use super::memory;
@@ -70,14 +69,18 @@ impl Hunt {
                 memory::give_back(&known.collect())?;
                 return Ok(killed.len());
             }
-            for process in found {
-                if kill(process) {
-                    killed.insert((process.process, process.start_ticks));
-                }
+            for Seen { process, start_ticks, .. } in found {
+                Identity { process, start_ticks }.signal(Signal::Kill);
+                killed.insert((process, start_ticks));
             }
             SystemClock.sleep(PAUSE);
         }
         Err(io::Error::other("processes that were killed do not end"))
+    }
+
+    /// Whether there is any of them.
+    pub(crate) fn finds_any(&self) -> io::Result<bool> {
+        Ok(!self.find(&seen::all()?).is_empty())
     }
 
     /// Those of all these that are hunted, without ourselves and those who have started us.
@@ -119,20 +122,11 @@ fn ancestors(all: &[Seen], process: u32) -> BTreeSet<u32> {
     found
 }
 
-/// One that has just ended by itself is as dead as it should be.
-fn kill(seen: Seen) -> bool {
-    let pid = i32::try_from(seen.process).ok().and_then(Pid::from_raw);
-    let handle = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-    // Looked at once more, now that the handle holds it: the number may have gone to another.
-    let same = seen::look(seen.process).is_some_and(|now| now.start_ticks == seen.start_ticks);
-    handle.filter(|_| same).is_some_and(|handle| pidfd_send_signal(&handle, Signal::KILL).is_ok())
-}
-
 #[cfg(test)]
 mod tests {
     use soter_world::exec::{Child, Command, Status};
 
-    use super::super::{Identity, Spec};
+    use super::super::{Identity as Written, Spec};
     use super::*;
 
     fn sleeper(directory: &Path, mark: &str) -> Child {
@@ -144,7 +138,7 @@ mod tests {
         let start_ticks = seen::look(process).unwrap().start_ticks + later_ticks;
         let program = seen::place_and_program(process).unwrap().1;
         let spec = Spec::new("sleeper", "node-1", &program, PathBuf::from("/"));
-        let identity = Identity { process, start_ticks, boot: boot().unwrap() };
+        let identity = Written { process, start_ticks, boot: boot().unwrap() };
         Entry { spec, identity: Some(identity) }
     }
 

@@ -16,17 +16,152 @@ fn real_whole_kosmos_is_broken_in_every_way() {
     let work = || bench.ask("POST", "gateway", "/api/v1/work", "hello").0;
     assert_eq!(work(), 200);
 
+    target(&bench);
     writers_stop_and_start(&bench);
+    units(&bench);
     migration(&bench);
     pages(&bench);
     host(&bench);
     node(&bench);
+    replacement(&bench);
+    let snapshot = snapshot(&bench);
     cluster(&bench);
+    cluster_from(&bench, &snapshot);
 
     let name = bench.description()["name"].as_str().unwrap().to_owned();
     bench.json(&["down"]);
     assert_eq!(Bench::marked(&name), Vec::<u32>::new());
     assert!(!bench.root().exists());
+}
+
+fn terraform(bench: &Bench, variable: &str) -> String {
+    let terraform = Command::new("terraform")
+        .args(["apply", "-auto-approve", "-input=false", "-no-color", "-var", variable])
+        .env("TF_CLI_CONFIG_FILE", "/dev/null")
+        .current_dir(bench.root().join("laptop/infrastructure/terraform/alibaba"));
+    let applied = terraform.run(TIMEOUT).unwrap().checked().unwrap();
+    String::from_utf8_lossy(&applied.stdout).into_owned()
+}
+
+/// On a node: what it prints.
+fn on(bench: &Bench, node: &str, command: &[&str]) -> String {
+    let done = bench.run(&[&["exec", node, "--"], command].concat());
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert_eq!(done.status, Status::Exited(0), "{command:?}: {said}");
+    String::from_utf8(done.stdout).unwrap()
+}
+
+/// A target binds the names of the plan to the laboratory.
+fn target(bench: &Bench) {
+    let text = fs::read_to_string(bench.root().join("laptop/target.yaml")).unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let target: Value = lines
+        .map(|line| {
+            let (key, value) = line.split_once(": ").unwrap();
+            (key.to_owned(), serde_json::from_str::<Value>(value).unwrap())
+        })
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    assert_eq!(target["kind"], "drill");
+    let host: Vec<&str> =
+        target["hosts"]["node-2"].as_array().unwrap().iter().map(|w| w.as_str().unwrap()).collect();
+    let beacon = Command::new(host[0]).args(&host[1..]).arg("sbin/beacon");
+    let beacon = beacon.run(TIMEOUT).unwrap().checked().unwrap();
+    assert_eq!(beacon.stdout, b"node-2 is here\n");
+    let connection = target["stores"]["postgres"]["connection"].as_str().unwrap();
+    let psql = Command::new("psql").args(["-XAtqd", connection, "-c", "SELECT 1"]);
+    assert_eq!(psql.run(TIMEOUT).unwrap().checked().unwrap().stdout, b"1\n");
+    // What steps call is found, and asks the laboratory.
+    let bin = target["path"][0].as_str().unwrap();
+    let ssh = Command::new(format!("{bin}/ssh")).args(["-o", "BatchMode=yes", "root@node-3"]);
+    let said = ssh.arg("printf %s \"$KOSMOS_NODE\" | tr a-z A-Z").run(TIMEOUT).unwrap();
+    assert_eq!(said.checked().unwrap().stdout, b"NODE-3");
+    let count = |generation: &str| {
+        let asked = Command::new(format!("{bin}/aliyun"))
+            .args(["ecs", "DescribeInstances", "--Status", "Running"])
+            .args(["--Tag.1.Key", "generation", "--Tag.1.Value", generation])
+            .run(TIMEOUT);
+        let said = asked.unwrap().checked().unwrap().stdout;
+        serde_json::from_slice::<Value>(&said).unwrap()["TotalCount"].clone()
+    };
+    assert_eq!((count("old"), count("new")), (json!(3), json!(0)));
+}
+
+/// Servers are stopped and started on their nodes, and a node writes to a view of its own.
+fn units(bench: &Bench) {
+    let postgres = bench.process("postgres");
+    on(bench, "node-1", &["systemctl", "restart", "postgresql"]);
+    assert_ne!(bench.process("postgres"), postgres);
+    on(bench, "node-1", &["systemctl", "restart", "soter-agent"]);
+    wait_until("the agent protects", || part(&bench.status(), "protection")["works"] == true);
+    on(bench, "node-2", &["systemctl", "stop", "nats"]);
+    let inactive = bench.run(&["exec", "node-2", "--", "systemctl", "is-active", "nats"]);
+    assert_eq!(String::from_utf8(inactive.stdout).unwrap(), "inactive\n");
+    on(bench, "node-2", &["systemctl", "start", "nats"]);
+    assert_eq!(part(&bench.status(), "nats")["works"], true);
+    if soter_world::exec::current_owner().user == 0 {
+        on(bench, "node-2", &["sh", "-c", "echo here > /var/lib/kosmos-lab-test"]);
+        assert!(!std::path::Path::new("/var/lib/kosmos-lab-test").exists());
+        assert!(bench.root().join("node-2/files/var/lib/kosmos-lab-test").exists());
+        assert_eq!(on(bench, "node-2", &["cat", "/var/lib/kosmos-lab-test"]), "here\n");
+    }
+}
+
+/// A node that was lost is made anew, and joins those that are left.
+fn replacement(bench: &Bench) {
+    if bench.description()["without"]["terraform"].is_string() {
+        on_new_node(bench);
+    } else {
+        terraform(bench, "replace=node-3");
+    }
+    for part_name in ["etcd", "kubernetes"] {
+        if bench.description()["without"][part_name].is_null() {
+            wait_until(&format!("{part_name} works again"), || {
+                part(&bench.status(), part_name)["works"] == true
+            });
+        }
+    }
+}
+
+fn on_new_node(bench: &Bench) {
+    bench.run(&["node", "make", "node-3"]).checked().unwrap();
+    on(bench, "node-3", &["systemctl", "start", "k3s"]);
+}
+
+/// A snapshot of etcd, outside.
+fn snapshot(bench: &Bench) -> std::path::PathBuf {
+    let directory = bench.root().join("outside/snapshots");
+    let place = directory.display().to_string();
+    let said =
+        on(bench, "node-1", &["k3s", "etcd-snapshot", "save", "--name", "soter", "--dir", &place]);
+    let file = said.trim().strip_prefix("snapshot ").unwrap();
+    std::path::PathBuf::from(file)
+}
+
+/// The cluster comes back from a snapshot on one new node, and the others join.
+fn cluster_from(bench: &Bench, snapshot: &std::path::Path) {
+    if bench.description()["without"]["terraform"].is_string() {
+        bench.run(&["node", "make", "node-1", "node-2", "node-3"]).checked().unwrap();
+    }
+    let refused = bench.run(&["exec", "node-1", "--", "systemctl", "start", "k3s"]);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("there is no cluster to join"), "{said}");
+    let path = format!("--cluster-reset-restore-path={}", snapshot.display());
+    on(bench, "node-1", &["k3s", "server", "--cluster-reset", &path]);
+    for node in ["node-1", "node-2", "node-3"] {
+        on(bench, node, &["systemctl", "start", "k3s"]);
+    }
+    let status = bench.status();
+    assert_eq!(part(&status, "etcd")["works"], true, "{status:#}");
+    if bench.description()["without"]["kubernetes"].is_null() {
+        // The objects are back, and so Zeus is started, though it has nothing to work with.
+        wait_until("Zeus has its processes again", || {
+            let processes = bench.status()["processes"].as_array().unwrap().clone();
+            let zeus = |one: &&Value| one["name"].as_str().unwrap().contains("zeus");
+            processes.iter().filter(zeus).count() == 3
+        });
+        assert_eq!(bench.ask("GET", "zeus", "/health", "").0, 503);
+    }
 }
 
 /// Scaled to nothing, Zeus has no process left; scaled up again it works.
@@ -163,25 +298,17 @@ fn cluster(bench: &Bench) {
         return;
     }
     // New nodes are as the image says, and empty.
-    let infrastructure = bench.root().join("laptop/infrastructure/terraform/alibaba");
-    let apply = || {
-        let terraform = Command::new("terraform")
-            .args(["apply", "-auto-approve", "-input=false", "-var", "generation=new"])
-            .env("TF_CLI_CONFIG_FILE", "/dev/null")
-            .current_dir(&infrastructure);
-        let applied = terraform.run(TIMEOUT).unwrap().checked().unwrap();
-        String::from_utf8_lossy(&applied.stdout).into_owned()
-    };
-    let said = apply();
+    let said = terraform(bench, "generation=new");
     assert!(said.contains("first_node = \"node-1\""), "{said}");
     for node in ["node-1", "node-2", "node-3"] {
         let file = bench.root().join(format!("laptop/images/{node}.json"));
         let image: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
         assert_eq!(image["files"]["sbin/beacon"], hash(bench, node));
+        assert_eq!(image["generation"], "new");
         assert!(!bench.root().join(node).join("postgres").exists());
     }
     // The same again changes nothing.
     fs::File::create(bench.root().join("node-1/kept")).unwrap();
-    apply();
+    terraform(bench, "patched=today");
     assert!(bench.root().join("node-1/kept").exists());
 }

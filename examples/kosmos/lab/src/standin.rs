@@ -1,0 +1,67 @@
+//! Stand-ins: programs of a real KOSMOS that the steps of its plan call, as far as they are called.
+//! They lie in `bin/`, which a run at this target has before its `PATH`, so that the steps stay as
+//! they are.
+
+mod aliyun;
+mod k3s;
+mod ssh;
+mod systemctl;
+
+use std::os::unix::fs::PermissionsExt;
+
+use crate::failure::{Failure, failed};
+use crate::lab::Lab;
+
+/// A program that is stood in for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Program {
+    /// The provider's command line: `oss` by S3, `ecs DescribeInstances` by looking at the nodes.
+    Aliyun,
+    /// Snapshots of etcd, and a cluster begun from one.
+    K3s,
+    /// A command on a node.
+    Ssh,
+    /// Starts and stops what a node runs.
+    Systemctl,
+}
+
+impl Program {
+    const ALL: [Self; 4] = [Self::Aliyun, Self::K3s, Self::Ssh, Self::Systemctl];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Aliyun => "aliyun",
+            Self::K3s => "k3s",
+            Self::Ssh => "ssh",
+            Self::Systemctl => "systemctl",
+        }
+    }
+}
+
+/// Puts them into `bin/`.
+pub(crate) fn write(lab: &Lab) -> Result<(), Failure> {
+    lab.directory("bin")?;
+    let us = std::env::current_exe().map_err(failed("find this program"))?;
+    for program in Program::ALL {
+        let name = program.name();
+        let script = format!(
+            "#!/bin/sh\nexec '{}' --directory '{}' as {name} -- \"$@\"\n",
+            us.display(),
+            lab.root().display()
+        );
+        let file = lab.file(&format!("bin/{name}"), &script)?;
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755))
+            .map_err(failed(&format!("make {} a program", file.display())))?;
+    }
+    Ok(())
+}
+
+/// Does what the program would do.
+pub(crate) fn run(lab: &Lab, program: Program, arguments: &[String]) -> Result<(), Failure> {
+    match program {
+        Program::Aliyun => aliyun::run(lab, arguments),
+        Program::K3s => k3s::run(lab, arguments),
+        Program::Ssh => ssh::run(lab, arguments),
+        Program::Systemctl => systemctl::run(lab, arguments),
+    }
+}

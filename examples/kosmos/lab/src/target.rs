@@ -1,0 +1,78 @@
+//! `laptop/target.yaml`: what a run of the plan of KOSMOS has to know so that its steps, as they are,
+//! reach this laboratory and nothing else.
+
+use serde_json::json;
+
+use crate::failure::{Failure, failed};
+use crate::lab::Lab;
+use crate::place::NODES;
+use crate::tls;
+
+/// The address that users of KOSMOS have, in its plan.
+const USERS_ADDRESS: &str = "https://api.kosmos.example";
+
+/// The channels of the plan: in a drill a message goes into a file.
+const CHANNELS: [&str; 6] = ["pagerduty", "slack", "status", "mail", "telephone", "bridge"];
+
+/// Writes it.
+pub(crate) fn write(lab: &Lab) -> Result<(), Failure> {
+    let us = std::env::current_exe().map_err(failed("find this program"))?;
+    let root = lab.root();
+    let description = lab.description();
+    let address = |name: &str| description.addresses.get(name).cloned();
+    let path = |name: &str| root.join(name).display().to_string();
+    let mut text = String::from(
+        "# Where a drill of the plan of KOSMOS happens: the laboratory in this directory.\n\
+         # Written by `kosmos-lab up`; a run takes it with --target.\n",
+    );
+    let mut line = |key: &str, value: serde_json::Value| {
+        // JSON is YAML.
+        text.push_str(&format!("{key}: {value}\n"));
+    };
+    line("name", json!("laboratory"));
+    line("kind", json!("drill"));
+    line("about", json!(format!("real servers on loopback, below {}", root.display())));
+    line("path", json!([path("bin")]));
+    let mut variables = json!({"TF_CLI_CONFIG_FILE": "/dev/null", "CHECKPOINT_DISABLE": "1",
+        "TF_IN_AUTOMATION": "1", "AWS_DEFAULT_REGION": "us-east-1"});
+    let named = [
+        ("KUBECONFIG", address("kubeconfig")),
+        ("AWS_ENDPOINT_URL", address("s3")),
+        ("AWS_ACCESS_KEY_ID", description.secrets.get("s3-access-key").cloned()),
+        ("AWS_SECRET_ACCESS_KEY", description.secrets.get("s3-secret-key").cloned()),
+        ("NATS_URL", address("nats")),
+        ("SOTER_IDENTITY", address("vault-identity")),
+    ];
+    for (name, value) in named {
+        if let Some(value) = value {
+            variables[name] = json!(value);
+        }
+    }
+    line("environment", variables);
+    let enter = |node: &str| json!([us, "--directory", root, "exec", node, "--"]);
+    line("hosts", NODES.into_iter().map(|node| (node.to_owned(), enter(node))).collect());
+    let pki = format!("laptop/pki/{}", tls::ADMIN);
+    let etcd = address("etcd").unwrap_or_default();
+    let mut stores = json!({"postgres": {"connection": address("postgres-admin"),
+        "data_directory": path("node-1/postgres/data"), "vault": address("vault")}});
+    if !lab.is_without("etcd") {
+        stores["etcd"] = json!({"endpoints": etcd.split(',').collect::<Vec<_>>(),
+            "ca_file": path("laptop/pki/ca.crt"), "certificate_file": path(&format!("{pki}.crt")),
+            "key_file": path(&format!("{pki}.key"))});
+    }
+    line("stores", stores);
+    line("endpoints", json!({USERS_ADDRESS: address("gateway")}));
+    lab.directory("laptop/messages")?;
+    let message = |name: &str| {
+        let file = path(&format!("laptop/messages/{name}.txt"));
+        (name.to_owned(), json!({"command": ["tee", "--append", file]}))
+    };
+    line("channels", CHANNELS.into_iter().map(message).collect());
+    if let Some(kubeconfig) = address("kubeconfig") {
+        line("kubeconfig", json!(kubeconfig));
+    }
+    let file = lab.file("laptop/target.yaml", &text)?;
+    lab.describe(|description| {
+        description.addresses.insert("target".to_owned(), file.display().to_string());
+    })
+}
