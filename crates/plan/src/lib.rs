@@ -29,6 +29,7 @@ mod markdown;
 mod mask;
 pub mod rules;
 mod suggest;
+pub mod target;
 mod tree;
 
 #[cfg(test)]
