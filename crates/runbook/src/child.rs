@@ -24,7 +24,7 @@ mod supervisor;
 mod watch;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -295,6 +295,14 @@ impl Children {
     /// When it cannot be read.
     pub fn tail(&self, directory: &Path, bytes_max: usize) -> Result<Vec<u8>, ChildError> {
         files::tail(&*self.disk, &directory.join(files::OUTPUT), bytes_max)
+    }
+
+    /// The beginning of what the command wrote, as it wrote it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn head(&self, directory: &Path, bytes_max: usize) -> Result<Vec<u8>, ChildError> {
+        files::head(&*self.disk, &directory.join(files::OUTPUT), bytes_max)
     }
 
     /// How it was started.

@@ -18,4 +18,10 @@ pub mod driver;
 
 pub mod child;
 
+pub mod target;
+
+pub mod steps;
+
+pub mod preflight;
+
 pub use ids::{NameError, RunId, StepId};

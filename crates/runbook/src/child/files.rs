@@ -100,6 +100,11 @@ impl Owner {
         Identity { process: self.supervisor, start_ticks: self.supervisor_start_ticks }
     }
 
+    /// Whether the work is done by its own engine, with no command to be ended.
+    pub(super) fn is_engine(&self) -> bool {
+        self.identity() == self.supervisor()
+    }
+
     /// Whether somebody is there who goes on or will say how it ended.
     pub(super) fn is_alive(&self) -> bool {
         self.identity().is_alive() || self.supervisor().is_alive()
@@ -242,15 +247,28 @@ fn to_line(value: &impl Serialize) -> Vec<u8> {
     bytes
 }
 
+/// The beginning of a file, at most so much; nothing if there is no such file.
+pub(super) fn head(disk: &dyn Disk, path: &Path, bytes_max: usize) -> Result<Vec<u8>, ChildError> {
+    part(disk, path, bytes_max, |_, _| 0)
+}
+
 /// The end of a file, at most so much; nothing if there is no such file.
 pub(super) fn tail(disk: &dyn Disk, path: &Path, bytes_max: usize) -> Result<Vec<u8>, ChildError> {
+    part(disk, path, bytes_max, u64::saturating_sub)
+}
+
+/// As many bytes from the place that is chosen by the length of the file and the most of them.
+fn part(
+    disk: &dyn Disk,
+    path: &Path,
+    bytes_max: usize,
+    from: fn(u64, u64) -> u64,
+) -> Result<Vec<u8>, ChildError> {
     let read = || -> io::Result<Vec<u8>> {
         let file = disk.open(path)?;
-        let length = file.len()?;
-        let most = u64::try_from(bytes_max).unwrap_or(u64::MAX);
-        let start = length.saturating_sub(most);
-        let mut bytes = vec![0; usize::try_from(length - start).unwrap_or(bytes_max)];
-        file.read_exact_at(start, &mut bytes)?;
+        let (length, most) = (file.len()?, u64::try_from(bytes_max).unwrap_or(u64::MAX));
+        let mut bytes = vec![0; usize::try_from(length.min(most)).unwrap_or(bytes_max)];
+        file.read_exact_at(from(length, most), &mut bytes)?;
         Ok(bytes)
     };
     match read() {

@@ -6,7 +6,7 @@ use soter_world::{OsDisk, Stop, SystemClock};
 
 use super::*;
 
-const BOOT: &str = "this boot";
+pub(crate) const BOOT: &str = "this boot";
 
 /// A test waits that long only when it fails.
 const LONG: Duration = Duration::from_secs(60);
@@ -48,7 +48,7 @@ fn this_test(name: &str) -> Launcher {
     Launcher { program: std::env::current_exe().unwrap(), arguments }
 }
 
-fn launcher() -> Launcher {
+pub(crate) fn launcher() -> Launcher {
     this_test("child::tests::be_the_supervisor")
 }
 
@@ -336,6 +336,8 @@ fn work_of_this_process_is_known_as_begun() {
     let directory = place.path().join("a.1");
     children().begin_here(&directory).unwrap();
     assert!(matches!(children().look(&directory).unwrap(), Condition::Running(_)));
+    // To end it would be to end ourselves.
+    assert!(matches!(children().cancel(&directory).unwrap(), Condition::Running(_)));
     let mut later = children();
     later.boot = "another boot".to_owned();
     assert_eq!(later.look(&directory).unwrap(), Condition::Vanished);

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use soter_world::Stop;
 
+use super::files::Slot;
 use super::{
     ChildError, Children, Condition, Duration, Identity, KILL_GRACE, Signal, TERMINATE_GRACE,
     WATCH_EVERY, exec,
@@ -27,14 +28,15 @@ impl Children {
         }
     }
 
-    /// Ends it: asks its group to end, and [`TERMINATE_GRACE`] later kills everything in its session,
+    /// Ends it, if it is a command: asks its group to end, and [`TERMINATE_GRACE`] later kills everything in its session,
     /// whatever groups that made. What has become of it then.
     ///
     /// # Errors
     /// When its files cannot be read.
     pub fn cancel(&self, directory: &Path) -> Result<Condition, ChildError> {
-        let Condition::Running(leader) = self.look(directory)? else {
-            return self.look(directory);
+        let leader = match self.look(directory)? {
+            Condition::Running(leader) if !self.is_engine(directory)? => leader,
+            condition => return Ok(condition),
         };
         let mut members = Members { leader, known: BTreeSet::from([leader]) };
         members.gather();
@@ -57,6 +59,12 @@ impl Children {
             }
             self.clock.sleep(WATCH_EVERY);
         }
+    }
+
+    /// Whether what goes on is the work of an engine itself, which is no command to be ended.
+    fn is_engine(&self, directory: &Path) -> Result<bool, ChildError> {
+        let slot = Slot::read(&*self.disk, directory)?;
+        Ok(matches!(slot, Some(Slot::Taken(owner)) if owner.is_engine()))
     }
 
     /// Does something to the members at each look, until none is left.

@@ -1,0 +1,243 @@
+use soter_plan::target::Target;
+
+use super::*;
+use crate::procedure::{Given, Notify, Phase, Probe, Restore};
+use crate::target::Bindings;
+
+/// Machines that have these programs, and paths where something is.
+struct Known {
+    programs: BTreeMap<Option<String>, &'static [&'static str]>,
+    taken: &'static str,
+}
+
+impl Surroundings for Known {
+    fn missing_programs(
+        &self,
+        host: Option<&str>,
+        names: &BTreeSet<String>,
+    ) -> Result<BTreeSet<String>, String> {
+        let has = self.programs.get(&host.map(str::to_owned)).ok_or("no route to it")?;
+        Ok(names.iter().filter(|name| !has.contains(&name.as_str())).cloned().collect())
+    }
+
+    fn credential(&self, name: &str) -> Result<(), String> {
+        if name == "api" { Ok(()) } else { Err("the file is not there".to_owned()) }
+    }
+
+    fn is_free(&self, path: &Path) -> Result<(), String> {
+        let is_taken = path == Path::new(self.taken);
+        if is_taken { Err("3 things are in it".to_owned()) } else { Ok(()) }
+    }
+}
+
+fn step(number: usize, action: Action) -> Step {
+    Step {
+        id: StepId::counted(0, number),
+        title: String::new(),
+        phase: 0,
+        after: Vec::new(),
+        action,
+        on: None,
+        budget: None,
+        timeout: None,
+        retries: 0,
+        only_if: None,
+        already_done: None,
+        verify: Vec::new(),
+        destructive: false,
+        capture: Vec::new(),
+        gives: Vec::new(),
+        uses: Vec::new(),
+        obliges: Vec::new(),
+        lifts: Vec::new(),
+        owner: None,
+        if_it_fails: None,
+    }
+}
+
+fn run(script: &str) -> Action {
+    Action::Run(script.to_owned())
+}
+
+fn procedure(actions: Vec<Action>) -> Procedure {
+    let phase = Phase { title: String::new(), budget: None, after: Vec::new(), only_if: None };
+    let steps = actions.into_iter().enumerate().map(|(number, action)| step(number, action));
+    Procedure {
+        scenario: "loss".to_owned(),
+        title: "Loss".to_owned(),
+        severity: None,
+        rto: None,
+        rpo: None,
+        prerequisites: Vec::new(),
+        parameters: Vec::new(),
+        phases: vec![phase],
+        steps: steps.collect(),
+        services: Vec::new(),
+        teams: BTreeMap::from([("leads".to_owned(), vec!["ada".to_owned(), "grace".to_owned()])]),
+        done_when: None,
+    }
+}
+
+fn parameter(name: &str, kind: ParameterKind, from: ParameterSource) -> Parameter {
+    Parameter {
+        name: name.to_owned(),
+        about: None,
+        kind,
+        from,
+        source: None,
+        value: None,
+        example: None,
+    }
+}
+
+/// What is in the way, a line each, with `!` if the run would fail.
+fn check(procedure: &Procedure, target: &str, given: &[(&str, &str)]) -> Vec<String> {
+    let target = format!("name: lab\nkind: drill\n{target}");
+    let target = Target::read("lab", target.as_bytes()).unwrap();
+    let bindings = Bindings::of(&target, Path::new("/"), |_| Err("?".to_owned())).unwrap();
+    let place = Place::new("/run".into(), bindings, []);
+    let mut parameters = Parameters::default();
+    for (name, value) in given {
+        parameters.insert(name, Given::Plain((*value).to_owned()));
+    }
+    let beginning = Beginning { parameters: &parameters, can_ask: false, requester: "ada" };
+    let known = Known {
+        programs: BTreeMap::from([
+            (None, &["bash", "psql", "ssh", "sudo"] as &[_]),
+            (Some("node-1".to_owned()), &["systemctl"]),
+        ]),
+        taken: "/data/new",
+    };
+    let found = preflight(procedure, &place, &beginning, &known);
+    let line = |found: &Objection| {
+        let sign = if found.weight == Weight::Blocking { "! " } else { "" };
+        format!("{sign}{}", found.what)
+    };
+    found.iter().map(line).collect()
+}
+
+#[test]
+fn everything_that_is_missing_is_said_at_once() {
+    let mut procedure = procedure(vec![
+        run("psql -c 'SELECT 1' && pg_wal_replay now\nsudo k3s check-config"),
+        run("systemctl stop k3s; k3s server"),
+        run("kubectl get pods"),
+        Action::Notify(Notify {
+            by: vec!["pager".to_owned(), "chat".to_owned()],
+            to: Vec::new(),
+            text: String::new(),
+        }),
+        Action::Approve {
+            by: vec!["leads".to_owned()],
+            count: 2,
+            text: String::new(),
+            within: None,
+        },
+        Action::Restore(Restore {
+            store: "orders".to_owned(),
+            to: "latest".to_owned(),
+            target: Some("/data/${where}".to_owned()),
+            from: None,
+        }),
+        Action::Http(Http {
+            method: "GET".to_owned(),
+            url: String::new(),
+            status: None,
+            body: None,
+            with: Some("root".to_owned()),
+        }),
+    ]);
+    procedure.steps[1].on = Some("${node}".to_owned());
+    procedure.steps[2].on = Some("node-9".to_owned());
+    procedure.steps[3].verify = vec![Probe {
+        title: String::new(),
+        question: Question::Run("etcdctl endpoint health".to_owned()),
+        expect: None,
+        stable_for: None,
+        within: None,
+    }];
+    procedure.parameters = vec![
+        parameter("node", ParameterKind::Host, ParameterSource::Ask),
+        parameter("where", ParameterKind::Text, ParameterSource::Ask),
+        parameter("moment", ParameterKind::Time, ParameterSource::Environment),
+        parameter("when", ParameterKind::Time, ParameterSource::Ask),
+        parameter("PATH", ParameterKind::Text, ParameterSource::Value),
+        parameter("position", ParameterKind::Text, ParameterSource::Step),
+    ];
+    let given = [("node", "node-1"), ("where", "new"), ("when", "yesterday"), ("PATH", "/")];
+    let found = check(&procedure, "channels: { chat: { command: [cat] } }\n", &given);
+    let expected = [
+        "! `node-1` has no program `k3s`, which the step `p1s2` needs",
+        "! no message of the step `p1s4` gets through `pager`",
+        "! no step gives the parameter `position`",
+        "! the credential `root` of the step `p1s7` cannot be read: the file is not there",
+        "! the parameter `PATH` cannot reach a script",
+        "! the parameter `moment` has no value",
+        "! the parameter `when`: `yesterday` is not a moment with its zone, such as \
+         2026-01-15T14:30:00Z",
+        "! the step `p1s5` waits for 2 to say yes, and 1 can: who begins a run does not approve it",
+        "! the step `p1s6` restores to /data/new, and 3 things are in it",
+        "! this machine has no program `etcdctl`, which the step `p1s4` needs",
+        "! this machine has no program `k3s`, which the step `p1s1` needs",
+        "! this machine has no program `pg_wal_replay`, which the step `p1s1` needs",
+        "`node-9` cannot be asked which programs it has: no route to it",
+    ];
+    assert_eq!(found, expected, "{found:#?}");
+}
+
+#[test]
+fn what_is_there_is_not_objected_to() {
+    let mut procedure = procedure(vec![
+        run("psql --version"),
+        run("systemctl start etcd"),
+        Action::Approve {
+            by: vec!["leads".to_owned()],
+            count: 1,
+            text: String::new(),
+            within: None,
+        },
+        Action::Restore(Restore {
+            store: "orders".to_owned(),
+            to: "latest".to_owned(),
+            target: Some("/data/other".to_owned()),
+            from: None,
+        }),
+    ]);
+    procedure.steps[1].on = Some("node-1".to_owned());
+    procedure.steps[0].gives = vec!["position".to_owned()];
+    procedure.parameters = vec![parameter("position", ParameterKind::Text, ParameterSource::Step)];
+    assert_eq!(check(&procedure, "", &[]), Vec::<String>::new());
+}
+
+#[test]
+fn what_a_step_installs_is_a_remark() {
+    let procedure = procedure(vec![run("sudo apt-get install -y jq"), run("jq . /etc/x")]);
+    let found = check(&procedure, "", &[]);
+    assert_eq!(
+        found,
+        [
+            "! this machine has no program `apt-get`, which the step `p1s1` needs",
+            "this machine has no program `jq`, which the step `p1s2` needs",
+        ]
+    );
+}
+
+#[test]
+fn only_what_the_script_itself_calls_is_needed() {
+    let check = |script: &str, expect: &[&str]| {
+        let found = needs(script).programs;
+        let found: Vec<&str> = found.iter().map(String::as_str).collect();
+        assert_eq!(found, expect, "{script}");
+    };
+    check("cd /x && echo $(date) | tee y > z", &["date", "tee"]);
+    check("sudo -u postgres timeout 5m psql -c 'SELECT 1'", &["psql", "sudo", "timeout"]);
+    check("ssh node-1 'systemctl stop k3s'", &["ssh"]);
+    check("kubectl exec pod -- pg_dump x", &["kubectl"]);
+    check("bash -c 'jq . x'", &["bash", "jq"]);
+    check("helper() { jq .; }; helper", &["jq"]);
+    check("command -v jq > /dev/null && jq . || python3 -c x", &["python3"]);
+    check("$TOOL run; ./local.sh; /opt/soter/bin/tool x", &["/opt/soter/bin/tool"]);
+    check("if [[ -f x ]]; then exit 1; fi; for i in a b; do :; done", &[]);
+    check("A=b; B=$(mktemp) cat <<END\nrm -rf /\nEND", &["cat", "mktemp"]);
+    check("", &[]);
+}

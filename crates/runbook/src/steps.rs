@@ -1,0 +1,29 @@
+//! How a run touches the world: scripts here and elsewhere, requests, messages, questions.
+//!
+//! The rule it keeps: every way out says one of done, failed and unknown, and a question one of yes, no
+//! and unknown. What is secret reaches a script as a variable, never as a part of a text that lies
+//! anywhere, and is covered in everything that comes back.
+
+mod attempts;
+mod elsewhere;
+mod expect;
+mod http;
+mod notify;
+mod place;
+mod polling;
+mod probes;
+mod real;
+mod redact;
+mod request;
+
+#[cfg(test)]
+mod tests;
+
+pub use attempts::{Action, Work};
+pub use expect::Expectation;
+pub use http::{HttpError, Request, Requests, Response};
+pub use place::{HANDED_ON, Place, Variables, is_variable, variable_rule};
+pub use polling::{Polling, Verdict, WITHIN_DEFAULT};
+pub(crate) use probes::ask_script;
+pub use real::{Credentials, RealEffects, Tools};
+pub use redact::{Pieces, Redactor};
