@@ -12,19 +12,29 @@ use super::{CANNOT_FAIL, UNCHECKED_FAILURE};
 const RELIED_ON: &[FactKind] =
     &[FactKind::Dumps, FactKind::Copies, FactKind::Restores, FactKind::Provisions];
 
+/// So many commands whose failure nobody notices are shown; more say nothing new.
+const LABELS_MAX: usize = 5;
+
+/// So many of them are looked at for each that deletes: a long script has thousands of both.
+const UNNOTICED_MAX: usize = 50;
+
 pub(super) fn unchecked(piece: &Piece<'_>, findings: &mut Vec<Finding>) {
+    let relied: Vec<(usize, Invocation<'_>)> = made(piece, RELIED_ON).collect();
+    if relied.is_empty() {
+        return;
+    }
     for (at, invocation) in piece.invocations() {
         let Some(what) = deletes(piece, &invocation) else { continue };
         let deleting = invocation.command;
         if is_guarded(&piece.shell, deleting) {
             continue;
         }
-        let unnoticed: Vec<(usize, Invocation<'_>)> = piece
-            .invocations()
+        let unnoticed: Vec<&(usize, Invocation<'_>)> = relied
+            .iter()
             .take_while(|(before, _)| *before < at)
             .filter(|(_, before)| before.command.nested == deleting.nested)
-            .filter(|(_, before)| RELIED_ON.iter().any(|kind| before.fact(*kind).is_some()))
             .filter(|(at, before)| !is_noticed(piece, *at, before.command, deleting))
+            .take(UNNOTICED_MAX)
             .collect();
         let Some((_, first)) = unnoticed.first() else { continue };
         if !concerns_copies(&invocation, &unnoticed) {
@@ -33,13 +43,21 @@ pub(super) fn unchecked(piece: &Piece<'_>, findings: &mut Vec<Finding>) {
         let title = format!("`{}` runs even if `{}` failed", shown(deleting), shown(first.command));
         let mut finding =
             Finding::new(&UNCHECKED_FAILURE, piece.place(deleting.words_range()), title).here(what);
-        for (_, before) in &unnoticed {
+        for (_, before) in unnoticed.iter().take(LABELS_MAX) {
             let origin = piece.place(before.command.words_range());
             finding = finding.label(origin, "nothing looks at whether this worked");
         }
         let is_pipe = unnoticed.iter().any(|(_, before)| is_inner_pipe(before.command));
         findings.push(finding.hint(hint(is_pipe)).proof(proof(deleting, is_pipe)));
     }
+}
+
+/// The commands of which one of these is known.
+fn made<'a>(
+    piece: &'a Piece<'_>,
+    kinds: &'a [FactKind],
+) -> impl Iterator<Item = (usize, Invocation<'a>)> {
+    piece.invocations().filter(|(_, made)| kinds.iter().any(|kind| made.fact(*kind).is_some()))
 }
 
 fn hint(is_pipe: bool) -> &'static str {
@@ -75,7 +93,7 @@ fn deletes(piece: &Piece<'_>, invocation: &Invocation<'_>) -> Option<&'static st
 
 /// Whether files that are removed have to do with the copies: they lie beside what was read or written,
 /// or their names say so. Other files are the script's own.
-fn concerns_copies(invocation: &Invocation<'_>, made: &[(usize, Invocation<'_>)]) -> bool {
+fn concerns_copies(invocation: &Invocation<'_>, made: &[&(usize, Invocation<'_>)]) -> bool {
     const WORDS: &[&str] =
         &["backup", "dump", "snapshot", "archive", "wal", "old", "previous", "*", "data"];
     if invocation.command.program() != Some("rm") {
@@ -135,14 +153,16 @@ fn is_noticed(piece: &Piece<'_>, at: usize, command: &Command, later: &Command) 
     if is_same_list && between.all(|other| other.position.after == Some(Operator::And)) {
         return true;
     }
-    let ends = shell.next_in_list(command).any(|next| {
-        matches!(
-            next.program(),
-            Some("exit" | "return" | "die" | "fail" | "abort" | "fatal" | "false")
-        )
-    });
+    let ends = || {
+        shell.next_in_list(command).any(|next| {
+            matches!(
+                next.program(),
+                Some("exit" | "return" | "die" | "fail" | "abort" | "fatal" | "false")
+            )
+        })
+    };
     match position.after {
-        Some(Operator::Or) => ends,
+        Some(Operator::Or) => ends(),
         // `a && b`: that `a` failed is no error to `set -e`, but `b` may end the script.
         Some(Operator::And) => ends_with_or(shell, command),
         None => command.options.errexit || is_asked_for(shell, at),
@@ -226,18 +246,16 @@ pub(super) fn cannot_fail(piece: &Piece<'_>, findings: &mut Vec<Finding>) {
 
 /// `archive_command = 'push %p || true'`: a copy of which nobody learns that it failed.
 fn copy_swallowed(piece: &Piece<'_>, findings: &mut Vec<Finding>) {
-    let relied = [FactKind::Dumps, FactKind::Copies];
-    for (_, invocation) in piece.invocations() {
+    if piece.kind != PieceKind::Job {
+        return;
+    }
+    for (_, invocation) in made(piece, &[FactKind::Dumps, FactKind::Copies]) {
         let command = invocation.command;
-        let is_relied = relied.iter().any(|kind| invocation.fact(*kind).is_some());
         let swallowed = piece.shell.next_in_list(command).next().filter(|next| {
             matches!(next.program(), Some("true" | ":"))
                 && command.position.after == Some(Operator::Or)
         });
-        let Some(swallowed) = swallowed.filter(|_| is_relied && piece.kind == PieceKind::Job)
-        else {
-            continue;
-        };
+        let Some(swallowed) = swallowed else { continue };
         let title = format!("`{}` may fail, and nobody learns of it", shown(command));
         findings.push(
             Finding::new(&CANNOT_FAIL, piece.place(command.words_range()), title)
@@ -257,12 +275,13 @@ pub(super) fn reports_success(piece: &Piece<'_>, findings: &mut Vec<Finding>) {
     if !matches!(piece.kind, PieceKind::Job | PieceKind::Reference) {
         return;
     }
+    let copies: Vec<(usize, Invocation<'_>)> =
+        made(piece, &[FactKind::Dumps, FactKind::Copies]).collect();
     for report in piece.shell.commands.iter().filter(|command| is_report(command)) {
-        let unnoticed = piece.invocations().find(|(at, made)| {
+        let unnoticed = copies.iter().find(|(at, made)| {
             let command = made.command;
             command.range.start < report.range.start
                 && command.nested == report.nested
-                && [FactKind::Dumps, FactKind::Copies].iter().any(|it| made.fact(*it).is_some())
                 && !is_noticed(piece, *at, command, report)
         });
         let Some((_, made)) = unnoticed else { continue };

@@ -1,5 +1,6 @@
 //! S0304: a value without a source. S0307: a script that is not part of the plan.
 
+use std::cell::LazyCell;
 use std::collections::BTreeSet;
 
 use crate::check::{Finding, Severity};
@@ -105,24 +106,19 @@ fn is_only_said(piece: &Piece<'_>, placeholder: &Placeholder) -> bool {
 
 pub(super) fn parameters(scripts: &Scripts<'_>, piece: &Piece<'_>, findings: &mut Vec<Finding>) {
     let mut reported: BTreeSet<&str> = BTreeSet::new();
-    let earlier: BTreeSet<&str> = scripts
-        .before(piece)
-        .iter()
-        .flat_map(|before| before.shell.assignments.iter().filter(|found| lasts(found)))
-        .map(|assignment| assignment.name.as_str())
-        .collect();
-    let sourced = reads_a_file(piece) || scripts.before(piece).iter().any(reads_a_file);
-    if sourced {
-        // `source env.sh` may give any parameter its value.
-        return;
-    }
+    let is_set_before = |name: &str| {
+        let all = scripts.before(piece).iter().flat_map(|before| &before.shell.assignments);
+        all.into_iter().any(|found| found.name == name && lasts(found))
+    };
+    // `source env.sh` may give any parameter its value.
+    let is_sourced =
+        LazyCell::new(|| reads_a_file(piece) || scripts.before(piece).iter().any(reads_a_file));
     for parameter in &piece.shell.parameters {
         let name = parameter.name.as_str();
         let is_known = OF_THE_SHELL.contains(&name)
             || ["BASH", "LC_", "LD_", "COMP_"].iter().any(|start| name.starts_with(start))
             || is_asked_for(piece, name)
             || piece.given.iter().any(|given| given.eq_ignore_ascii_case(name))
-            || earlier.contains(name)
             || scripts.is_explained(name)
             || piece
                 .shell
@@ -132,7 +128,8 @@ pub(super) fn parameters(scripts: &Scripts<'_>, piece: &Piece<'_>, findings: &mu
         if is_known || parameter.form != Form::Plain || is_of_another_machine(piece, parameter) {
             continue;
         }
-        if !reported.insert(name) {
+        // The scripts before are looked through last: there may be thousands.
+        if !reported.insert(name) || *is_sourced || is_set_before(name) {
             continue;
         }
         let title = format!("`${{{name}}}` has no value: nothing in the plan gives it one");

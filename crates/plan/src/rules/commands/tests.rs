@@ -590,3 +590,21 @@ fn s0302_a_report_of_success_whatever_became_of_the_copy() {
         ],
     );
 }
+
+/// Long scripts, and many in one scenario, take a time that nobody notices; what is measured here is
+/// only that the test ends.
+#[test]
+fn long_scripts_do_not_take_long() {
+    let dumps: String = (0..1_500)
+        .map(|at| format!("            pg_dump a{at} > /b/a{at}\n            rm -rf /b/old{at}\n"))
+        .collect();
+    let step = |run: &str| format!("        - run: |\n{run}");
+    let plan = |steps: &str| format!("scenarios:\n  s:\n    phases:\n      - steps:\n{steps}");
+    let findings = found("S0301", &plan(&step(&dumps)));
+    assert_eq!(findings.len(), 1_500);
+    assert!(findings.iter().all(|finding| finding.labels.len() <= 6));
+    let careful = format!("            set -euo pipefail\n{dumps}");
+    silent("S0301", &[&plan(&step(&careful))]);
+    let own = |at: usize| step(&format!("            X{at}=1; echo $X{at}\n"));
+    silent("S0304", &[&plan(&(0..2_000).map(own).collect::<String>())]);
+}
