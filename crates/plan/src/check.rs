@@ -18,7 +18,7 @@ use jiff::civil::Date;
 
 pub use finding::{Finding, Label, Severity, Unread};
 pub use load::{Input, Loaded, load};
-pub use model::{Described, Facts, Model, Snippet, SnippetRole, Statement, Subject, Target};
+pub use model::{Described, Facts, Gone, Model, Snippet, SnippetRole, Statement, Subject, Target};
 pub use rule::Rule;
 
 use crate::findings::Code;

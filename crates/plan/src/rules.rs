@@ -14,7 +14,7 @@ mod placeholder;
 pub(crate) mod words;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -45,6 +45,7 @@ pub(crate) const CHECKS: &[Check] = &[
     drills::moments::check,
     drills::place::check,
     drills::procedure::check,
+    drills::results::check,
     drills::tried::check,
     objectives::budgets::check,
     objectives::consistency::check,
@@ -62,6 +63,7 @@ pub(crate) const CHECKS: &[Check] = &[
     people::channels::check,
     people::contacts::check,
     people::escalation::check,
+    people::gone::check,
     people::measures::check,
     people::notice::check,
     people::severities::check,

@@ -102,13 +102,22 @@ pub fn parse_size(text: &str) -> Result<ByteSize, UnitError> {
 impl fmt::Display for ByteSize {
     /// The largest unit that comes out even, so that it reads back the same.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
-        for (unit, shift) in units {
-            if self.0 > 0 && self.0.is_multiple_of(1 << shift) {
-                return write!(f, "{} {unit}", self.0 >> shift);
-            }
+        const UNITS: [(&str, u64); 8] = [
+            ("TiB", 1 << 40),
+            ("GiB", 1 << 30),
+            ("MiB", 1 << 20),
+            ("KiB", 1 << 10),
+            ("TB", 1_000_000_000_000),
+            ("GB", 1_000_000_000),
+            ("MB", 1_000_000),
+            ("kB", 1_000),
+        ];
+        let even = UNITS.iter().filter(|(_, size)| self.0 > 0 && self.0.is_multiple_of(*size));
+        // Of 2 100 GB and 2 050 781 250 KiB the one that people say.
+        match even.min_by_key(|(_, size)| self.0 / size) {
+            Some((unit, size)) => write!(f, "{} {unit}", self.0 / size),
+            None => write!(f, "{} B", self.0),
         }
-        write!(f, "{} B", self.0)
     }
 }
 

@@ -99,6 +99,9 @@ fn load_document(loaded: &mut Loaded, input: &Input) {
     loaded.facts.described.extend(facts.described);
     loaded.facts.explained.extend(facts.explained);
     loaded.facts.without_deputy.extend(facts.without_deputy);
+    loaded.facts.gone.extend(facts.gone);
+    loaded.facts.placed.extend(facts.placed);
+    loaded.facts.data_unread |= facts.data_unread;
     loaded.unread.extend(unread);
     merge(loaded, plan);
 }

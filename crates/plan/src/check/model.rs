@@ -24,6 +24,28 @@ pub struct Facts {
     pub explained: BTreeSet<String>,
     /// People and roles of which a table says that nobody steps in for them.
     pub without_deputy: Vec<At<String>>,
+    /// People and machines that a document says are no longer there, where it counts on them, in the
+    /// order of the tables and scripts.
+    pub gone: Vec<Gone>,
+    /// Services of which a document says where their data is, in words that are no store of the plan.
+    pub placed: BTreeSet<String>,
+    /// A table about data or its copies was not understood: what is missing may stand there.
+    pub data_unread: bool,
+}
+
+/// Somebody or something that is no longer there, and a place that counts on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gone {
+    /// As the document calls them.
+    pub name: String,
+    /// The sentence that says that they are gone.
+    pub said: Origin,
+    /// Where they are counted on.
+    pub used: Origin,
+    /// The table or the script that is in.
+    pub place: Origin,
+    /// It is a machine, not a person.
+    pub is_machine: bool,
 }
 
 /// A copy as a document describes it.

@@ -8,7 +8,7 @@ mod scenarios;
 mod services;
 mod stores;
 
-pub use drills::{Criterion, Drill, DrillKind, Measure};
+pub use drills::{Criterion, Drill, DrillKind, DrillResult, Measure, Outcome};
 pub use header::{Assumptions, Change, Header};
 pub use people::{
     Action, AfterIncident, Channel, ChannelKind, Level, Person, Severity, StatusPage, Team,

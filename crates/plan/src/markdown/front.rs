@@ -8,12 +8,14 @@ pub(super) mod cheatsheet;
 pub(super) mod derive;
 pub(super) mod drills;
 pub(super) mod explained;
+pub(super) mod gone;
 pub(super) mod header;
 pub(super) mod inventory;
 pub(super) mod jobs;
 pub(super) mod people;
 pub(super) mod scenarios;
 pub(super) mod services;
+pub(super) mod states;
 pub(super) mod steps;
 pub(super) mod table;
 pub(super) mod unread;
@@ -47,12 +49,14 @@ pub(crate) fn read(file: FileId, text: &str) -> Read {
     inventory::read(&document, &mut reading);
     services::read(&document, &mut reading);
     backups::read(&document, &mut reading);
+    states::read(&document, &mut reading);
     scenarios::read(&document, &mut reading);
     people::read(&document, &mut reading);
     drills::read(&document, &mut reading);
     cheatsheet::read(&document, &mut reading);
     derive::read(&mut reading);
     explained::read(&document, &mut reading);
+    gone::read(&document, &mut reading);
     unread::read(&document, &mut reading);
     let Reading { plan, facts, unread, .. } = reading;
     Read { plan, facts, unread }
@@ -69,6 +73,8 @@ pub(crate) struct Reading {
     pub(crate) tiers: Index,
     /// What stands in tables of machines and components, by its words.
     pub(crate) inventory: Vec<String>,
+    /// Where tables of services say that their data is: the service, and each part of the cell.
+    pub(crate) data_of_services: Vec<(String, Text)>,
     pub(crate) scenarios: Index,
     /// The names of vaults by the buckets or hosts they are.
     pub(crate) vaults_by_address: HashMap<String, String>,

@@ -46,7 +46,7 @@ const STORES: &[(&str, StoreKind, &str)] = &[
     ),
     ("active directory|ldap|domain controller|domain controllers", StoreKind::Other, "directory"),
     (
-        "file server|file servers|file share|file shares|nas|nfs|shared drive|file storage|persistent volumes|volumes|uploads",
+        "pvc|pvcs|persistent volume|persistent volume claim|file server|file servers|file share|file shares|nas|nfs|shared drive|file storage|persistent volumes|volumes|uploads",
         StoreKind::Files,
         "files",
     ),
@@ -98,6 +98,39 @@ pub(crate) fn method(words: &str) -> Option<Method> {
     let text = super::text::one_line(&kept);
     let says = |word: &str| says(&text, word);
     METHODS.iter().find(|(words, _)| words.split('|').any(says)).map(|(_, method)| *method)
+}
+
+/// Databases that a provider runs, whose point-in-time recovery is one thing: base and log.
+const MANAGED_DATABASES: &[&str] = &[
+    "aurora",
+    "rds",
+    "dynamodb",
+    "documentdb",
+    "cloud sql",
+    "alloydb",
+    "spanner",
+    "firestore",
+    "bigtable",
+    "cosmos db",
+    "azure sql",
+    "azure database",
+    "flexible server",
+    "mongodb atlas",
+    "atlas",
+    "neon",
+    "supabase",
+    "managed",
+];
+
+/// Whether words speak of the point-in-time recovery that a provider keeps of its database, and not
+/// of a log that somebody ships.
+pub(crate) fn is_managed_point_in_time(words: &str) -> bool {
+    const LOGS: &[&str] = &["wal", "binlog", "binlogs", "log", "logs", "oplog"];
+    let text = super::vocabulary::plain_words(words);
+    let says = |wanted: &[&str]| wanted.iter().any(|word| says(&text, word));
+    says(&["pitr", "point-in-time", "point in time", "continuous backup"])
+        && says(MANAGED_DATABASES)
+        && !says(LOGS)
 }
 
 /// Somebody who keeps copies or runs machines for others.

@@ -352,8 +352,43 @@ pub(crate) fn rhythm(text: &str) -> Option<Rhythm> {
         let known = RHYTHMS.iter().find(|(words, _)| words.split('|').any(says));
         known.and_then(|(_, word)| Every::parse(word))
     });
+    let every = every.or_else(|| Every::parse(weekdays(&text)?));
     let cron = every.and_then(|every| cron(lower, every));
     (continuous || every.is_some()).then_some(Rhythm { every, cron, continuous })
+}
+
+/// `sunday 00:30` is each week, `mon–sat 00:30` each day.
+fn weekdays(text: &str) -> Option<&'static str> {
+    const DAYS: &[&str] = &[
+        "sunday",
+        "monday",
+        "tuesday",
+        "wednesday",
+        "thursday",
+        "friday",
+        "saturday",
+        "sun",
+        "mon",
+        "tue",
+        "wed",
+        "thu",
+        "fri",
+        "sat",
+        "sonntag",
+        "montag",
+        "dienstag",
+        "mittwoch",
+        "donnerstag",
+        "freitag",
+        "samstag",
+    ];
+    let mut words = text.split([' ', '-']);
+    let is_day =
+        |word: Option<&str>| word.is_some_and(|word| DAYS.contains(&word.trim_end_matches('s')));
+    if !is_day(words.next()) {
+        return None;
+    }
+    Some(if is_day(words.find(|word| *word != "to")) { "daily" } else { "weekly" })
 }
 
 /// The first rhythm among the words: `daily`, `every 6 hours`, `quarterly`.

@@ -13,7 +13,7 @@ use super::vocabulary::plain_words;
 const NAME_BYTES_MAX: usize = 64;
 
 /// Words that say what sort of thing something is, not which.
-const GENERIC: &[&str] = &[
+pub(super) const GENERIC: &[&str] = &[
     "a",
     "an",
     "the",

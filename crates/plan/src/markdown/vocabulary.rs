@@ -52,6 +52,7 @@ pub(crate) enum Word {
     Pass,
     Person,
     Phase,
+    Prefers,
     Prerequisites,
     Primary,
     Priority,
@@ -124,7 +125,7 @@ const WORDS: &[(Word, &str)] = &[
     (Word::Date, "date|datum"),
     (
         Word::Dependencies,
-        "dependencies|dependency|depends on|requires|needs|relies on|upstream|upstream dependencies|prerequisite services|abhängigkeiten|abhängig von|benötigt",
+        "dependencies|dependency|hard dependencies|hard dependency|must have|depends on|requires|needs|relies on|upstream|upstream dependencies|prerequisite services|abhängigkeiten|abhängig von|benötigt",
     ),
     (
         Word::Deputy,
@@ -153,7 +154,7 @@ const WORDS: &[(Word, &str)] = &[
     (Word::Impact, "impact|business impact|effect|consequence|auswirkung|auswirkungen"),
     (
         Word::Last,
-        "last test|last|result|last result|ergebnis|letztes ergebnis|last tested|last run|last performed|last executed|last drill|last date|last completed|tested on|last restore|zuletzt getestet|letzter test",
+        "last test|last|result|last result|ergebnis|letztes ergebnis|last tested|last run|last performed|last executed|last drill|last date|last completed|tested on|executed|executed on|performed|carried out|done on|last restore|zuletzt getestet|letzter test",
     ),
     (Word::Level, "level|escalation level|escalation|stufe|eskalationsstufe"),
     (Word::Likelihood, "likelihood|probability|risk|risk level|wahrscheinlichkeit"),
@@ -178,7 +179,7 @@ const WORDS: &[(Word, &str)] = &[
     (Word::Offsite, "offsite|second copy|off-site|off site|offsite copy|extern|ausgelagert"),
     (
         Word::Owner,
-        "owner|owned by|responsible|responsibility|responsible team|service owner|plan owner|document owner|lead|maintainer|verantwortlich|verantwortlicher|eigentümer|zuständig",
+        "owner|business owner|service owner|technical owner|system owner|application owner|owned by|responsible|responsibility|responsible team|plan owner|document owner|lead|maintainer|verantwortlich|verantwortlicher|eigentümer|zuständig",
     ),
     (
         Word::Pass,
@@ -189,6 +190,7 @@ const WORDS: &[(Word, &str)] = &[
         "person|held by|filled by|besetzt durch|on-call person|contact person|contact name|ansprechpartner",
     ),
     (Word::Phase, "phase"),
+    (Word::Prefers, "soft dependencies|soft dependency|optional dependencies|weak dependencies"),
     (
         Word::Prerequisites,
         "prerequisites|prerequisite|requirements|before you begin|before you start|you need|needed|preconditions|voraussetzungen",

@@ -140,6 +140,8 @@ section! {
         argument: Vec<String>,
         /// None of them is like these.
         no_argument: Vec<String>,
+        /// All of these options are there, and have one value.
+        same: Vec<String>,
         /// At least so many words that are no options, behind the subcommand.
         operands_min: Option<u32>,
         /// At most so many.

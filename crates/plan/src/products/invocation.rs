@@ -138,10 +138,21 @@ impl<'c> Invocation<'c> {
             && (when.any.is_empty() || when.any.iter().any(|name| self.has(name)))
             && when.all.iter().all(|name| self.has(name))
             && !when.none.iter().any(|name| self.has(name))
+            && self.is_same(&when.same)
             && (when.argument.is_empty() || self.has_argument(&when.argument))
             && (when.no_argument.is_empty() || !self.has_argument(&when.no_argument))
             && when.operands_min.is_none_or(at_least)
             && when.operands_max.is_none_or(at_most)
+    }
+
+    /// Whether all of these options have one value.
+    fn is_same(&self, names: &[String]) -> bool {
+        let value = |name: &String| {
+            self.options.iter().find(|option| option.name == *name)?.value.as_deref()
+        };
+        let mut values = names.iter().map(value);
+        let Some(first) = values.next() else { return true };
+        first.is_some() && values.all(|value| value == first)
     }
 
     /// Whether a word, or the lines of input, are like one of these.

@@ -52,7 +52,7 @@ pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
         known::recovery_in_place(&scripts, piece, findings);
         known::unreadable(piece, findings);
         places::read_elsewhere(&scripts, piece, findings);
-        destruction::without_approval(piece, findings);
+        destruction::without_approval(&scripts, piece, findings);
         verification::nothing_expected(piece, findings);
     }
     known::log_on_dump(&scripts, findings);

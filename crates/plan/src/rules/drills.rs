@@ -13,6 +13,7 @@ pub(crate) mod frequency;
 pub(crate) mod moments;
 pub(crate) mod place;
 pub(crate) mod procedure;
+pub(crate) mod results;
 mod text_times;
 pub(crate) mod tried;
 

@@ -9,6 +9,7 @@ pub(crate) mod channels;
 pub(crate) mod contacts;
 mod directory;
 pub(crate) mod escalation;
+pub(crate) mod gone;
 mod mail;
 pub(crate) mod measures;
 pub(crate) mod notice;
@@ -35,6 +36,7 @@ pub(crate) const RULES: &[Rule] = &[
     UNTOLD,
     ONE_CHANNEL,
     UNNOTICED,
+    GONE,
 ];
 
 /// A level of an escalation has no time to answer.
@@ -165,4 +167,14 @@ pub(crate) const UNNOTICED: Rule = Rule {
     why: "the objective counts from the disaster, not from the moment somebody looked; a disaster \
           that is noticed by chance has used up its time before",
     page: include_str!("../../../../docs/errors/S0413.md"),
+};
+
+/// Somebody who has left, or a machine that is no more, and the plan counts on them.
+pub(crate) const GONE: Rule = Rule {
+    code: "S0414",
+    title: "somebody or something that is no longer there",
+    severity: Severity::Warning,
+    why: "whoever is called does not come, and what only they had, such as a share of a key, is gone with \
+          them",
+    page: include_str!("../../../../docs/errors/S0414.md"),
 };

@@ -1,4 +1,4 @@
-//! Two documents of other companies, written by somebody who did not know the rules, with lists of
+//! Three documents of other companies, written by somebody who did not know the rules, with lists of
 //! what is wrong in them and of what only looks wrong.
 //!
 //! The rule it keeps: what is found stays found, and nothing is said of what is right. A finding that
@@ -20,7 +20,8 @@ struct Case {
     /// `S0101@63 1`: a finding of that code at that line is about defect 1. Instead of a number:
     /// `true` (right, and on no list) or `debatable`.
     found: &'static str,
-    /// How many of the defects are found.
+    /// How many defects the list has, and how many of them are found.
+    known: usize,
     recall: usize,
 }
 
@@ -31,6 +32,7 @@ const CASES: &[Case] = &[
         defects: include_str!("../../tests/documents/tessaline.defects.md"),
         traps: include_str!("../../tests/documents/tessaline.traps.md"),
         found: include_str!("../../tests/documents/tessaline.found.txt"),
+        known: 35,
         recall: 13,
     },
     Case {
@@ -39,7 +41,17 @@ const CASES: &[Case] = &[
         defects: include_str!("../../tests/documents/moorweg.defects.md"),
         traps: include_str!("../../tests/documents/moorweg.traps.md"),
         found: include_str!("../../tests/documents/moorweg.found.txt"),
+        known: 35,
         recall: 12,
+    },
+    Case {
+        name: "brennholm.md",
+        document: include_str!("../../tests/documents/brennholm.md"),
+        defects: include_str!("../../tests/documents/brennholm.defects.md"),
+        traps: include_str!("../../tests/documents/brennholm.traps.md"),
+        found: include_str!("../../tests/documents/brennholm.found.txt"),
+        known: 30,
+        recall: 18,
     },
 ];
 
@@ -100,7 +112,7 @@ fn nothing_is_said_of_what_is_right() {
     for case in CASES {
         let judged = judged(case);
         let traps: BTreeSet<usize> = rows(case.traps).into_values().flatten().collect();
-        assert!(traps.len() > 40, "{}: the list of traps is read", case.name);
+        assert!(traps.len() > 20, "{}: the list of traps is read", case.name);
         let report = report(case);
         let said: Vec<String> = report
             .findings
@@ -117,7 +129,7 @@ fn nothing_is_said_of_what_is_right() {
 fn the_defects_that_are_found_are_counted() {
     for case in CASES {
         let defects = rows(case.defects);
-        assert_eq!(defects.len(), 35, "{}: the list of defects is read", case.name);
+        assert_eq!(defects.len(), case.known, "{}: the list of defects is read", case.name);
         let numbers: BTreeSet<usize> =
             judged(case).values().filter_map(|about| about.parse().ok()).collect();
         assert!(numbers.iter().all(|number| defects.contains_key(number)), "{}", case.name);

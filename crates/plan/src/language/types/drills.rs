@@ -7,6 +7,7 @@ use jiff::civil::Date;
 use crate::language::at::At;
 use crate::language::define::{section, words};
 use crate::language::scalar::{Every, Script};
+use crate::units::ByteSize;
 
 words! {
     /// How real a drill is.
@@ -50,6 +51,36 @@ section! {
     }
 }
 
+words! {
+    /// How a drill ended.
+    pub enum Outcome, "an outcome" {
+        /// Everything came back as it should.
+        Passed = "passed",
+        /// Something did not.
+        Failed = "failed",
+        /// It was begun and not carried to its end.
+        Aborted = "aborted",
+        /// It was planned and not done.
+        NotDone = "not_done",
+    }
+}
+
+section! {
+    /// What came of a drill on one day.
+    pub struct DrillResult, "a result of a drill" {
+        /// The day it was done; none if it was not.
+        date: Option<At<Date>>,
+        /// How it ended.
+        outcome: Option<At<Outcome>>,
+        /// How long the recovery took.
+        took: Option<At<Duration>>,
+        /// How much data it was tried with.
+        size: Option<At<ByteSize>>,
+        /// What was seen, in words.
+        text: Option<At<String>>,
+    }
+}
+
 section! {
     /// A recovery that is tried before it is needed.
     pub struct Drill, "a drill" {
@@ -88,5 +119,7 @@ section! {
         procedure: Vec<crate::language::Step>,
         /// When it has passed.
         criteria: Vec<Criterion>,
+        /// What came of it so far, the oldest first.
+        results: Vec<DrillResult>,
     }
 }

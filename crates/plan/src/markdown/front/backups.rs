@@ -72,6 +72,7 @@ fn stores_of_services(reading: &mut Reading) {
         .services
         .iter()
         .filter(|(_, service)| service.stateless.is_none_or(|stateless| !stateless.value))
+        .filter(|(_, service)| service.external.is_none_or(|external| !external.value))
         .filter_map(|(name, service)| Some((name.value.clone(), service.title.clone()?)))
         .collect();
     for (name, title) in services {
@@ -299,12 +300,22 @@ fn row_of_copies(columns: &Columns<'_>, row: &[Text], title: &Text, reading: &mu
         return;
     }
     let name = store(title, reading);
+    if let Some(why) = how.filter(|how| needs_no_copy(how.as_str())) {
+        if let Some(store) = reading.plan.stores.get_mut(&name) {
+            store.rebuilt_from.push(why.value());
+        }
+        return;
+    }
     let rhythm = frequency
         .and_then(|cell| rhythm(cell.as_str()))
         .or_else(|| how.and_then(|cell| rhythm(cell.as_str())));
     let method = how
         .and_then(|cell| Some(cell.at(kinds::method(cell.as_str())?)))
         .or_else(|| frequency.and_then(|cell| Some(cell.at(kinds::method(cell.as_str())?))));
+    // The provider keeps base and log: of one of them alone nothing could be concluded.
+    let said = how.map_or("", Text::as_str);
+    let is_both = kinds::is_managed_point_in_time(&format!("{} {said}", title.as_str()));
+    let method = method.filter(|method| !(is_both && method.value == Method::Log));
     if let (Some(cell), None, None) = (frequency, &rhythm, &method) {
         reading.cannot_read(cell.origin(), "how often was expected here, such as daily");
     }
@@ -356,6 +367,30 @@ fn second(name: &str, cell: &Text, reading: &mut Reading) {
         run: None,
         ..newest
     });
+}
+
+/// `none (cache)`, `none (derived)`: no copy, and why none is wanted.
+fn needs_no_copy(cell: &str) -> bool {
+    const REASONS: &[&str] = &[
+        "cache",
+        "caches",
+        "derived",
+        "rebuilt",
+        "rebuild",
+        "rebuildable",
+        "recomputed",
+        "reindex",
+        "reindexed",
+        "regenerated",
+        "recreated",
+        "re-created",
+        "stateless",
+        "ephemeral",
+        "scratch",
+    ];
+    let outside = without_brackets(cell);
+    let reason = plain_words(cell.get(outside.len()..).unwrap_or(""));
+    is_nothing(outside) && reason.split(' ').any(|word| REASONS.contains(&word))
 }
 
 /// Where a store's data lives.

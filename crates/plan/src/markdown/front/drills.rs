@@ -1,5 +1,9 @@
 //! Drills: how often what is tried, how, and when it has passed.
 
+mod results;
+
+use std::collections::HashMap;
+
 use super::table::Columns;
 use super::{Reading, insert, is_about, sections, steps, topics};
 use crate::check::{Subject, Target};
@@ -40,11 +44,21 @@ fn drills(table: &Table, reading: &mut Reading) {
         return;
     }
     reading.understand(table.origin);
+    let result_column = results::column(&columns);
+    let mut seen: HashMap<String, String> = HashMap::new();
     for row in &table.rows {
         let Some(title) = row.get(name_column).filter(|title| !is_nothing(title.as_str())) else {
             continue;
         };
         let cell = |word| columns.cell(row, word).filter(|cell| !is_nothing(cell.as_str()));
+        let result = result_column.and_then(|at| results::read(cell(Word::Last), row.get(at)?));
+        // A row for each time it was done: one drill, and what came of it.
+        let known = result.as_ref().and(seen.get(&plain_words(title.as_str())));
+        if let Some(drill) = known.and_then(|known| reading.plan.drills.get_mut(known)) {
+            drill.last = result.as_ref().and_then(|result| result.date).or(drill.last);
+            drill.results.extend(result);
+            continue;
+        }
         let scope =
             cell(Word::Scope).or_else(|| cell(Word::About)).or_else(|| cell(Word::Scenario));
         let scope = scope.or_else(|| cell(Word::Method));
@@ -80,7 +94,12 @@ fn drills(table: &Table, reading: &mut Reading) {
         if let Some(pass) = cell(Word::Criteria).or_else(|| cell(Word::Pass)) {
             drill.criteria.push(criterion(pass, None, None));
         }
-        insert(&mut reading.plan.drills, title, drill);
+        if result.is_some() {
+            drill.stores = results::stores(title, reading);
+        }
+        drill.results.extend(result);
+        let name = insert(&mut reading.plan.drills, title, drill);
+        seen.insert(plain_words(title.as_str()), name);
     }
 }
 

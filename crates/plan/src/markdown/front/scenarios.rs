@@ -1,5 +1,6 @@
 //! Scenarios: which sections tell of a disaster and its recovery, and what they say.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::table::Columns;
@@ -13,9 +14,10 @@ use crate::markdown::tree::{Block, Code, Document, Field, LABEL, Section, Table}
 use crate::markdown::vocabulary::{Topic, Word, is_nothing, is_phase, plain, plain_words, word};
 
 pub(super) fn read(document: &Document, reading: &mut Reading) {
+    let listed = listed(document, reading);
     let mut next = 0;
     while next < document.sections.len() {
-        if is_scenario(document, next) {
+        if is_listed(document, next, &listed) || is_scenario(document, next) {
             let below = document.below(next);
             reading.in_scenario.extend(next..below.end);
             scenario(document, next, reading);
@@ -31,6 +33,58 @@ pub(super) fn read(document: &Document, reading: &mut Reading) {
             }
         }
     }
+}
+
+/// The chapters that a table of scenarios names: `S1` of its column `ID`, `8` of `Plan section`.
+fn listed(document: &Document, reading: &mut Reading) -> HashSet<String> {
+    const REFERENCES: &[&str] = &[
+        "plan section",
+        "section",
+        "chapter",
+        "described in",
+        "see section",
+        "abschnitt",
+        "kapitel",
+    ];
+    let tables = document.sections.iter().flat_map(|section| &section.blocks);
+    let mut found = HashSet::new();
+    for block in tables {
+        let Block::Table(table) = block else { continue };
+        let columns = Columns::of(table);
+        let is_reference = |title: &Text| REFERENCES.contains(&plain(title.as_str()).as_str());
+        let reference = table.columns.iter().position(is_reference);
+        if !columns.has(Word::Scenario) || columns.has(Word::Test) || reference.is_none() {
+            continue;
+        }
+        reading.understand(table.origin);
+        for row in &table.rows {
+            let number = columns.cell(row, Word::Number).map(|cell| plain_words(cell.as_str()));
+            found.extend(number.filter(|number| number.len() > 1 && !number.contains(' ')));
+            let chapter = reference.and_then(|at| row.get(at)).map(|cell| cell.as_str().trim());
+            let is_number = |chapter: &&str| {
+                chapter.starts_with(|c: char| c.is_ascii_digit())
+                    && chapter.chars().all(|c| c.is_ascii_digit() || c == '.')
+            };
+            found.extend(chapter.filter(is_number).map(|chapter| format!("#{chapter}")));
+        }
+    }
+    found
+}
+
+/// A heading with the number or the letters that a table of scenarios names, and steps below.
+fn is_listed(document: &Document, at: usize, listed: &HashSet<String>) -> bool {
+    let Some(section) = document.sections.get(at) else { return false };
+    if listed.is_empty() || section.level == 0 || section.level == LABEL {
+        return false;
+    }
+    let written = section.title.as_str();
+    let number: String = written.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+    let by_number =
+        !number.is_empty() && listed.contains(&format!("#{}", number.trim_end_matches('.')));
+    let by_code = counts(written).is_some_and(|code| listed.contains(&code));
+    let below = document.sections.get(document.below(at)).unwrap_or_default();
+    (by_number || by_code)
+        && std::iter::once(section).chain(below).any(|own| own.blocks.iter().any(has_steps))
 }
 
 /// Words that scenarios are counted by.

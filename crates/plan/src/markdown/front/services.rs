@@ -21,6 +21,7 @@ const KNOWN: &[Word] = &[
     Word::Rpo,
     Word::Mttr,
     Word::Dependencies,
+    Word::Prefers,
     Word::Tier,
     Word::Priority,
     Word::Owner,
@@ -45,6 +46,8 @@ const KNOWN: &[Word] = &[
 struct Need {
     service: String,
     part: Text,
+    /// It works without it for a while.
+    is_soft: bool,
 }
 
 pub(super) fn read(document: &Document, reading: &mut Reading) {
@@ -242,6 +245,21 @@ fn same_thing(a: &str, b: &str) -> bool {
         && (a.contains('(') != b.contains('(') || plain_words(a) == plain_words(b))
 }
 
+/// The service of another table that a row adds to: `Document archive` for `POD document archive`,
+/// if all its words are in that title, and no other row is that service.
+fn known_as(title: &Text, table: &Table, reading: &Reading) -> Option<String> {
+    let found = reading.services.find(title.as_str())?;
+    let own = &reading.plan.services.get(found)?.title.as_ref()?.value;
+    let own_words = format!(" {} ", plain_words(own));
+    let words = plain_words(without_brackets(title.as_str()));
+    let is_part = words.split(' ').all(|word| own_words.contains(&format!(" {word} ")));
+    let is_another_row = |row: &Vec<Text>| {
+        let others = row.iter().filter(|cell| cell.origin() != title.origin());
+        others.into_iter().any(|cell| same_thing(cell.as_str(), own))
+    };
+    (is_part && !table.rows.iter().any(is_another_row)).then(|| found.to_owned())
+}
+
 /// A table with a row for each service.
 fn services_of_table(
     table: &Table,
@@ -267,15 +285,25 @@ fn services_of_table(
         let why = format!("the column `{}` of a table of services is not known", name.as_str());
         reading.cannot_read(name.origin(), why);
     }
+    let is_addition = !columns.has_any(&[Word::Rto, Word::Rpo]);
+    // What runs where and keeps its data where: these are no domains that fail.
+    let is_inventory = columns.position(Word::Store).is_some_and(|at| at != name_column);
     for row in &table.rows {
         let Some(title) = row.get(name_column).filter(|title| !is_nothing(title.as_str())) else {
             continue;
         };
-        let name = declare(title, reading);
+        let name = match is_addition.then(|| known_as(title, table, reading)).flatten() {
+            Some(known) => known,
+            None => declare(title, reading),
+        };
         let class = columns.cell(row, Word::Tier).or_else(|| columns.cell(row, Word::Priority));
         let class = class.filter(|class| !is_nothing(class.as_str()));
         let own_tier = class.map(|class| class.at(tier(class, reading)));
         for (column, cell) in row.iter().enumerate().filter(|(column, _)| *column != name_column) {
+            if is_inventory && columns.word(column) == Some(Word::Domain) {
+                reading.inventory.push(format!(" {} ", plain_words(cell.as_str())));
+                continue;
+            }
             let unit = table.columns.get(column).and_then(|name| Unit::of_column(name.as_str()));
             attribute(&name, columns.word(column), cell, unit, (reading, needs));
         }
@@ -295,8 +323,16 @@ fn attribute(
 ) {
     match kind {
         Some(Word::Rto | Word::Rpo | Word::Mttr) => objective(name, kind, cell, unit, reading),
-        Some(Word::Dependencies) => needs
-            .extend(needed(cell).into_iter().map(|part| Need { service: name.to_owned(), part })),
+        Some(Word::Dependencies) => needs.extend(needed(cell).into_iter().map(|part| Need {
+            service: name.to_owned(),
+            part,
+            is_soft: false,
+        })),
+        Some(Word::Prefers) => needs.extend(parts(cell).into_iter().map(|part| Need {
+            service: name.to_owned(),
+            part,
+            is_soft: true,
+        })),
         Some(Word::Owner | Word::Team) if !is_nothing(cell.as_str()) => {
             let owner = team(cell, reading);
             if let Some(service) = reading.plan.services.get_mut(name) {
@@ -307,6 +343,11 @@ fn attribute(
             if let Some(service) = reading.plan.services.get_mut(name) {
                 service.about.get_or_insert_with(|| cell.value());
             }
+        }
+        Some(Word::Store) => {
+            reading.inventory.push(format!(" {} ", plain_words(cell.as_str())));
+            let parts = parts(cell).into_iter().map(|part| (name.to_owned(), part));
+            reading.data_of_services.extend(parts);
         }
         Some(Word::Domain) => {
             for part in parts(cell) {
@@ -500,7 +541,7 @@ fn is_named(text: &str, service: &str) -> bool {
 
 /// Needs by the names of the plan; what is not declared stays as it was written.
 fn resolve(needs: Vec<Need>, reading: &mut Reading) {
-    for Need { service, part } in needs {
+    for Need { service, part, is_soft } in needs {
         let found = reading.services.find(part.as_str()).map(str::to_owned);
         // What is left of "Ceph" in "Label archive (Ceph S3)" is what the archive lies in.
         let found = found.filter(|found| *found != service || is_named(part.as_str(), &service));
@@ -517,10 +558,11 @@ fn resolve(needs: Vec<Need>, reading: &mut Reading) {
                 None => part.value(),
             },
         };
-        if let Some(service) = reading.plan.services.get_mut(&service)
-            && !service.needs.iter().any(|own| own.value == need.value)
-        {
-            service.needs.push(need);
+        if let Some(service) = reading.plan.services.get_mut(&service) {
+            let list = if is_soft { &mut service.prefers } else { &mut service.needs };
+            if !list.iter().any(|own| own.value == need.value) {
+                list.push(need);
+            }
         }
     }
 }

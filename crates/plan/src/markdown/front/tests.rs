@@ -1,5 +1,6 @@
 use super::*;
 
+mod inventories;
 mod layouts;
 mod properties;
 

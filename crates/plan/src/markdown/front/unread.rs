@@ -1,12 +1,13 @@
 //! What no pass understood and yet looks as if it meant something, so that silence about it is not
 //! taken for praise.
 
+use super::table::Columns;
 use super::{Reading, sections, steps, topics};
 use crate::check::SnippetRole;
 use crate::markdown::measure::spans;
 use crate::markdown::text::Text;
 use crate::markdown::tree::{Block, Code, Document, Item, Section};
-use crate::markdown::vocabulary::{Topic, word};
+use crate::markdown::vocabulary::{Topic, Word, word};
 
 /// More is not read by anybody.
 const UNREAD_MAX: usize = 1000;
@@ -21,6 +22,9 @@ pub(super) fn read(document: &Document, reading: &mut Reading) {
                 Block::Table(table) => {
                     let names: Vec<&str> = table.columns.iter().map(Text::as_str).collect();
                     let why = format!("no table is known with the columns {}", names.join(", "));
+                    let columns = Columns::of(table);
+                    let of_data = [Word::Store, Word::Backup, Word::Offsite, Word::Retention];
+                    reading.facts.data_unread |= columns.has_any(&of_data);
                     reading.cannot_read(table.origin, why);
                 }
                 Block::Foreign(origin, what) => {

@@ -1,13 +1,18 @@
 //! S0306: something is destroyed and nobody was asked.
 
 use crate::check::{Finding, Severity};
+use crate::language::Origin;
 use crate::products::{FactKind, Invocation};
 use crate::shell::{BlockKind, Command, Shell};
 
 use super::NO_APPROVAL;
-use super::scripts::{Piece, PieceKind, shown};
+use super::scripts::{Piece, PieceKind, Scripts, shown};
 
-pub(super) fn without_approval(piece: &Piece<'_>, findings: &mut Vec<Finding>) {
+pub(super) fn without_approval(
+    scripts: &Scripts<'_>,
+    piece: &Piece<'_>,
+    findings: &mut Vec<Finding>,
+) {
     // A job has nobody to ask; that it deletes only after success is S0301.
     if piece.is_approved || matches!(piece.kind, PieceKind::Job | PieceKind::Detection) {
         return;
@@ -37,11 +42,40 @@ pub(super) fn without_approval(piece: &Piece<'_>, findings: &mut Vec<Finding>) {
         if let Some(why) = &fact.why {
             finding = finding.why(why);
         }
+        let is_data = command.program() == Some("rm") && is_final && is_step;
+        if let Some(fetched) = is_data.then(|| fetched_behind(scripts, piece, command)).flatten() {
+            finding = finding.label(fetched, "what takes its place is looked for only here").why(
+                "if the backup cannot be read, or is not there, the last copy of the data is gone: \
+                      damaged files can often be saved in part",
+            );
+        }
         findings.push(match fact.source.as_ref().or(invocation.program.source.as_ref()) {
             Some(source) => finding.proof(source),
             None => finding,
         });
     }
+}
+
+/// Where a backup is fetched or put in place, if that is only behind the command, and not before.
+fn fetched_behind(scripts: &Scripts<'_>, piece: &Piece<'_>, command: &Command) -> Option<Origin> {
+    let brings = |other: &Command| {
+        Invocation::of(other).is_some_and(|it| {
+            [FactKind::Restores, FactKind::Copies].iter().any(|kind| it.fact(*kind).is_some())
+        })
+    };
+    let mut before = scripts.before(piece).iter().flat_map(|other| &other.shell.commands);
+    let (own_before, own_behind): (Vec<&Command>, Vec<&Command>) =
+        piece.shell.commands.iter().partition(|other| other.range.start < command.range.start);
+    if piece.is_restored || before.any(brings) || own_before.into_iter().any(brings) {
+        return None;
+    }
+    let own = own_behind.into_iter().find(|other| brings(other));
+    own.map(|other| piece.place(other.words_range())).or_else(|| {
+        scripts.behind(piece).iter().find_map(|other| {
+            let found = other.shell.commands.iter().find(|command| brings(command))?;
+            Some(other.place(found.words_range()))
+        })
+    })
 }
 
 /// Whether a test or a person in the script itself decides that the command runs.

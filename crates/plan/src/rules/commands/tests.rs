@@ -576,6 +576,29 @@ proptest::proptest! {
 }
 
 #[test]
+fn a_restore_to_the_name_that_is_there() {
+    let restore = |to: &str| {
+        step(&format!(
+            "aws dynamodb restore-table-to-point-in-time --source-table-name jobs --target-table-name {to}"
+        ))
+    };
+    assert_eq!(titles("S0310", &restore("jobs")).len(), 1);
+    silent("S0310", &[&restore("jobs-restored"), &restore("$NEW")]);
+}
+
+#[test]
+fn data_is_deleted_before_the_backup_is_there() {
+    let labels = |script: &str| {
+        let found = found("S0306", &step(script));
+        found.iter().map(|finding| finding.labels.len()).collect::<Vec<_>>()
+    };
+    let (delete, fetch) = ("rm -rf /var/lib/mysql/*", "aws s3 cp s3://b/full.xb /restore/");
+    assert_eq!(labels(&format!("{delete}\n{fetch}")), [2]);
+    assert_eq!(labels(&format!("{fetch}\n{delete}")), [1]);
+    assert_eq!(labels(delete), [1]);
+}
+
+#[test]
 fn s0302_a_report_of_success_whatever_became_of_the_copy() {
     let script = "pg_dump -f /b/o.dump orders\naws cloudwatch put-metric-data --value 1";
     assert_eq!(titles("S0302", &job(script)).len(), 1);

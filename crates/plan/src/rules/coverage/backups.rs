@@ -3,12 +3,14 @@
 use super::{NO_BACKUP, REPLICA_ONLY};
 use crate::check::{Finding, Model};
 use crate::graph::{Graph, ServiceId};
-use crate::language::{Method, Service, Store};
+use crate::language::{Method, Origin, Service, Store};
+use crate::rules::words::mentions;
 use crate::units::format_duration;
 
 pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
     let objectives = &model.objectives;
     for (at, (name, title, store)) in model.plan.stores.titled().enumerate() {
+        findings.extend(called_a_cache(model, at, (name.origin, title), store));
         if is_made_again(model, at, store) {
             continue;
         }
@@ -44,6 +46,46 @@ pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
+/// It is said to be a cache, and a service that may lose only so much keeps its data there.
+fn called_a_cache(
+    model: &Model<'_>,
+    at: usize,
+    (origin, title): (Origin, &str),
+    store: &Store,
+) -> Option<Finding> {
+    let said = store.rebuilt_from.iter().find(|from| mentions(&from.value, &["cache"]))?;
+    if !model.objectives.copies(store).is_empty() {
+        return None;
+    }
+    let graph = &model.objectives.graph;
+    let promises = model.objectives.owners(at).iter().filter_map(|id| {
+        let service = graph.service(*id).1;
+        let is_free = is_true(service.stateless)
+            || is_true(service.external)
+            || !service.rebuilt_from.is_empty();
+        let own =
+            service.state.iter().find(|own| model.plan.stores.position(&own.value) == Some(at))?;
+        service.rpo.filter(|_| !is_free).map(|rpo| (graph.title(*id), rpo, own.origin))
+    });
+    let (service, rpo, own) = promises.min_by_key(|(_, rpo, _)| rpo.value)?;
+    let words = format!(
+        "{title} is called a cache and not copied, and {service} keeps its data there: at most {} \
+         may be lost",
+        format_duration(rpo.value)
+    );
+    Some(
+        Finding::new(&NO_BACKUP, origin, words)
+            .here("no copy, no policy, no vault")
+            .label(said.origin, "this is why")
+            .label(own, format!("what {service} keeps its data in"))
+            .label(rpo.origin, "promised here")
+            .hint(
+                "copy it; if everything in it stands elsewhere too, say where, and name that as the \
+                 data of the service",
+            ),
+    )
+}
+
 fn is_made_again(model: &Model<'_>, at: usize, store: &Store) -> bool {
     let graph = &model.objectives.graph;
     let owners = model.objectives.owners(at);
@@ -65,6 +107,11 @@ fn without_store(model: &Model<'_>, id: ServiceId) -> Option<Finding> {
     let rpo = service.rpo?;
     let is_free = is_true(service.stateless) || is_true(service.external);
     if is_free || !service.state.is_empty() || !service.rebuilt_from.is_empty() {
+        return None;
+    }
+    // A document may say it in words, or in a table that was not understood.
+    let facts = model.facts;
+    if facts.data_unread || facts.placed.contains(graph.name(id)) {
         return None;
     }
     if data_may_be_elsewhere(graph, id, service) {

@@ -393,3 +393,28 @@ fn s0204_knows_what_products_need() {
         ],
     );
 }
+
+#[test]
+fn a_cache_that_holds_the_only_copy() {
+    let plan = |service: &str, from: &str| {
+        format!(
+            "services: {{ dispatch: {{ {service} }} }}\nstores: {{ jobs: {{ kind: queue, rebuilt_from: [{from}] }} }}"
+        )
+    };
+    assert_eq!(
+        titles("S0201", &plan("rpo: 15 min, state: [jobs]", "none (cache)")),
+        [
+            "jobs is called a cache and not copied, and dispatch keeps its data there: at most 15 min may \
+          be lost"
+        ]
+    );
+    for (service, from) in [
+        ("rpo: 15 min, state: [jobs]", "the orders"),
+        ("state: [jobs]", "none (cache)"),
+        ("rpo: 15 min, stateless: yes, state: [jobs]", "none (cache)"),
+        ("rpo: 15 min, rebuilt_from: [orders], state: [jobs]", "none (cache)"),
+        ("stateless: yes", "none (cache)"),
+    ] {
+        silent("S0201", &[&plan(service, from)]);
+    }
+}

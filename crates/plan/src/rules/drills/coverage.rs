@@ -63,8 +63,17 @@ pub(super) fn scenarios<'p>(
         let title = scenario.title.as_ref().unwrap_or(name);
         said.iter().any(|text| speaks_of(text, &title.value))
             || drill.title.as_ref().is_some_and(|title| names_machine(&title.value, scenario))
+            || (!drill.stores.is_empty() && is_about_data(&title.value))
     })
     .collect()
+}
+
+/// Whether a scenario is about wrong data: whoever restores a copy tries it.
+fn is_about_data(title: &str) -> bool {
+    mentions(
+        title,
+        &["corruption", "corrupted", "deletion", "deleted", "operator error", "data loss"],
+    )
 }
 
 /// Whether a drill names a machine, such as `db01`, that the steps of a scenario work on.

@@ -124,7 +124,9 @@ fn is_total(scenario: &Scenario) -> bool {
 fn undecided(name: &At<String>, shown: &str, drill: &Drill, findings: &mut Vec<Finding>) {
     let is_real = drill.kind.is_some_and(|it| it.value != DrillKind::Tabletop);
     if drill.criteria.is_empty() {
-        if is_real {
+        // Where a result is recorded somebody has decided it.
+        let is_decided = drill.results.iter().any(|result| result.outcome.is_some());
+        if is_real && !is_decided {
             findings.push(
                 Finding::new(
                     &UNDECIDED,

@@ -430,3 +430,55 @@ fn where_drills_run() {
         silent("S0510", &[&plan(drill)]);
     }
 }
+
+#[test]
+fn results_against_promises() {
+    let plan = |result: &str| {
+        format!(
+            "services: {{ shop: {{ rto: 1 h, state: [orders] }} }}\nstores: {{ orders: {{ kind: sql, size: 2 TB }} }}\n\
+             drills: {{ d: {{ kind: restore, stores: [orders], results: [{{ {result} }}] }} }}"
+        )
+    };
+    for (result, expect) in [
+        (
+            "outcome: passed, took: 5 h 40 min",
+            "`d` passed after 5 h 40 min, and shop is promised in 1 h",
+        ),
+        (
+            "outcome: passed, took: 6 min, size: 40 GB",
+            "`d` passed with 40 GB, and there are 2 TB: at that rate shop is not back in 1 h",
+        ),
+    ] {
+        assert_eq!(titles("S0504", &plan(result)), [expect]);
+    }
+    for result in [
+        "outcome: failed, took: 5 h",
+        "outcome: passed, took: 50 min",
+        "outcome: passed, took: 6 min, size: 1.9 TB",
+        "outcome: passed, took: 30 s, size: 40 GB",
+        "outcome: passed, size: 40 GB",
+    ] {
+        silent("S0504", &[&plan(result)]);
+        silent("S0507", &[&plan(result)]);
+    }
+}
+
+#[test]
+fn drills_that_never_came_to_their_end() {
+    let plan = |results: &str| {
+        let results: Vec<String> = results
+            .split(' ')
+            .map(|outcome| format!("{{ outcome: {outcome}, text: so it was }}"))
+            .collect();
+        format!("drills: {{ d: {{ results: [{}] }} }}", results.join(", "))
+    };
+    assert_eq!(
+        titles("S0506", &plan("aborted not_done not_done")),
+        ["`d` was planned 3 times and never came to its end"]
+    );
+    for results in
+        ["not_done", "passed not_done not_done", "not_done not_done passed", "failed failed"]
+    {
+        silent("S0506", &[&plan(results)]);
+    }
+}
