@@ -48,6 +48,7 @@ pub(crate) const CHECKS: &[Check] = &[
     drills::results::check,
     drills::tried::check,
     objectives::budgets::check,
+    objectives::clients::check,
     objectives::consistency::check,
     objectives::contradictions::check,
     objectives::cycles::check,

@@ -5,6 +5,7 @@ mod bounds;
 mod cron;
 mod destruction;
 mod failures;
+mod keys;
 mod known;
 mod places;
 mod scripts;
@@ -51,6 +52,7 @@ pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
         known::misuse(&scripts, piece, findings);
         known::recovery_in_place(&scripts, piece, findings);
         known::unreadable(piece, findings);
+        keys::sealed_with_its_own_content(piece, findings);
         places::read_elsewhere(&scripts, piece, findings);
         destruction::without_approval(&scripts, piece, findings);
         verification::nothing_expected(piece, findings);

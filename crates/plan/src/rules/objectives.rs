@@ -1,6 +1,7 @@
 //! Family 1: objectives and the dependency graph.
 
 pub(crate) mod budgets;
+pub(crate) mod clients;
 pub(crate) mod consistency;
 pub(crate) mod contradictions;
 pub(crate) mod cycles;
@@ -33,6 +34,7 @@ pub(crate) const RULES: &[Rule] = &[
     NO_OBJECTIVE,
     RESTORE_TOO_SLOW,
     NO_BUDGET,
+    STALE_ADDRESS,
 ];
 
 /// A service promises to be back before something that it needs.
@@ -171,4 +173,14 @@ pub(crate) const NO_BUDGET: Rule = Rule {
     why: "a number without parts cannot be checked beforehand, and during the recovery nobody sees \
           that it is being missed until it is",
     page: include_str!("../../../../docs/errors/S0114.md"),
+};
+
+/// Clients are sent to where a service was.
+pub(crate) const STALE_ADDRESS: Rule = Rule {
+    code: "S0115",
+    title: "clients keep an address longer than promised",
+    severity: Severity::Error,
+    why: "the switch is made and the service runs, and those who asked before it go on to the old \
+          address until their copy of the record ends",
+    page: include_str!("../../../../docs/errors/S0115.md"),
 };

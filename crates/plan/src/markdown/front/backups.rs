@@ -316,6 +316,14 @@ fn row_of_copies(columns: &Columns<'_>, row: &[Text], title: &Text, reading: &mu
     let said = how.map_or("", Text::as_str);
     let is_both = kinds::is_managed_point_in_time(&format!("{} {said}", title.as_str()));
     let method = method.filter(|method| !(is_both && method.value == Method::Log));
+    // A copy that is kept as the source is now follows it, deletions too.
+    let follows = cell(Word::Retention).filter(|cell| follows_the_source(cell.as_str()));
+    let method = match (method, follows) {
+        (Some(method), Some(_)) if method.value == Method::Copy => {
+            Some(At::new(Method::Replica, method.origin))
+        }
+        (method, _) => method,
+    };
     if let (Some(cell), None, None) = (frequency, &rhythm, &method) {
         reading.cannot_read(cell.origin(), "how often was expected here, such as daily");
     }
@@ -391,6 +399,24 @@ fn needs_no_copy(cell: &str) -> bool {
     let outside = without_brackets(cell);
     let reason = plain_words(cell.get(outside.len()..).unwrap_or(""));
     is_nothing(outside) && reason.split(' ').any(|word| REASONS.contains(&word))
+}
+
+/// `current state`: nothing older is kept than what the source has.
+fn follows_the_source(cell: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "current state",
+        "current state only",
+        "current version",
+        "as source",
+        "as the source",
+        "same as source",
+        "like the source",
+        "mirror",
+        "mirrored",
+        "latest state",
+        "latest state only",
+    ];
+    WORDS.contains(&plain_words(cell).as_str())
 }
 
 /// Where a store's data lives.

@@ -576,6 +576,23 @@ proptest::proptest! {
 }
 
 #[test]
+fn a_copy_sealed_with_what_it_holds() {
+    let save = "vault operator raft snapshot save /b/v.snap";
+    let seal = "gpg --batch --passphrase-fd 0 --symmetric /b/v.snap";
+    assert_eq!(
+        titles("S0110", &job(&format!("{save}\nvault kv get -field=p secret/x | {seal}"))),
+        ["what opens this copy of Vault is kept in Vault"]
+    );
+    for script in [
+        format!("{save}\ncat /etc/key | {seal}"),
+        format!("{save}\nvault kv get -field=p secret/x\n{seal}"),
+        format!("pg_dump -f /b/v.snap x\nvault kv get -field=p secret/x | {seal}"),
+    ] {
+        silent("S0110", &[&job(&script)]);
+    }
+}
+
+#[test]
 fn a_restore_to_the_name_that_is_there() {
     let restore = |to: &str| {
         step(&format!(

@@ -7,6 +7,7 @@ use super::described::counted;
 use crate::check::{Finding, Model, Severity};
 use crate::language::{At, Method, Origin, Store};
 use crate::objectives::{Kept, Loses, Part, Threat};
+use crate::rules::words::mentions;
 use crate::units::format_duration;
 
 /// A promise about data, and who makes it.
@@ -31,6 +32,9 @@ pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
         });
         if let Some(promise) = &promise {
             findings.extend(missed(model, (title, store), promise, &PLACE_LOST));
+        }
+        if let Some(promise) = &promise {
+            findings.extend(copied_before_it_is_made(model, (title, store), promise));
         }
         // A store that has an objective of its own is held to that: it may lose more than others.
         for (scenario, rpo) in in_scenarios(model, at) {
@@ -110,6 +114,77 @@ fn finding(
         .label(part.origin.unwrap_or(kept.origin), format!("up to {}", part.in_words()))
         .proof(format!("{} is the best of its copies; {may} are promised", part.in_words()))
         .hint(format!("{way}; or promise {does} and say so to those whose data it is"))
+}
+
+/// A daily copy of the dumps that runs before the dump of the day is made: it takes yesterday's.
+fn copied_before_it_is_made(
+    model: &Model<'_>,
+    (title, store): (&str, &Store),
+    promise: &Promise<'_>,
+) -> Option<Finding> {
+    const DAY_MINUTES: u32 = 24 * 60;
+    let kept = model.objectives.copies(store);
+    let daily = |kept: &Kept<'_>| {
+        let interval = model.objectives.interval(kept)?;
+        let is_daily = interval.length == Duration::from_secs(u64::from(DAY_MINUTES) * 60);
+        let origin = interval.origin.filter(|_| is_daily)?;
+        Some((clock(model.text(origin))?, origin))
+    };
+    let says = |kept: &Kept<'_>, wanted: &[&str]| {
+        let by = kept.copy.and_then(|copy| copy.by.as_ref());
+        by.is_some_and(|by| mentions(&by.value, wanted))
+    };
+    let is_second = |kept: &Kept<'_>| {
+        says(
+            kept,
+            &[
+                "copy of the dumps",
+                "copy of the dump",
+                "copies of the dumps",
+                "copy of dumps",
+                "copy of the backup",
+                "copy of the backups",
+            ],
+        )
+    };
+    let second = kept.iter().find(|kept| is_second(kept))?;
+    let mut first =
+        kept.iter().filter(|kept| kept.method == Some(Method::Dump) && !is_second(kept));
+    let (first, None) = (first.next()?, first.next()) else { return None };
+    let ((made, made_at), (copied, copied_at)) = (daily(first)?, daily(second)?);
+    if copied >= made {
+        return None;
+    }
+    let minutes = DAY_MINUTES - (made - copied) + DAY_MINUTES;
+    let length = Duration::from_secs(u64::from(minutes) * 60);
+    if length <= promise.value {
+        return None;
+    }
+    let (does, may) =
+        (format!("{} h {} min", minutes / 60, minutes % 60), format_duration(promise.value));
+    let words = format!(
+        "the copy of {title} elsewhere is made before the dump of the day: up to {does} are lost with the \
+         place, and {may} may be"
+    );
+    Some(
+        Finding::new(&POINT_MISSED, copied_at, words)
+            .severity(Severity::Warning)
+            .here("takes the dump of the day before")
+            .label(made_at, "made later")
+            .label(promise.origin, format!("at most {may}"))
+            .proof(format!("{does}: the age of the dump when it is copied, and a day until the next copy"))
+            .hint("begin the copy when the dump has ended, best in the same job, and only if it worked"),
+    )
+}
+
+/// The minute of the day in `daily 02:30`.
+fn clock(text: &str) -> Option<u32> {
+    let colon = text.find(':')?;
+    let before = text.get(..colon)?;
+    let digits = before.len() - before.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    let hour: u32 = before.get(before.len() - digits..)?.parse().ok()?;
+    let minute: u32 = text.get(colon + 1..colon + 3)?.parse().ok()?;
+    (hour < 24 && minute < 60).then_some(hour * 60 + minute)
 }
 
 /// Where data becomes wrong and not only lost, replicas have it wrong too.

@@ -13,6 +13,7 @@ use crate::units::format_duration;
 
 pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
     policies(model, findings);
+    gaps(model, findings);
     let hostile = model.plan.scenarios.titled().find_map(|(_, title, scenario)| {
         Some((title, scenario.hostile.filter(|hostile| hostile.value)?, scenario))
     });
@@ -65,6 +66,57 @@ pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
         );
     }
     unlocked(model, (title, hostile.origin), findings);
+}
+
+/// A full copy that is gone before the next one is made.
+fn gaps(model: &Model<'_>, findings: &mut Vec<Finding>) {
+    for (_, title, store) in model.plan.stores.titled() {
+        let kept = model.objectives.copies(store);
+        let full: Vec<&Kept<'_>> =
+            kept.iter().filter(|kept| kept.is_full() && !is_increment(kept)).collect();
+        let span = |kept: &Kept<'_>| {
+            let keep = kept.copy?.keep?;
+            Some((keep, model.objectives.interval(kept)?))
+        };
+        // Another full copy, or one of which not all is said, may be there in the meantime.
+        let spans: Option<Vec<_>> = full.iter().map(|kept| span(kept)).collect();
+        let Some(spans) = spans.filter(|spans| !spans.is_empty()) else { continue };
+        if spans.iter().any(|(keep, interval)| keep.about() >= interval.length)
+            || kept.iter().any(|kept| kept.method.is_none())
+        {
+            continue;
+        }
+        let Some((keep, interval)) = spans.first() else { continue };
+        let every = format_duration(interval.length);
+        let gap = format_duration(interval.length.saturating_sub(keep.about()));
+        let words = format!(
+            "a full copy of {title} is made every {every} and kept for {}: for {gap} there is none",
+            keep.value
+        );
+        let mut finding = Finding::new(&TOO_SHORT, keep.origin, words)
+            .severity(Severity::Error)
+            .here(format!("deleted after {}", keep.value))
+            .why("what is deleted before its successor is made leaves days without any copy")
+            .proof(format!("{} are less than {every}", keep.value))
+            .hint("keep each full copy at least until two newer ones are known to be good");
+        if let Some(origin) = interval.origin {
+            finding = finding.label(origin, format!("the next one comes after {every}"));
+        }
+        for kept in kept.iter().filter(|kept| is_increment(kept)) {
+            finding =
+                finding.label(kept.origin, "these build on it, and are worth nothing without");
+        }
+        findings.push(finding);
+    }
+}
+
+/// It holds only what changed since another copy.
+fn is_increment(kept: &Kept<'_>) -> bool {
+    let by = kept.copy.and_then(|copy| copy.by.as_ref());
+    by.is_some_and(|by| {
+        let words = by.value.to_lowercase();
+        ["increment", "differential", "inkrement"].iter().any(|word| words.contains(word))
+    })
 }
 
 fn is_locked(vault: &Vault) -> bool {

@@ -418,3 +418,64 @@ fn a_cache_that_holds_the_only_copy() {
         silent("S0201", &[&plan(service, from)]);
     }
 }
+
+#[test]
+fn full_copies_that_are_gone_before_the_next() {
+    let plan = |copies: &str| format!("stores: {{ orders: {{ kind: sql, copies: [{copies}] }} }}");
+    let full = "{ method: base, every: weekly, keep: 5 days }";
+    let increments = "{ method: base, by: xtrabackup incremental, every: daily, keep: 14 days }";
+    for copies in [full.to_owned(), format!("{full}, {increments}")] {
+        assert_eq!(
+            titles("S0206", &plan(&copies)),
+            [
+                "a full copy of orders is made every 7 days and kept for 5 days: for 2 days there is none"
+            ]
+        );
+    }
+    for copies in [
+        "{ method: base, every: weekly, keep: 14 days }".to_owned(),
+        "{ method: base, every: weekly, keep: 7 days }".to_owned(),
+        format!("{full}, {{ method: dump, every: daily, keep: 3 days }}"),
+        format!("{full}, {{ method: dump, every: daily }}"),
+        format!("{full}, {{ by: AWS Backup, continuous: yes }}"),
+    ] {
+        silent("S0206", &[&plan(&copies)]);
+    }
+}
+
+#[test]
+fn a_copy_that_is_made_before_the_dump() {
+    let document = |copied: &str, rpo: &str| {
+        format!(
+            "# Plan\n\n## Objectives\n\n| Service | RTO | RPO | Data store |\n|-|-|-|-|\n\
+             | Billing | 24 h | {rpo} | RDS `billing` |\n\n## Backups\n\n\
+             | Data | Method | Schedule | Stored in |\n|-|-|-|-|\n\
+             | RDS `billing` | mysqldump | daily 02:30 | bkp-01 |\n\
+             | RDS `billing` | copy of the dumps to the other region | daily {copied} | s3://far/ |\n\n```\n```\n"
+        )
+    };
+    let found = titles("S0202", &document("01:00", "24 h"));
+    assert_eq!(
+        found,
+        [
+            "the copy of RDS billing elsewhere is made before the dump of the day: up to 46 h 30 min are lost \
+          with the place, and 1 day may be"
+        ]
+    );
+    silent("S0202", &[&document("04:00", "24 h"), &document("01:00", "48 h")]);
+}
+
+#[test]
+fn a_copy_that_follows_its_source() {
+    let document = |keep: &str| {
+        format!(
+            "# Plan\n\n## Backups\n\n| Data | Method | Schedule | Retention |\n|-|-|-|-|\n\
+             | Documents | aws s3 sync | daily 04:00 | {keep} |\n\n```\n```\n"
+        )
+    };
+    assert_eq!(
+        titles("S0212", &document("current state")),
+        ["Documents has no copy that stays as it was, only what follows it"]
+    );
+    silent("S0212", &[&document("90 days"), &document("–")]);
+}
