@@ -1,7 +1,7 @@
 # `make demo` and `make test` are all a new user needs; both install what is missing.
 # Everything else is for those who work on Soter. `make` alone lists the targets.
 
-.PHONY: help demo test check lab derived soak soak-real fuzz bench bench-check test-versions
+.PHONY: help demo test check lab derived soak soak-real fuzz bench bench-check bench-run test-versions
 
 help:
 	@echo "make demo                 the main job on a real server: protect, lose, bring back, measure"
@@ -12,6 +12,7 @@ help:
 	@echo "make soak-real SEEDS=0..8 real servers and agents killed under load; the machine lost at last"
 	@echo "make fuzz SECONDS=60      what must hold for any input: each reader for so long"
 	@echo "make bench-check          a plan of 10,000 services and 50,000 needs, checked: time and memory"
+	@echo "make bench-run            a run of 5,000 steps: what a step takes of the processor, and of the disk"
 	@echo "make bench SIZE=1         Soter beside pgBackRest, on so many gigabytes; restartable"
 	@echo "make test-versions        the tests with real servers on PostgreSQL 14 to 18"
 
@@ -54,6 +55,10 @@ bench:
 	scripts/install-bench-tools
 	cargo build --release --locked --package soter-cli
 	tools/bench/bench.py --size $(SIZE) --repeats $(REPEATS)
+
+STEPS ?= 5000
+bench-run:
+	cargo run --release --locked --package soter-runbook --example long_run -- $(STEPS)
 
 bench-check:
 	cargo run --release --locked --package soter-plan --example large_plan

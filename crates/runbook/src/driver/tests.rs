@@ -172,6 +172,23 @@ fn what_cannot_be_taken_back_by_hand_wants_the_targets_name() {
     });
 }
 
+#[test]
+fn a_run_that_is_given_up_ends_what_runs() {
+    let steps = vec![
+        blank(id("a"), 0, Action::Run("x".to_owned())),
+        blank(id("b"), 0, Action::Wait { duration: Duration::from_hours(1) }),
+    ];
+    with_engine(beginning(Kind::Drill, steps, Vec::new()), |engine, _, _| {
+        turns(engine, 1);
+        assert_eq!(ask(engine, "anna", Wish::Abort { why: "false alarm".to_owned() }), Ok(()));
+        assert_eq!(turns(engine, 5), Progress::Closed(crate::state::Closing::Aborted));
+        let Status::Failed { why, .. } = &engine.state().step(&id("a")).unwrap().status else {
+            panic!("{:?}", engine.state().step(&id("a")))
+        };
+        assert!(why.contains("the run was given up"), "{why}");
+    });
+}
+
 /// Gives two values, one of them a secret, and ends at once.
 struct Giving;
 

@@ -10,8 +10,9 @@ use super::laboratory::{Fact, Laboratory, SharedMirror};
 use super::simulation::{Site, drawn};
 use crate::driver::engine::{Engine, EngineError, Progress, Resuming};
 use crate::driver::lock::Lock;
+use crate::driver::request::{Request, Wish};
 use crate::journal;
-use crate::state::{Closing, MirrorState};
+use crate::state::{Closing, Life, MirrorState};
 
 fn place() -> (&'static Path, Lock) {
     (Path::new(PLACE), Lock::simulated())
@@ -141,6 +142,42 @@ fn without_faults_the_old_engine_begins_nothing_at_all() {
         assert_eq!(count(&before), count(&laboratory.facts()), "seed {seed}");
         assert!(is_superseded, "seed {seed}: it never noticed");
     }
+}
+
+/// A mirror that stays away: what cannot be taken back waits until a person says to go on without.
+#[test]
+fn without_a_mirror_a_person_decides() {
+    let mut decided = 0;
+    for seed in seeds(20) {
+        let (procedure, beginning) = drawn(seed);
+        let laboratory = Laboratory::new(seed, &procedure);
+        laboratory.calm();
+        let mirror = SharedMirror::new(seed, 0);
+        let mut site = Site::new(&laboratory, 0, seed);
+        (site.mirror, site.rough) = (Some(&mirror), false);
+        let effects = site.effects();
+        let mut engine = Engine::begin(site.world(&effects), place(), beginning).unwrap();
+        *mirror.fault_percent.lock().unwrap() = 100;
+        let mut is_local = false;
+        for turn in 0..3000 {
+            assert!(turn < 2999, "seed {seed}: no end: {:?}", engine.state().life);
+            let life = engine.state().life.clone();
+            if matches!(&life, Life::Paused { why, .. } if why.contains("--local")) {
+                decided += 1;
+                is_local = true;
+                let wish = Wish::Local { why: "the vault is gone".to_owned() };
+                engine.request(&Request { by: "anna".to_owned(), wish }).unwrap().unwrap();
+            }
+            if let Progress::Closed(_) = site.turn(&mut engine).unwrap() {
+                break;
+            }
+            let destructive = |fact: &Fact| matches!(fact, Fact::Started { destructive: true, .. });
+            let begun = laboratory.facts().iter().any(destructive);
+            assert!(is_local || !begun, "seed {seed}: begun without a mirror");
+        }
+        assert!(is_local, "seed {seed}: it was closed without a mirror and without a word");
+    }
+    assert!(decided > 0);
 }
 
 /// The laptop of the one who began it comes back: what it has is put aside, what the other did counts.
