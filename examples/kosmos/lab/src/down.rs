@@ -33,8 +33,7 @@ pub(crate) fn run(root: &Path) -> Result<Option<usize>, Failure> {
 /// Ends all processes, and removes everything but the description and the lock. The description goes
 /// last, so that what is interrupted can be done again.
 pub(crate) fn clear(lab: &Lab) -> Result<usize, Failure> {
-    let ended =
-        lab.table().everything()?.end().map_err(failed("end the laboratory's processes"))?;
+    let ended = lab.everything()?.end().map_err(failed("end the laboratory's processes"))?;
     let cannot = || failed::<io::Error>(&format!("clear {}", lab.root().display()));
     for entry in fs::read_dir(lab.root()).map_err(cannot())?.flatten() {
         let kept = entry.file_name() == place::FILE || entry.file_name() == place::LOCK;

@@ -13,7 +13,7 @@ use soter_world::{Clock, OsDisk, Stop, SystemClock, durable};
 
 use crate::failure::{Ending, Failure, failed};
 use crate::place::Description;
-use crate::processes::{MARK, Spec, Table};
+use crate::processes::{Hunt, MARK, Spec, Table};
 
 /// How long a program that is not a server may take.
 const PROGRAM_TIMEOUT: Duration = Duration::from_secs(120);
@@ -72,6 +72,23 @@ impl Lab {
     /// Its processes.
     pub(crate) fn table(&self) -> Table {
         Table::new(&self.root, &self.lock().name)
+    }
+
+    /// What finds all its processes.
+    pub(crate) fn everything(&self) -> Result<Hunt, Failure> {
+        Ok(self.table().everything()?.with_programs(self.servers()))
+    }
+
+    /// What finds all processes of a node.
+    pub(crate) fn of_node(&self, node: &str) -> Result<Hunt, Failure> {
+        Ok(self.table().of_node(node)?.with_programs(self.servers()))
+    }
+
+    /// Programs that somebody else may have started on its directories, as a restore does.
+    fn servers(&self) -> Vec<PathBuf> {
+        let description = self.lock();
+        let postgres = description.programs.get("postgres").map(|place| place.join("postgres"));
+        postgres.into_iter().chain(description.programs.get("soter").cloned()).collect()
     }
 
     /// Whether it does without a part.

@@ -83,7 +83,7 @@ pub(crate) fn generation(lab: &Lab, name: &str) -> String {
 
 /// Whether anything runs on a node.
 pub(crate) fn runs_something(lab: &Lab, name: &str) -> Result<bool, Failure> {
-    let hunt = lab.table().of_node(name)?;
+    let hunt = lab.of_node(name)?;
     hunt.finds_any().map_err(failed(&format!("look what runs on {name}")))
 }
 
@@ -91,7 +91,7 @@ pub(crate) fn runs_something(lab: &Lab, name: &str) -> Result<bool, Failure> {
 pub(crate) fn stop(lab: &Lab, name: &str) -> Result<usize, Failure> {
     let name = known(name)?;
     let table = lab.table();
-    let ended = table.of_node(name)?.end().map_err(failed(&format!("end what runs on {name}")))?;
+    let ended = lab.of_node(name)?.end().map_err(failed(&format!("end what runs on {name}")))?;
     for entry in table.entries()?.iter().filter(|entry| entry.spec.node == name) {
         table.forget(&entry.spec.name)?;
     }

@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use postgres::{Client, Config, NoTls};
-use soter_world::exec::{self, Command, Signal, Status};
+use soter_world::exec::{Command, Identity, Signal, Status};
 use soter_world::{Clock, SystemClock};
 
 use crate::failure::{Ending, Failure, failed};
 use crate::lab::Lab;
 use crate::place::secret;
-use crate::processes::Spec;
+use crate::processes::{Entry, Spec};
 
 /// The node it is on.
 const NODE: &str = "node-1";
@@ -74,27 +74,48 @@ pub(super) fn start(lab: &Lab) -> Result<(), Failure> {
         let what = format!("there is no cluster in {}", data.display());
         return Err(Failure::new(Ending::No, what).hint("restore one to there first"));
     }
+    let is_ours = lab.table().entry("postgres")?.is_some_and(|entry| entry.is_alive());
+    if !is_ours {
+        // A restore leaves its server running, with settings of its own.
+        if let Some(process) = server_on(&data) {
+            end_tidily(process)?;
+        }
+    }
     lab.start(&server(lab)?)?;
     let admin = lab.address("postgres-admin")?;
     lab.wait_ready("postgres", || connect(&admin).map(drop))
 }
 
-/// Stops the server tidily, if it runs.
-pub(crate) fn stop(lab: &Lab) -> Result<(), Failure> {
-    let Some(entry) = lab.table().entry("postgres")? else { return Ok(()) };
-    let Some(identity) = entry.identity.as_ref().filter(|_| entry.is_alive()) else {
-        return Ok(());
-    };
-    exec::signal_process(identity.process, Signal::Interrupt).map_err(failed("stop PostgreSQL"))?;
+/// The server that works in a data directory, by its lock file; one that has died left that behind.
+fn server_on(data: &Path) -> Option<Identity> {
+    let lock = fs::read_to_string(data.join("postmaster.pid")).ok()?;
+    let identity = Identity::of(lock.lines().next()?.trim().parse().ok()?).ok()?;
+    let works_in = fs::read_link(format!("/proc/{}/cwd", identity.process)).ok()?;
+    (works_in == data.canonicalize().ok()?).then_some(identity)
+}
+
+/// Asks a server to end, and waits until it has.
+fn end_tidily(server: Identity) -> Result<(), Failure> {
+    server.signal(Signal::Interrupt);
     let until = SystemClock.monotonic() + STOP_TIMEOUT;
-    while entry.is_alive() {
+    while server.is_alive() {
         if SystemClock.monotonic() > until {
             return Err(Failure::new(Ending::Failed, "PostgreSQL does not stop")
-                .because(entry.last_words()));
+                .hint("its log says why; `kosmos-lab status` names the process"));
         }
         SystemClock.sleep(LOOK);
     }
     Ok(())
+}
+
+/// Stops the server tidily, if it runs.
+pub(crate) fn stop(lab: &Lab) -> Result<(), Failure> {
+    let entry = lab.table().entry("postgres")?.filter(Entry::is_alive);
+    let process = entry.and_then(|entry| entry.identity).map(|identity| identity.process);
+    match process.and_then(|process| Identity::of(process).ok()) {
+        Some(server) => end_tidily(server),
+        None => Ok(()),
+    }
 }
 
 /// Makes the cluster and starts its server.

@@ -1,6 +1,7 @@
 //! Soter beside PostgreSQL: a vault outside of the cluster, an agent on node-1, and a server that
 //! lets no commit return before its WAL is in the vault.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -16,6 +17,9 @@ const STORE: &str = "postgres";
 
 /// The vault's name, as in the plan of KOSMOS.
 const VAULT: &str = "vault-dublin";
+
+/// The agent's plan.
+const PLAN: &str = "node-1/soter/soter.yaml";
 
 /// How the agent is known to the server.
 const APPLICATION: &str = "soter_postgres";
@@ -45,6 +49,8 @@ pub(super) fn make(lab: &Lab) -> Result<(), Failure> {
         let identity = keys.join("operator-1.key").display().to_string();
         addresses.insert("vault-identity".to_owned(), identity);
     })?;
+    // The same for whoever recovers, who adopts what was restored before there is an agent again.
+    lab.file("laptop/soter.yaml", &plan(lab, &keys.join("agent.key"))?)?;
     let admin = lab.address("postgres-admin")?;
     // Before the agent is there: it looks at the settings when it comes, then seldom. What commits
     // from here on waits for it.
@@ -63,25 +69,27 @@ pub(super) fn start(lab: &Lab) -> Result<(), Failure> {
     let key = home.join("agent.key");
     let kept = lab.root().join("laptop/keys/agent.key");
     std::fs::copy(kept, &key).map_err(failed("give the agent its key"))?;
-    let plan = lab.file(
-        "node-1/soter/soter.yaml",
-        &format!(
-            "vaults:\n  {VAULT}:\n    url: \"{url}\"\n    \
-             keys: {{ root: \"{root}\", agent: \"{key}\" }}\n\
-             stores:\n  {STORE}:\n    kind: postgres\n    connection: \"{admin}\"\n    \
-             data_directory: {data}\n    vaults: [{VAULT}]\n    \
-             wal: {{ mode: synchronous, spool: {{ directory: {state}, limit: 1 GiB }} }}\n    \
-             backup: {{ schedule: \"0 3 * * *\" }}\n    canary: {{ every: 1 s }}\n",
-            url = lab.address("vault")?,
-            root = lab.address("vault-root")?,
-            admin = lab.address("postgres-admin")?,
-            key = key.display(),
-            data = lab.root().join("node-1/postgres/data").display(),
-            state = home.join("agent").display(),
-        ),
-    )?;
+    let plan = lab.file(PLAN, &plan(lab, &key)?)?;
     let spec = Spec::new("agent", "node-1", &lab.program("soter")?, home);
     lab.start(&spec.args(["--plan".to_owned(), plan.display().to_string()]).args(["agent", STORE]))
+}
+
+/// The plan for the one store, with that key for its agent.
+fn plan(lab: &Lab, key: &Path) -> Result<String, Failure> {
+    Ok(format!(
+        "vaults:\n  {VAULT}:\n    url: \"{url}\"\n    \
+         keys: {{ root: \"{root}\", agent: \"{key}\" }}\n\
+         stores:\n  {STORE}:\n    kind: postgres\n    connection: \"{admin}\"\n    \
+         data_directory: {data}\n    vaults: [{VAULT}]\n    \
+         wal: {{ mode: synchronous, spool: {{ directory: {state}, limit: 1 GiB }} }}\n    \
+         backup: {{ schedule: \"0 3 * * *\" }}\n    canary: {{ every: 1 s }}\n",
+        url = lab.address("vault")?,
+        root = lab.address("vault-root")?,
+        admin = lab.address("postgres-admin")?,
+        key = key.display(),
+        data = lab.root().join("node-1/postgres/data").display(),
+        state = lab.root().join("node-1/soter/agent").display(),
+    ))
 }
 
 /// Whether the store is protected as its plan says.
@@ -105,7 +113,7 @@ pub(super) fn look(lab: &Lab) -> Result<String, String> {
 /// What `soter status` says.
 fn ask(lab: &Lab) -> Result<(Status, Value), String> {
     let soter = lab.program("soter").map_err(|failure| failure.to_string())?;
-    let plan = lab.root().join("node-1/soter/soter.yaml");
+    let plan = lab.root().join(PLAN);
     let command = Command::new(soter).arg("--plan").arg(plan).args(["--json", "status", STORE]);
     let finished = command.run(STATUS_TIMEOUT).map_err(|error| error.to_string())?;
     let said = serde_json::from_slice(&finished.stdout)

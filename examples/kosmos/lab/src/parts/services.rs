@@ -29,18 +29,22 @@ pub(super) fn make(lab: &Lab) -> Result<(), Failure> {
         lab.wait_ready("controllers", || kubernetes::apply(lab))?;
         return lab.wait_ready("controllers", || look(lab).map(drop));
     }
-    let us = std::env::current_exe().map_err(failed("find this program"))?;
-    let root = lab.root().display().to_string();
     for (service, node) in PLACES {
-        let name = service.name();
-        let home = lab.directory(&format!("{node}/{name}"))?;
-        let spec = Spec::new(name, node, &us, home);
-        lab.start(&spec.args(["--directory", &root, "service", name]))?;
+        start(lab, service, node)?;
     }
     for (service, _) in PLACES {
         lab.wait_ready(service.name(), || healthy(lab, service))?;
     }
     Ok(())
+}
+
+/// Starts a service as a process of a node.
+pub(super) fn start(lab: &Lab, service: Service, node: &str) -> Result<(), Failure> {
+    let us = std::env::current_exe().map_err(failed("find this program"))?;
+    let (name, root) = (service.name(), lab.root().display().to_string());
+    let home = lab.directory(&format!("{node}/{name}"))?;
+    let spec = Spec::new(name, node, &us, home);
+    lab.start(&spec.args(["--directory", &root, "service", name]))
 }
 
 /// Whether both say that they are healthy.

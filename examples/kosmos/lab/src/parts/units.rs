@@ -1,9 +1,10 @@
 //! What a node's `systemctl` knows: the servers of the laboratory as units that are started and stopped
 //! on a node.
 
-use super::{kubernetes, members, nats, postgres, protection};
+use super::{kubernetes, members, nats, postgres, protection, services};
 use crate::failure::{Ending, Failure};
 use crate::lab::Lab;
+use crate::services::Service;
 
 /// The node PostgreSQL and its agent belong to.
 const DATABASE_NODE: &str = "node-1";
@@ -19,6 +20,8 @@ pub(crate) enum Unit {
     Postgresql,
     /// Its agent.
     SoterAgent,
+    /// A service, where there is no Kubernetes to run it.
+    Service(Service),
 }
 
 impl Unit {
@@ -29,8 +32,10 @@ impl Unit {
             "nats" => Ok(Self::Nats),
             "postgresql" => Ok(Self::Postgresql),
             "soter-agent" => Ok(Self::SoterAgent),
+            "zeus" => Ok(Self::Service(Service::Zeus)),
+            "gateway" => Ok(Self::Service(Service::Gateway)),
             _ => Err(Failure::new(Ending::Input, format!("there is no unit {name}"))
-                .hint("there are k3s, nats, postgresql and soter-agent")),
+                .hint("there are k3s, nats, postgresql, soter-agent, zeus and gateway")),
         }
     }
 
@@ -48,6 +53,7 @@ impl Unit {
             Self::Nats => nats::start(lab, node),
             Self::Postgresql => belongs(self, node).and_then(|()| postgres::start(lab)),
             Self::SoterAgent => belongs(self, node).and_then(|()| protection::start(lab)),
+            Self::Service(service) => services::start(lab, service, node),
         }
     }
 
@@ -85,6 +91,7 @@ impl Unit {
             Self::Nats => vec!["nats".to_owned()],
             Self::Postgresql => vec!["postgres".to_owned()],
             Self::SoterAgent => vec!["agent".to_owned()],
+            Self::Service(service) => vec![service.name().to_owned()],
         }
     }
 }

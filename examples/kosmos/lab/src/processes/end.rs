@@ -58,6 +58,13 @@ impl Hunt {
         self
     }
 
+    /// And these programs are ours, too, where they work below the directory.
+    pub(crate) fn with_programs(mut self, programs: impl IntoIterator<Item = PathBuf>) -> Self {
+        let whole = |program: PathBuf| program.canonicalize().unwrap_or(program);
+        self.programs.extend(programs.into_iter().map(whole));
+        self
+    }
+
     /// Kills them, again and again until none is left, and gives back the memory they shared. How
     /// many there were.
     pub(crate) fn end(&self) -> io::Result<usize> {

@@ -25,8 +25,11 @@ fn real_whole_kosmos_is_broken_in_every_way() {
     node(&bench);
     replacement(&bench);
     let snapshot = snapshot(&bench);
+    // Sound rows: the damaged pages are the disk's, not the vault's.
+    let rows = bench.sql("SELECT count(*), max(id) FROM agent_sessions");
     cluster(&bench);
     cluster_from(&bench, &snapshot);
+    data_from_the_vault(&bench, &rows);
 
     let name = bench.description()["name"].as_str().unwrap().to_owned();
     bench.json(&["down"]);
@@ -162,6 +165,45 @@ fn cluster_from(bench: &Bench, snapshot: &std::path::Path) {
         });
         assert_eq!(bench.ask("GET", "zeus", "/health", "").0, 503);
     }
+}
+
+/// PostgreSQL comes back from the vault, damaged pages whole, and everything works again.
+fn data_from_the_vault(bench: &Bench, rows: &str) {
+    let description = bench.description();
+    let address = |name: &str| description["addresses"][name].as_str().unwrap().to_owned();
+    let (data, plan) =
+        (bench.root().join("node-1/postgres/data"), bench.root().join("laptop/soter.yaml"));
+    fs::create_dir_all(data.parent().unwrap()).unwrap();
+    let soter = || Command::new(description["programs"]["soter"].as_str().unwrap());
+    let restore = soter()
+        .args(["restore", "postgres", "--vault", &address("vault"), "--identity"])
+        .args([&address("vault-identity"), "--start", "--target-dir"])
+        .arg(&data);
+    // Its server's user must get there before the server is the laboratory's.
+    let owner = description["server_owner"].as_array().unwrap();
+    let number = |place: usize| u32::try_from(owner[place].as_u64().unwrap()).unwrap();
+    std::os::unix::fs::chown(data.parent().unwrap(), Some(number(0)), Some(number(1))).unwrap();
+    restore.run(TIMEOUT).unwrap().checked().unwrap();
+    // The server of the restore makes way for the laboratory's own.
+    on(bench, "node-1", &["systemctl", "start", "postgresql"]);
+    assert_eq!(bench.sql("SELECT count(*), max(id) FROM agent_sessions"), rows);
+    assert_ne!(bench.sql("SELECT count(*) FROM conversations WHERE text = ''"), "0");
+    let adopt =
+        soter().arg("--plan").arg(plan).args(["adopt", "postgres", "--data-dir"]).arg(&data);
+    adopt.run(TIMEOUT).unwrap().checked().unwrap();
+    bench.sql("ALTER SYSTEM SET synchronous_standby_names = 'soter_postgres'");
+    bench.sql("SELECT pg_reload_conf()");
+    on(bench, "node-1", &["systemctl", "start", "soter-agent"]);
+    on(bench, "node-2", &["systemctl", "start", "nats"]);
+    if description["without"]["kubernetes"].is_string() {
+        on(bench, "node-2", &["systemctl", "start", "zeus"]);
+        on(bench, "node-3", &["systemctl", "start", "gateway"]);
+    }
+    wait_until("all works again", || {
+        let status = bench.status();
+        let parts = status["parts"].as_array().unwrap();
+        parts.iter().all(|part| part["works"] == true)
+    });
 }
 
 /// Scaled to nothing, Zeus has no process left; scaled up again it works.
