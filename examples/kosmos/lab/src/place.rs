@@ -1,11 +1,13 @@
 //! A laboratory's directory: what is in it, and the description that makes it one.
 //!
-//!     lab.json      what it is: ports, addresses, programs, secrets; mode 0600
-//!     processes/    the table of its processes
-//!     node-1/ …     what a node has; gone when the node is
-//!     outside/      what is not in the cluster: the vault, S3, the Git remote, metrics
-//!     laptop/       what the person who recovers has: keys, the plan, the target
-//!     bin/          stand-ins for programs that a real KOSMOS has
+//! ```text
+//! lab.json      what it is: ports, addresses, programs, secrets; mode 0600
+//! processes/    the table of its processes
+//! node-1/ …     what a node has; gone when the node is
+//! outside/      what is not in the cluster: the vault, S3, the Git remote, metrics
+//! laptop/       what the person who recovers has: keys, the plan, the target
+//! bin/          stand-ins for programs that a real KOSMOS has
+//! ```
 //!
 //! Nothing of it lies anywhere else, so removing the directory removes it all.
 

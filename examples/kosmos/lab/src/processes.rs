@@ -1,7 +1,9 @@
 //! The table of processes: one file for each, written by the process itself before it becomes the
 //! server it is to be.
 //!
-//!     kosmos-lab up ──starts──▶ kosmos-lab launch NAME ──writes its number──▶ becomes the server
+//! ```text
+//! kosmos-lab up ──starts──▶ kosmos-lab launch NAME ──writes its number──▶ becomes the server
+//! ```
 //!
 //! So there is no moment in which a server runs that the table does not know, whoever is killed when.
 //! A process is known by its number together with the tick it was started at, which no later process

@@ -1,9 +1,11 @@
 //! The two services of the laboratory. They keep nothing: what they need is PostgreSQL, NATS, and one
 //! the other; without it they say 503 and which it is.
 //!
-//!     client ─▶ gateway ─▶ zeus ─▶ PostgreSQL: conversations
-//!                  │         └──▶ NATS: stream agents
-//!                  └─▶ PostgreSQL: agent_sessions
+//! ```text
+//! client ─▶ gateway ─▶ zeus ─▶ PostgreSQL: conversations
+//!              │         └──▶ NATS: stream agents
+//!              └─▶ PostgreSQL: agent_sessions
+//! ```
 //!
 //! An answer 200 to work means that its row is committed, which with a synchronous agent means: in
 //! the vault. A commit that waits longer than the client does was never acknowledged.
