@@ -215,6 +215,71 @@ class Vault:
                        and (not span or it["from"] <= span[0] and span[1] <= it["to"])
                        for it in its.get("wal", [])) for its in ends)
 
+    # -- section 10
+
+    def directs(self, number, signer):
+        trust = self.lists.get(number, {"root": None, "operators": [], "signers": []})
+        return (trust["root"] == signer
+                or any(row.get("signer") == signer for row in trust["operators"])
+                or any(row["key"] == signer and "operator" in row["roles"]
+                       and (not row["stores"] or any("until" not in its for its in row["stores"]))
+                       for row in trust["signers"]))
+
+    def document(self, data, name):
+        need(data[:4] == b"SOTD" and u32(data, 12) == 0, "document: magic")
+        frames = 32 + u32(data, 4)
+        need(frames + u32(data, 8) + 64 == len(data), "document: lengths")
+        head = json.loads(data[32:frames])
+        message = b"soter vault v1 document" + struct.pack("<I", len(name)) + name.encode() + data[:-64]
+        need(verify(key_bytes(head["signer"]), message, data[-64:]), "document: signature")
+        need(self.directs(head["trust"], head["signer"])
+             and self.directs(self.trust["n"], head["signer"]), "document: a stranger")
+        if head["format"] != 1 or head.get("needs"):
+            sys.exit("document: a newer format")
+        need(head["vault"] == self.record["vault"], "document: another vault")
+        return {"head": head, "name": name, "hash": hash_of(data).hex(), "data": data, "frames": frames}
+
+    def document_key(self, found):
+        key = age_open(self.identity, base64.b64decode(found["head"]["key"]["age"]))
+        need(commitment(key).hex() == found["head"]["commitment"], "document: the commitment is another's")
+        return key
+
+    def document_content(self, found, key):
+        key = object_key("document", key, bytes(8), bytes(8), found["name"], found["data"][16:32])
+        return open_frames(key, found["data"], found["frames"], len(found["data"]) - 64, 11)
+
+    def plans(self):
+        """(number, signer, files) of every plan that is believed."""
+        for number in self.names("plan"):
+            found = self.first(f"plan/{number}", self.document, f"plan/{number}")
+            if not found:
+                continue
+            content = self.document_content(found, self.document_key(found))
+            at, files = 4, {}
+            for _ in range(u32(content, 0)):
+                name = content[at + 4:at + 4 + u32(content, at)].decode()
+                at += 4 + u32(content, at)
+                files[name] = content[at + 4:at + 4 + u32(content, at)]
+                at += 4 + u32(content, at)
+            need(at == len(content), "plan: its length")
+            yield int(number, 16), found["head"]["signer"], files
+
+    def runs(self):
+        """(run, lines) of every run that is believed, chained to its end."""
+        for run in self.names("run"):
+            n, last, lines, key = 1, None, b"", None
+            while True:
+                name = f"run/{run}/{n:016x}"
+                found = self.first(name, self.document, name)
+                if not found:
+                    break
+                need(found["head"]["previous"] == last, name + ": it does not follow")
+                key = key or self.document_key(found)
+                piece = self.document_content(found, key)
+                n, last, lines = n + piece.count(b"\n"), found["hash"], lines + piece
+            if lines:
+                yield run, lines
+
     def metadata(self, number, store):
         row = next(row for row in self.lists[number]["stores"] if row["id"] == store)["metadata"][-1]
         key = age_open(self.identity, base64.b64decode(row["key"]["age"]))
@@ -528,7 +593,7 @@ def report(store, to):
 
 
 def check_vectors(page):
-    """Computes the values of section 10 from the given ones."""
+    """Computes the values of section 11 from the given ones."""
     block = open(page).read().split("```vectors\n")[1].split("```")[0].replace("\n  ", "")
     v = {name: bytes.fromhex(value) for name, value in
          (line.split(" = ") for line in block.strip().split("\n"))}
@@ -553,6 +618,9 @@ def check_vectors(page):
         "content id": content_id(v["K_meta"], content),
         "pack key": make("content", "K_session", name, "salt"),
         "wal key": make("wal", "K_session", name, "salt"),
+        "operator signer": derive("operator signer", v["operator identity"]),
+        "document key": object_key("document", v["K_session"], bytes(8), bytes(8),
+                                   v["plan name"].decode(), v["salt"]),
         "directory key": make("metadata", "K_meta", name + "#directory", "salt"),
         "header": header + struct.pack("<I", crc32c(header)),
         "frame": seal(v["pack key"], struct.pack("<BBHII", 0, 1, 0, 25, 41), content),
@@ -590,5 +658,15 @@ if __name__ == "__main__":
         sys.exit(check_vectors(given.vectors))
     vault = Vault(given.vault, given.identity)
     stores = {row["id"]: report(Store(vault, row), given.to) for row in vault.trust["stores"]}
-    print(json.dumps({"vault": vault.record["vault"], "trust": vault.trust["n"], "stores": stores},
-                     indent=1, sort_keys=True))
+    said = {"vault": vault.record["vault"], "trust": vault.trust["n"], "stores": stores}
+    plans = {number: {"signer": signer, "files": {name: hash_of(data).hex() for name, data in files.items()}}
+             for number, signer, files in vault.plans()}
+    runs = {run: hash_of(lines).hex() for run, lines in vault.runs()}
+    said |= {name: found for name, found in [("plans", plans), ("runs", runs)] if found}
+    if given.to:
+        for number, _, files in vault.plans():
+            for name, data in files.items():
+                put(given.to, f"plan/{number}/{name}", data)
+        for run, lines in vault.runs():
+            put(given.to, f"run/{run}.journal", lines)
+    print(json.dumps(said, indent=1, sort_keys=True))

@@ -23,6 +23,7 @@ mod graph;
 mod import;
 mod init;
 mod objectives;
+mod plan;
 mod restore;
 mod run;
 mod schema;
@@ -91,6 +92,9 @@ enum Command {
     Init(init::InitArgs),
     /// Hold what a plan promises against what it adds up to.
     Objectives(objectives::ObjectivesArgs),
+    /// Put the plan into its vaults, and take it from there.
+    #[command(subcommand)]
+    Plan(plan::PlanCommand),
     /// Bring a cluster back, in a new directory.
     Restore(restore::RestoreArgs),
     /// Processes of a run that the engine starts itself.
@@ -136,6 +140,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Graph(args) => graph::run(&context, &args),
         Command::Init(args) => init::run(&context, &args),
         Command::Objectives(args) => objectives::run(&context, &args),
+        Command::Plan(command) => plan::run(&context, &command),
         Command::Restore(args) => restore::run(&context, &args),
         Command::Run(command) => run::run(&command),
         Command::Schema => schema::run(&context),

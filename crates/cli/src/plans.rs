@@ -3,6 +3,8 @@
 //! The rule it keeps: a directory is one plan, whatever order the file system lists it in. Files that
 //! are named together are one plan; a document without YAML beside it is a plan of its own.
 
+pub(crate) mod published;
+
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -30,6 +32,8 @@ const STDIN: &str = "-";
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct PlanFiles {
     paths: Vec<PathBuf>,
+    /// Files that come from a vault and have been read there.
+    published: Vec<(String, Vec<u8>)>,
 }
 
 /// What tells that a file has changed: nothing if it is not there.
@@ -40,7 +44,7 @@ pub(crate) fn find(disk: &dyn Disk, paths: &[PathBuf]) -> Result<Vec<PlanFiles>,
     let (mut directories, mut files, mut documents) = (Vec::new(), Vec::new(), Vec::new());
     for path in paths {
         match directory(disk, path)? {
-            Some(found) => directories.push(PlanFiles { paths: found }),
+            Some(found) => directories.push(PlanFiles::at(found)),
             None if is_document(path) => documents.push(path.clone()),
             None => files.push(path.clone()),
         }
@@ -51,10 +55,10 @@ pub(crate) fn find(disk: &dyn Disk, paths: &[PathBuf]) -> Result<Vec<PlanFiles>,
         // What is named beside one directory belongs to it.
         ([only], false) => only.paths.extend(files.into_iter().chain(documents)),
         (_, false) if files.is_empty() => {
-            plans.extend(documents.into_iter().map(|path| PlanFiles { paths: vec![path] }));
+            plans.extend(documents.into_iter().map(|path| PlanFiles::at(vec![path])));
         }
         (_, false) => {
-            plans.push(PlanFiles { paths: files.into_iter().chain(documents).collect() });
+            plans.push(PlanFiles::at(files.into_iter().chain(documents).collect()));
         }
     }
     Ok(plans)
@@ -120,9 +124,16 @@ fn has_extension(path: &Path, known: &[&str]) -> bool {
 }
 
 impl PlanFiles {
+    fn at(paths: Vec<PathBuf>) -> Self {
+        Self { paths, published: Vec::new() }
+    }
+
     /// Reads them all.
     pub(crate) fn read(&self, disk: &dyn Disk) -> Result<Vec<Input>, Failure> {
-        self.paths.iter().map(|path| read(disk, path)).collect()
+        let input =
+            |(name, bytes): &(String, Vec<u8>)| Input { name: name.clone(), bytes: bytes.clone() };
+        let published = self.published.iter().map(input).map(Ok);
+        published.chain(self.paths.iter().map(|path| read(disk, path))).collect()
     }
 
     /// What tells whether one of them has changed.

@@ -33,6 +33,8 @@ pub enum Purpose {
     Metadata,
     /// Frames of a WAL segment, under its own `K_wal`.
     Wal,
+    /// Frames of a published plan or of a run's journal, under the key of that plan or run.
+    Document,
 }
 
 impl Purpose {
@@ -41,6 +43,7 @@ impl Purpose {
             Self::Content => "soter vault v1 content",
             Self::Metadata => "soter vault v1 metadata",
             Self::Wal => "soter vault v1 wal",
+            Self::Document => "soter vault v1 document",
         }
     }
 }

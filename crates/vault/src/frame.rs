@@ -48,11 +48,13 @@ pub enum FrameType {
     WalFacts = 9,
     /// The body of a log entry, a checkpoint or an index.
     Body = 10,
+    /// A published plan, or records of a run.
+    Document = 11,
 }
 
 impl FrameType {
     fn from_byte(byte: u8) -> Option<Self> {
-        const ALL: [FrameType; 10] = [
+        const ALL: [FrameType; 11] = [
             FrameType::Block,
             FrameType::Pages,
             FrameType::Eager,
@@ -63,6 +65,7 @@ impl FrameType {
             FrameType::Wal,
             FrameType::WalFacts,
             FrameType::Body,
+            FrameType::Document,
         ];
         ALL.into_iter().find(|kind| *kind as u8 == byte)
     }

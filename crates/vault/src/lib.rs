@@ -5,6 +5,7 @@
 //! described byte by byte in `docs/format/vault.md`.
 
 pub mod crypto;
+pub mod document;
 pub mod frame;
 pub mod header;
 pub mod ids;
@@ -14,9 +15,11 @@ pub mod map;
 pub mod names;
 pub mod objects;
 pub mod pack;
+pub mod plans;
 pub mod record;
 pub mod refresh;
 pub mod retention;
+pub mod runs;
 pub mod survey;
 pub mod sweep;
 pub mod testing;

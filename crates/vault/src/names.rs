@@ -56,6 +56,29 @@ pub struct LivePart {
     pub session: SessionId,
 }
 
+/// The name of a run, as the engine gives it: part of its objects' names.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunName(String);
+
+/// A run's name is at most this long.
+pub const RUN_NAME_LENGTH_MAX: usize = 96;
+
+impl RunName {
+    /// The name, if it can be one: letters, digits, `-`, `_` and `.`, the first a letter or a digit.
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        let first = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+        (first && text.len() <= RUN_NAME_LENGTH_MAX && text.bytes().all(fits))
+            .then(|| Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for RunName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// The name of an object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Name {
@@ -75,6 +98,10 @@ pub enum Name {
     WalIndex(StoreId, IncarnationId, u32, u32),
     /// A streamed part of a segment.
     Live(LivePart),
+    /// A published plan.
+    Plan(u32),
+    /// A piece of a run's journal, by the number of its first record.
+    Run(RunName, u64),
 }
 
 impl PackClass {
@@ -98,6 +125,8 @@ impl fmt::Display for Name {
             Self::Pack(class, store, session, number) => {
                 write!(f, "{}/{store}/{session}/{number:06x}", class.folder())
             }
+            Self::Plan(number) => write!(f, "plan/{number:08x}"),
+            Self::Run(run, number) => write!(f, "run/{run}/{number:016x}"),
             Self::Wal(wal) => {
                 let folder = wal_folder(&wal.file);
                 let WalFile { store, incarnation, timeline, file } = wal;
@@ -130,6 +159,8 @@ impl Name {
         let name = match parts.as_slice() {
             [VAULT_RECORD] => Self::VaultRecord,
             ["trust", number] => Self::Trust(hex_u32(number)?),
+            ["plan", number] => Self::Plan(hex_u32(number)?),
+            ["run", run, number] => Self::Run(RunName::parse(run)?, hex_u64(number)?),
             ["log", store, sequence] => Self::Log(store.parse().ok()?, hex_u64(sequence)?),
             ["cat", store, inverse] => {
                 Self::Checkpoint(store.parse().ok()?, u64::MAX - hex_u64(inverse)?)
@@ -226,6 +257,14 @@ pub fn checkpoint_prefix(store: StoreId) -> String {
 /// The prefix of all trust lists.
 pub const TRUST_PREFIX: &str = "trust/";
 
+/// The prefix of all published plans.
+pub const PLAN_PREFIX: &str = "plan/";
+
+/// The prefix of all runs, or of one of them.
+pub fn run_prefix(run: Option<&RunName>) -> String {
+    run.map_or_else(|| "run/".to_owned(), |run| format!("run/{run}/"))
+}
+
 /// The prefix of a store's packs of one class; with a session, of that session's packs.
 pub fn pack_prefix(class: PackClass, store: StoreId, session: Option<SessionId>) -> String {
     match session {
@@ -269,7 +308,7 @@ mod tests {
 
     fn any_name() -> impl Strategy<Value = Name> {
         let ids = (any::<[u8; 8]>(), any::<[u8; 8]>(), any::<[u8; 8]>());
-        (0..8u8, ids, any::<(u32, u32, u64)>()).prop_map(|(kind, (a, b, c), (x, y, z))| {
+        (0..10u8, ids, any::<(u32, u32, u64)>()).prop_map(|(kind, (a, b, c), (x, y, z))| {
             let (store, session, incarnation) = (StoreId(a), SessionId(b), IncarnationId(c));
             match kind {
                 0 => Name::VaultRecord,
@@ -284,6 +323,8 @@ mod tests {
                     file: format!("{x:08X}{y:08X}{:08X}", z % 256),
                 }),
                 6 => Name::WalIndex(store, incarnation, x, y),
+                7 => Name::Plan(x),
+                8 => Name::Run(RunName::parse(&format!("loss-20301102-0910-{y}")).unwrap(), z),
                 _ => Name::Live(LivePart {
                     store,
                     incarnation,

@@ -50,6 +50,8 @@ pub struct Survey {
     pub stores: BTreeMap<StoreId, BTreeMap<Class, Sum>>,
     /// The record and the trust lists.
     pub trust: Sum,
+    /// Published plans and the journals of runs.
+    pub documents: Sum,
     /// Repairs, which are counted with their classes, too: each shows damage or an attack.
     pub repairs: Sum,
     /// What is not ours.
@@ -105,6 +107,7 @@ impl Survey {
     fn place(&mut self, name: &Name) -> Option<&mut Sum> {
         let (store, class) = match name {
             Name::VaultRecord | Name::Trust(_) => return Some(&mut self.trust),
+            Name::Plan(_) | Name::Run(..) => return Some(&mut self.documents),
             Name::Log(store, _) => (store, Class::Log),
             Name::Checkpoint(store, _) => (store, Class::Checkpoint),
             Name::Pack(PackClass::Data, store, _, _) => (store, Class::Data),

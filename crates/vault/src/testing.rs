@@ -8,8 +8,8 @@ use soter_world::{Clock, Random};
 
 use crate::ids::{StoreId, VaultId};
 use crate::keys::{
-    AgentDraft, AgentKey, Identity, KeyError, Operator, OperatorCount, OperatorKey, Pins,
-    ReaderKeys, RootKey, Signer, StoreDraft, StoreKeys, Trust, VaultDraft, Writers, create_vault,
+    AgentDraft, AgentKey, Identity, KeyError, OperatorCount, OperatorKey, Pins, ReaderKeys,
+    RootKey, Signer, StoreDraft, StoreKeys, Trust, VaultDraft, Writers, create_vault,
 };
 use crate::objects::ObjectStore;
 use crate::vault::Vault;
@@ -49,10 +49,7 @@ impl TestVault {
         let agent = AgentKey { pins: pins.clone(), signer, identity };
         let draft = VaultDraft {
             vault: id,
-            operators: vec![Operator {
-                name: "operator".to_owned(),
-                recipient: operator.identity.recipient(),
-            }],
+            operators: vec![operator.row("operator")],
             operator_count: OperatorCount::OneAccepted,
             signers: Vec::new(),
             stores: vec![StoreDraft {

@@ -12,7 +12,7 @@ use crate::crypto::{Place, Purpose, SymmetricKey};
 use crate::frame::{Compression, FrameReader, FrameType, FrameWriter};
 use crate::header::{HEADER_LENGTH, Header, ObjectClass};
 use crate::ids::{BackupId, Digest, Salt, SessionId, StoreId, VaultId};
-use crate::keys::Signer;
+use crate::keys::{Identity, OperatorKey, Pins, Signer};
 use crate::log::{Author, Body, Draft, Entry, Event, Hold, HoldPurpose, LogPlace, Position};
 use crate::names::{Name, PackClass};
 use crate::pack::PackId;
@@ -42,6 +42,10 @@ fn page() -> Vectors {
 fn counting<const N: usize>(first: u8) -> [u8; N] {
     std::array::from_fn(|index| first + u8::try_from(index).unwrap())
 }
+
+/// Somebody's, made for this page.
+const OPERATOR_IDENTITY: &str =
+    "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
 
 const CONTENT: &[u8] = b"forty-two pages of a heap";
 
@@ -144,6 +148,12 @@ fn computed(given: &Given) -> Vec<(&'static str, Vec<u8>)> {
         key.object_key_bytes(purpose, place, raw_salt).to_vec()
     };
     let directory = format!("{}#directory", given.pack);
+    let plan = Name::Plan(3).to_string();
+    let nowhere = Place { store: StoreId([0; 8]), session: SessionId([0; 8]), name: &plan };
+    let document = given.session_key.object_key_bytes(Purpose::Document, nowhere, raw_salt);
+    let pins = Pins { vault: given.vault, roots: vec![given.signer.public()] };
+    let identity: Identity = OPERATOR_IDENTITY.parse().unwrap();
+    let operator = OperatorKey { pins, identity };
     let salt_names = ["salt", "padded salt", "zstd salt", "entry salt"];
     let mut rows = vec![
         ("K_session", given.session_key.expose().to_vec()),
@@ -165,6 +175,10 @@ fn computed(given: &Given) -> Vec<(&'static str, Vec<u8>)> {
         ("header", given.header(raw_salt).to_vec()),
         ("frame", given.frame(raw_salt, How::Raw)),
         ("padded frame hash", Digest::of(&given.frame(padded_salt, How::Padded)).0.to_vec()),
+        ("operator identity", OPERATOR_IDENTITY.as_bytes().to_vec()),
+        ("operator signer", operator.signer().seed().expose().to_vec()),
+        ("plan name", plan.into_bytes()),
+        ("document key", document.to_vec()),
         ("signer", given.signer.public().0.to_vec()),
         ("signature", given.signer.sign(CONTENT).to_vec()),
     ]);

@@ -12,10 +12,10 @@ use serde::Serialize;
 use soter_plan::check::render::{self, Tool};
 use soter_plan::check::{self, Report, Severity};
 
-use crate::context::Context;
+use crate::context::{Access, Context};
 use crate::failure::{Ending, Failure};
 use crate::output;
-use crate::plans::{self, PlanFiles};
+use crate::plans::{PlanFiles, published};
 use select::Selection;
 
 /// Read a plan and say what would fail when it is needed.
@@ -25,9 +25,11 @@ use select::Selection;
 /// 1 findings, 2 a file that could not be read.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CheckArgs {
-    /// Files and directories.
-    #[arg(required = true, value_name = "PATH")]
+    /// Files and directories; none: the plan that is published in --vault.
+    #[arg(required_unless_present = "vault", value_name = "PATH")]
     paths: Vec<PathBuf>,
+    #[command(flatten)]
+    access: Access,
     /// The least severity that makes the check fail.
     #[arg(long, value_enum, default_value_t = Deny::Error, value_name = "SEVERITY")]
     deny: Deny,
@@ -44,7 +46,7 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "DATE")]
     as_of: Option<Date>,
     /// Check again whenever a file changes, and print what is different; until Ctrl-C.
-    #[arg(long, conflicts_with = "format")]
+    #[arg(long, conflicts_with_all = ["format", "vault"])]
     watch: bool,
 }
 
@@ -72,7 +74,7 @@ pub(super) fn run(context: &Context, args: &CheckArgs) -> Result<(), Failure> {
     if args.watch {
         return watch::run(context, args, &selection);
     }
-    let plans = plans::find(&*context.disk, &args.paths)?;
+    let plans = published::find(context, &args.paths, &args.access)?;
     let report = report(context, args, &plans, &selection)?;
     let format = if context.output.is_json() { Format::Json } else { args.format };
     match format {

@@ -2,6 +2,7 @@
 
 mod collect;
 mod keys;
+mod plans;
 
 use std::fs;
 use std::path::{Path, PathBuf};

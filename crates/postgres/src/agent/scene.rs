@@ -150,7 +150,7 @@ fn draft(vault: VaultId, operator: &Identity, agent: &AgentKey, other: &Signer) 
     let name = || "alice".to_owned();
     VaultDraft {
         vault,
-        operators: vec![Operator { name: name(), recipient: operator.recipient() }],
+        operators: vec![Operator { name: name(), recipient: operator.recipient(), signer: None }],
         operator_count: OperatorCount::OneAccepted,
         signers: vec![SignerDraft {
             name: "collector".to_owned(),

@@ -13,11 +13,14 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use soter_world::{Disk, Secret, durable};
 
 use crate::ids::VaultId;
-use crate::keys::{Identity, PublicKey, Signer};
+use crate::keys::{Identity, Operator, PublicKey, Signer};
 use crate::record::ROOTS_MAX;
 
 /// A longer file is no key file.
 const KEY_FILE_LENGTH_MAX: usize = 64 << 10;
+
+/// Context of the derivation of an operator's signer.
+const OPERATOR_SIGNER: &str = "soter vault v1 operator signer";
 
 const TITLE: &str = "# soter key file 1: ";
 const SIGNING_KEY: &str = "SOTER-SIGNING-KEY-1:";
@@ -41,7 +44,7 @@ pub struct RootKey {
     pub signer: Signer,
 }
 
-/// `operator.key`: reads everything, signs nothing.
+/// `operator.key`: reads everything; signs plans and runs, once a trust list says so.
 #[derive(Debug, Clone)]
 pub struct OperatorKey {
     /// Whom it believes.
@@ -185,6 +188,24 @@ impl KeyFile for RootKey {
     fn parse(text: &str) -> Result<Self, KeyFileFault> {
         let lines = Lines::read(Self::KIND, text)?;
         Ok(Self { vault: lines.vault()?, signer: lines.signer()? })
+    }
+}
+
+impl OperatorKey {
+    /// What signs for the operator: made from the identity, so that the file stays one of age and
+    /// whoever can read can also direct a recovery, once a trust list says so.
+    pub fn signer(&self) -> Signer {
+        let text = self.identity.to_text();
+        Signer::from_seed(blake3::derive_key(OPERATOR_SIGNER, text.expose().as_bytes()))
+    }
+
+    /// The operator's row in a trust list.
+    pub fn row(&self, name: &str) -> Operator {
+        Operator {
+            name: name.to_owned(),
+            recipient: self.identity.recipient(),
+            signer: Some(self.signer().public()),
+        }
     }
 }
 

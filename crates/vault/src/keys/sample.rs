@@ -61,7 +61,11 @@ fn list(writer: &StoreKeys, secret: &Identity, collector: &Signer) -> TrustList 
         previous: None,
         root: Signer::from_seed([0xff; 32]).public(),
         vaults: vec![VaultId([1; 16])],
-        operators: vec![Operator { name: "alice".to_owned(), recipient: operator.clone() }],
+        operators: vec![Operator {
+            name: "alice".to_owned(),
+            recipient: operator.clone(),
+            signer: None,
+        }],
         stores: vec![StoreRow {
             id: writer.store,
             name: "orders".to_owned(),
@@ -136,10 +140,7 @@ pub(crate) fn draft(
 ) -> VaultDraft {
     VaultDraft {
         vault: operator.pins.vault,
-        operators: vec![Operator {
-            name: "alice".to_owned(),
-            recipient: operator.identity.recipient(),
-        }],
+        operators: vec![operator.row("alice")],
         operator_count: OperatorCount::OneAccepted,
         signers: vec![SignerDraft {
             name: "collector".to_owned(),

@@ -63,6 +63,9 @@ pub struct Operator {
     pub name: String,
     /// The public half.
     pub recipient: Recipient,
+    /// What they sign plans and runs with, if they may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<PublicKey>,
 }
 
 /// A store and its keys.
@@ -175,6 +178,21 @@ impl TrustList {
         self.stores.iter().find(|row| row.name == name)
     }
 
+    /// Whether this signer may say what is to be recovered and how, and record that it is: the root,
+    /// an operator who signs, or a signer in the role of one. Plans and runs belong to no store, so
+    /// an enrolment for any store that has not ended is enough.
+    pub fn may_direct(&self, public: &PublicKey) -> bool {
+        let ended = |row: &SignerRow| {
+            !row.stores.is_empty() && row.stores.iter().all(|it| it.until.is_some())
+        };
+        self.root == *public
+            || self.operators.iter().any(|row| row.signer == Some(*public))
+            || self
+                .signers
+                .iter()
+                .any(|row| row.key == *public && row.roles.contains(&Role::Operator) && !ended(row))
+    }
+
     /// Whether this signer is enrolled in this role for the store now.
     pub fn may(&self, public: &PublicKey, role: Role, store: StoreId) -> bool {
         self.enrolments(public, role, store).any(|enrolment| enrolment.until.is_none())
@@ -253,6 +271,13 @@ impl Trust {
     pub fn may_wal(&self, public: &PublicKey, place: &WalPlace) -> bool {
         let mut of_store = self.newest().enrolments(public, Role::Agent, place.store);
         of_store.any(|enrolment| enrolment.covers(place))
+    }
+
+    /// Whether a plan or a record of a run, made under list `number`, is believed: that list must
+    /// let its signer direct, and the newest still must.
+    pub fn may_direct(&self, number: u32, public: &PublicKey) -> bool {
+        self.at(number).is_some_and(|list| list.may_direct(public))
+            && self.newest().may_direct(public)
     }
 
     fn newest_row(&self) -> &(TrustList, Digest) {

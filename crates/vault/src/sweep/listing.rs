@@ -112,7 +112,9 @@ impl Listed {
             | Name::Trust(_)
             | Name::Log(..)
             | Name::Checkpoint(..)
-            | Name::Pack(..) => None,
+            | Name::Pack(..)
+            | Name::Plan(_)
+            | Name::Run(..) => None,
         }
     }
 }

@@ -103,7 +103,12 @@ impl Named<'_> {
                 (range.incarnation, range.timeline) == (part.incarnation, part.timeline)
                     && range.covers_segment(part.segment)
             }),
-            Name::VaultRecord | Name::Trust(_) | Name::Log(..) | Name::Checkpoint(..) => false,
+            Name::VaultRecord
+            | Name::Trust(_)
+            | Name::Log(..)
+            | Name::Checkpoint(..)
+            | Name::Plan(_)
+            | Name::Run(..) => false,
         }
     }
 }

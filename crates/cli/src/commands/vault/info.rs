@@ -31,6 +31,7 @@ struct Info {
     people: People,
     stores: Vec<StoreInfo>,
     trust_bytes: Sum,
+    documents: Sum,
     repairs: Sum,
     foreign: Sum,
     foreign_names: Vec<String>,
@@ -88,6 +89,7 @@ fn gather(context: &Context, whole: &WholeVault) -> Result<Info, Failure> {
         people: people(list),
         stores: stores.collect(),
         trust_bytes: survey.trust,
+        documents: survey.documents,
         repairs: survey.repairs,
         foreign: survey.foreign,
         foreign_names: survey.foreign_names,
@@ -153,6 +155,10 @@ fn in_words(info: &Info) -> String {
         let rows: Vec<_> = store.sizes.iter().map(row).collect();
         lines.push(table(&["class", "objects", "size"], &rows));
         lines.extend(store.findings.iter().map(|finding| format!("finding: {finding}")));
+    }
+    if info.documents.objects > 0 {
+        let Sum { objects, bytes } = info.documents;
+        lines.push(format!("{objects} objects ({}) of plans and runs", human_bytes(bytes)));
     }
     if info.repairs.objects > 0 {
         lines

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 use soter_vault::ids::VaultId;
 use soter_vault::keys::{
-    AgentDraft, AgentKey, CollectorKey, Identity, KeyFile, Operator, OperatorCount, OperatorKey,
-    Pins, Role, RootKey, Signer, SignerDraft, StoreDraft, VaultDraft, Writers, create_vault,
+    AgentDraft, AgentKey, CollectorKey, Identity, KeyFile, OperatorCount, OperatorKey, Pins, Role,
+    RootKey, Signer, SignerDraft, StoreDraft, VaultDraft, Writers, create_vault,
 };
 use soter_vault::objects::create_url;
 use soter_world::durable;
@@ -87,7 +87,7 @@ pub(super) fn run(context: &Context, args: &InitArgs) -> Result<(), Failure> {
              in the plan:   vaults: {{ main: {{ url: \"{}\", keys: {{ root: \"{}\" }} }} }}\n\
              root.key       signs who is trusted: keep it offline\n\
              agent.key      goes to the database's machine, as /etc/soter/agent.key\n\
-             operator-N.key reads backups: keep each in a safe place of its own\n\
+             operator-N.key reads backups, signs plans and runs: keep each in a safe place of its own\n\
              collector.key  signs what is verified, held, retired and deleted: keep it off the \
              database's machine\n\
              files: {}",
@@ -113,10 +113,8 @@ fn draft(
         key: agent.signer.public(),
         recipient: agent.identity.recipient(),
     };
-    let operator_rows = operators.iter().enumerate().map(|(number, key)| Operator {
-        name: format!("operator-{}", number + 1),
-        recipient: key.identity.recipient(),
-    });
+    let numbered = operators.iter().enumerate();
+    let operator_rows = numbered.map(|(number, key)| key.row(&format!("operator-{}", number + 1)));
     let stores = args.stores.iter().map(|name| StoreDraft {
         name: name.clone(),
         kind: "postgres".to_owned(),

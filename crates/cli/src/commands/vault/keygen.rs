@@ -75,12 +75,14 @@ pub(super) fn run(context: &Context, args: &KeygenArgs) -> Result<(), Failure> {
             (made, key.create(disk, &args.out))
         }
         Kind::Operator => {
+            let key = OperatorKey { pins, identity };
+            let public = key.signer().public();
             let next = format!(
-                "soter vault trust add-operator NAME --recipient {recipient} --root root.key \
-                 --identity operator.key"
+                "soter vault trust add-operator NAME --recipient {recipient} --signer {public} \
+                 --root root.key --identity operator.key"
             );
-            let made = Made { file, signer: None, recipient: Some(recipient), next };
-            (made, OperatorKey { pins, identity }.create(disk, &args.out))
+            let made = Made { file, signer: Some(public), recipient: Some(recipient), next };
+            (made, key.create(disk, &args.out))
         }
         Kind::Collector => {
             let next = format!(

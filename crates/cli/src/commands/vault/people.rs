@@ -20,6 +20,8 @@ pub(super) struct People {
 struct Reads {
     name: String,
     recipient: Recipient,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signer: Option<PublicKey>,
 }
 
 #[derive(Serialize)]
@@ -64,7 +66,11 @@ pub(super) fn people(list: &TrustList) -> People {
         operators: list
             .operators
             .iter()
-            .map(|row| Reads { name: row.name.clone(), recipient: row.recipient.clone() })
+            .map(|row| Reads {
+                name: row.name.clone(),
+                recipient: row.recipient.clone(),
+                signer: row.signer,
+            })
             .collect(),
         signers: list.signers.iter().map(signer).collect(),
         stores: list
@@ -86,7 +92,11 @@ impl People {
             format!("trust list {}, signed {} by root {}", self.trust_list, self.made, self.root);
         let readers = self.operators.iter().map(|row| {
             let (name, key) = (row.name.clone(), row.recipient.to_string());
-            vec![name, "reads everything".to_owned(), "all".to_owned(), key]
+            let may = match row.signer {
+                Some(_) => "reads everything, signs plans and runs",
+                None => "reads everything",
+            };
+            vec![name, may.to_owned(), "all".to_owned(), key]
         });
         let signers = self.signers.iter().map(|row| {
             let roles: Vec<_> =

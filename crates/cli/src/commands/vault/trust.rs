@@ -86,6 +86,9 @@ pub(in crate::commands) struct AddOperatorArgs {
     /// The public half of its identity.
     #[arg(long, value_name = "age1…")]
     recipient: Recipient,
+    /// What it signs plans and runs with; without it, it only reads.
+    #[arg(long, value_name = "ed25519:…")]
+    signer: Option<PublicKey>,
     #[command(flatten)]
     change: Change,
     #[command(flatten)]
@@ -173,7 +176,11 @@ pub(super) fn run(context: &Context, command: &TrustCommand) -> Result<(), Failu
         TrustCommand::AddOperator(args) => {
             let desk = Desk::open(context, &args.change, Some(&args.sharing))?;
             desk.check_name_free(&args.name)?;
-            let new = Operator { name: args.name.clone(), recipient: args.recipient.clone() };
+            let new = Operator {
+                name: args.name.clone(),
+                recipient: args.recipient.clone(),
+                signer: args.signer,
+            };
             let operator = desk.operator()?.clone();
             let next = "test the new key: soter restore … --identity FILE --dry-run";
             desk.publish(

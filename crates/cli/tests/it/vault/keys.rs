@@ -13,46 +13,46 @@ use crate::lab::{overwrite, text};
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A vault without a cluster.
-struct Place {
+pub(super) struct Place {
     root: tempfile::TempDir,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let place = Self { root: tempfile::tempdir().unwrap() };
         let (url, keys) = (place.url(), place.path("keys"));
         place.ok(&["vault", "init", "--url", &url, "--keys", &keys, "--store", "orders"]);
         place
     }
 
-    fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         format!("file://{}", self.path("vault"))
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(super) fn path(&self, name: &str) -> String {
         self.root.path().join(name).display().to_string()
     }
 
-    fn key(&self, name: &str) -> String {
+    pub(super) fn key(&self, name: &str) -> String {
         self.path(&format!("keys/{name}.key"))
     }
 
-    fn soter(&self, arguments: &[&str]) -> Finished {
+    pub(super) fn soter(&self, arguments: &[&str]) -> Finished {
         let command = Command::new(env!("CARGO_BIN_EXE_soter")).args(arguments);
         command.current_dir(self.root.path()).run(TIMEOUT).unwrap()
     }
 
-    fn ok(&self, arguments: &[&str]) -> String {
+    pub(super) fn ok(&self, arguments: &[&str]) -> String {
         let done = self.soter(arguments);
         assert_eq!(done.status, Status::Exited(0), "{arguments:?}: {}", text(&done.stderr));
         text(&done.stdout)
     }
 
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub(super) fn json(&self, arguments: &[&str]) -> Value {
         serde_json::from_str(&self.ok(&[&["--json"], arguments].concat())).unwrap()
     }
 
-    fn fails(&self, arguments: &[&str], code: i32, says: &str) {
+    pub(super) fn fails(&self, arguments: &[&str], code: i32, says: &str) {
         let done = self.soter(arguments);
         let said = text(&done.stderr);
         assert_eq!(done.status, Status::Exited(code), "{arguments:?}: {said}");
@@ -60,7 +60,7 @@ impl Place {
     }
 
     /// `soter vault trust …` with the vault's address and the root's key.
-    fn trust<'a>(&self, arguments: &[&'a str], more: &[&'a str]) -> Vec<String> {
+    pub(super) fn trust<'a>(&self, arguments: &[&'a str], more: &[&'a str]) -> Vec<String> {
         let fixed = ["vault", "trust"];
         let (url, root) = (self.url(), self.key("root"));
         let mut line: Vec<String> =

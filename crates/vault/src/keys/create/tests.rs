@@ -46,7 +46,8 @@ fn one_operator_must_be_wished_for() {
     let random = SeededRandom::new(1);
     let error = create_vault(&empty, &*vault.clock, &random, &vault.root, &draft).unwrap_err();
     assert!(matches!(error, KeyError::OneOperator));
-    let second = Operator { name: "bob".into(), recipient: Identity::generate().recipient() };
+    let recipient = Identity::generate().recipient();
+    let second = Operator { name: "bob".into(), recipient, signer: None };
     draft.operators.push(second);
     create_vault(&empty, &*vault.clock, &random, &vault.root, &draft).unwrap();
 }

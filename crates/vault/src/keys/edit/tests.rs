@@ -24,7 +24,11 @@ impl Desk {
             root: Signer::from_seed([9; 32]).public(),
             vaults: vec![VaultId([1; 16])],
             claimed_time: Timestamp::UNIX_EPOCH,
-            operators: vec![Operator { name: "alice".into(), recipient: operator.recipient() }],
+            operators: vec![Operator {
+                name: "alice".into(),
+                recipient: operator.recipient(),
+                signer: None,
+            }],
             stores: Vec::new(),
             signers: Vec::new(),
         };
@@ -98,7 +102,7 @@ fn a_new_operator_opens_old_backups() {
     let store = desk.add_store("orders");
     let before = desk.writer(store).unwrap();
     let bob = Identity::generate();
-    let row = Operator { name: "bob".into(), recipient: bob.recipient() };
+    let row = Operator { name: "bob".into(), recipient: bob.recipient(), signer: None };
     desk.list.add_operator(row, &desk.operator.clone()).unwrap();
     let session = SymmetricKey::from_bytes([4; 32]);
     let wrapped = wrap(&session, &before.recipient);
@@ -112,7 +116,7 @@ fn a_removed_operator_cannot_open_what_comes_after() {
     let mut desk = Desk::new();
     let store = desk.add_store("orders");
     let bob = Identity::generate();
-    let row = Operator { name: "bob".into(), recipient: bob.recipient() };
+    let row = Operator { name: "bob".into(), recipient: bob.recipient(), signer: None };
     desk.list.add_operator(row, &desk.operator.clone()).unwrap();
     let before = desk.writer(store).unwrap();
     let of_bob = desk.list.reader_keys(store, &bob).unwrap();
@@ -170,7 +174,8 @@ fn an_agent_comes_and_goes() {
     assert!(matches!(unknown, Err(KeyError::UnknownSigner { .. })));
 
     // It keeps what it had, but a later wrapping leaves it out.
-    let bob = Operator { name: "bob".into(), recipient: Identity::generate().recipient() };
+    let bob =
+        Operator { name: "bob".into(), recipient: Identity::generate().recipient(), signer: None };
     desk.list.add_operator(bob, &desk.operator.clone()).unwrap();
     let to = &desk.list.store(store).unwrap().metadata[0].key.to;
     assert!(!to.contains(&desk.agent.1.recipient()) && to.contains(&identity.recipient()));
