@@ -17,7 +17,8 @@ use soter_plan::products;
 
 use crate::ids::StepId;
 use crate::procedure::{
-    Action, Http, Parameter, ParameterKind, ParameterSource, Parameters, Procedure, Question, Step,
+    Action, Given, Http, Parameter, ParameterKind, ParameterSource, Parameters, Procedure,
+    Question, Step,
 };
 use crate::steps::{Place, is_variable, variable_rule};
 
@@ -131,7 +132,12 @@ impl Preflight<'_> {
             match self.beginning.parameters.get(name) {
                 Some(given) => {
                     if let Err(why) = parameter.kind.check(given.expose()) {
-                        // A secret's own text never stands in a message; it has no form to be wrong.
+                        let why = match given {
+                            Given::Plain(_) => why,
+                            Given::Hidden(_) => {
+                                "its value has not the form it must have".to_owned()
+                            }
+                        };
                         let hint = format!("give another value: --param {name}=…");
                         self.block(format!("the parameter `{name}`: {why}"), hint);
                     }

@@ -1,7 +1,7 @@
 use soter_plan::target::Target;
 
 use super::*;
-use crate::procedure::{Given, Notify, Phase, Probe, Restore};
+use crate::procedure::{Notify, Phase, Probe, Restore};
 use crate::target::Bindings;
 
 /// Machines that have these programs, and paths where something is.

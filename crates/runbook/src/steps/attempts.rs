@@ -141,24 +141,26 @@ pub(super) fn there(
 /// What the end of a command says.
 pub(super) fn outcome(
     attempt: &Attempt,
-    directory: &Path,
+    place: &Place,
     children: &Children,
     ended: &Ended,
 ) -> Outcome {
-    read_outcome(attempt, directory, children, ended)
+    read_outcome(attempt, place, children, ended)
         .unwrap_or_else(|error| Outcome::Unknown(in_words(&error)))
 }
 
 fn read_outcome(
     attempt: &Attempt,
-    directory: &Path,
+    place: &Place,
     children: &Children,
     ended: &Ended,
 ) -> Result<Outcome, ChildError> {
+    let directory = &place.attempt(&attempt.step.id, attempt.number);
+    let redactor = redactor(&attempt.parameters, place.bindings.secrets());
     let spec = children.spec(directory)?;
     let reading: Reading = serde_json::from_value(spec.reading).unwrap_or_default();
     let Some(mark) = reading.mark.map(Mark) else {
-        let words = || last_words(attempt, directory, children, None);
+        let words = || last_words(&redactor, directory, children, None);
         return Ok(match ended.status {
             Status::Exited(0) => given(&attempt.step, &read_results(children, directory)?),
             status => Outcome::Failed(format!("ended with {status}{}", words())),
@@ -167,7 +169,7 @@ fn read_outcome(
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     let end = text(children.tail(directory, END_BYTES_MAX)?);
     let beginning = text(children.head(directory, BEGINNING_BYTES_MAX)?);
-    let words = || last_words(attempt, directory, children, Some(&mark));
+    let words = || last_words(&redactor, directory, children, Some(&mark));
     Ok(match elsewhere::word(&beginning, &end, &mark) {
         Word::Ended { code: 0, results } => given(&attempt.step, &results),
         Word::Ended { code, .. } => {
@@ -216,14 +218,13 @@ fn read_results(children: &Children, directory: &Path) -> Result<String, ChildEr
 
 /// The last lines of what it wrote, its secrets covered, to be put behind a message.
 fn last_words(
-    attempt: &Attempt,
+    redactor: &Redactor,
     directory: &Path,
     children: &Children,
     mark: Option<&Mark>,
 ) -> String {
-    let redactor = redactor(&attempt.parameters, []);
     let wanted = LAST_WORDS_BYTES + END_BYTES_MAX * usize::from(mark.is_some());
-    let text = shown_tail(children, directory, wanted, &redactor, mark).unwrap_or_default();
+    let text = shown_tail(children, directory, wanted, redactor, mark).unwrap_or_default();
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     let kept = lines.get(lines.len().saturating_sub(LAST_WORDS_LINES)..).unwrap_or(&[]).join("\n");
     let cut = kept.len().saturating_sub(LAST_WORDS_BYTES);

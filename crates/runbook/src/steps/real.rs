@@ -139,7 +139,7 @@ impl Effects for RealEffects {
             Ok(Condition::NeverBegan) => Adopted::NeverBegan,
             Ok(Condition::Vanished) => Adopted::Gone,
             Ok(Condition::Ended(ended)) => {
-                let outcome = attempts::outcome(&attempt, &directory, &tools.children, &ended);
+                let outcome = attempts::outcome(&attempt, &tools.place, &tools.children, &ended);
                 Adopted::Ended(self.shared.with_evidence(&attempt, outcome))
             }
             Ok(Condition::Running(_)) => {
@@ -269,7 +269,7 @@ fn watch(shared: &Arc<Shared>, attempt: &Attempt) {
     let outcome = match tools.children.wait(&directory, &shared.gone) {
         Ok(Condition::Running(_)) => return,
         Ok(Condition::Ended(ended)) => {
-            attempts::outcome(attempt, &directory, &tools.children, &ended)
+            attempts::outcome(attempt, &tools.place, &tools.children, &ended)
         }
         Ok(Condition::Vanished) => {
             Outcome::Unknown("it is gone, and left no word how it ended".to_owned())

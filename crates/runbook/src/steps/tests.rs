@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use soter_plan::target::Target;
 use soter_world::sim::SeededRandom;
-use soter_world::{Clock, Disk, OsDisk, Secret, SystemClock};
+use soter_world::{Clock, Disk, OsDisk, Secret, SystemClock, durable, exec};
 
 use super::http::tests::{Server, answer};
 use super::*;
@@ -254,6 +254,36 @@ echo \"position=7\" >> \"$SOTER_OUTPUT\"; test \"$moment\" = \"12:30 'quoted'\""
     }));
     assert_eq!(why.lines().last(), Some("words"), "{why}");
     assert!(why.starts_with("ended with exit code 4"), "{why}");
+}
+
+/// Stands for ssh: takes its options, and has a shell of its own run the command, as a login does.
+const SSH: &str = "#!/bin/sh
+while [ \"$1\" != -- ]; do shift; done
+echo \"$2\" > \"$0.host\"
+echo 'Warning: a new key' >&2
+exec env -i PATH=/usr/bin:/bin sh -c \"$3\"
+";
+
+#[test]
+fn a_host_that_is_not_bound_is_reached_by_ssh() {
+    let desk = Desk::new("path: [bin]\n");
+    fs::create_dir(desk.file("bin")).unwrap();
+    let text = desk.file("ssh.sh");
+    durable::write_durable(&OsDisk, &text, SSH.as_bytes()).unwrap();
+    // Written by another process: one that is forked here meanwhile could hold it open.
+    let install = exec::Command::new("install").args(["-m", "755"]).arg(text);
+    install.arg(desk.file("bin/ssh")).run(LONG).unwrap().checked().unwrap();
+    let text = "echo \"$moment $SOTER_KIND\"; echo \"position=$token\" >> \"$SOTER_OUTPUT\"";
+    let attempt = script(text, |step| {
+        step.on = Some("10.0.0.7".to_owned());
+        step.gives = vec!["position".to_owned()];
+    });
+    let effects = desk.effects();
+    effects.start(attempt.clone());
+    assert_eq!(end(&effects), done(&[("position", SECRET)]));
+    let tail = effects.tail(&attempt, 1 << 10);
+    assert!(tail.ends_with("Warning: a new key\n12:30 'quoted' DRILL\n"), "{tail}");
+    assert_eq!(fs::read_to_string(desk.file("bin/ssh.host")).unwrap(), "10.0.0.7\n");
 }
 
 #[test]
