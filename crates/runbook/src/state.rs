@@ -7,6 +7,7 @@
 mod decide;
 mod event;
 mod graph;
+mod load;
 mod next;
 mod questions;
 mod time;
@@ -22,6 +23,8 @@ pub use decide::{Ask, Cancel, Decision, decide};
 pub use event::{
     Begun, Closing, ENGINE, Ended, Entry, Event, MirrorState, Recorded, Resolution, RetryFrom,
 };
+pub(crate) use load::fold;
+pub use load::{LoadError, Loaded, Unfollowed, load};
 pub use next::Illegal;
 pub use questions::{Needed, Question};
 pub use time::Moment;

@@ -11,7 +11,7 @@ mod wishes;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +26,8 @@ use crate::ids::StepId;
 use crate::journal::{Draft, Journal, JournalError, Mirror, Slot};
 use crate::procedure::{Given, Parameters, Probe};
 use crate::state::{
-    Ask, Closing, Decision, ENGINE, Entry, Event, Illegal, Life, Moment, Recorded, State, decide,
+    Ask, Closing, Decision, ENGINE, Entry, Event, Illegal, Life, Moment, Recorded, State,
+    Unfollowed, decide,
 };
 
 pub use begin::{Beginning, Resuming};
@@ -82,6 +83,7 @@ pub struct Engine<'w> {
     tokens: u64,
     cancelled: BTreeSet<(StepId, u32)>,
     parameters: Option<Arc<Parameters>>,
+    torn: Option<PathBuf>,
     ended: bool,
 }
 
@@ -133,13 +135,8 @@ pub enum EngineError {
     #[error("the mirror has a run of that name already: resume it, or begin another")]
     Taken,
     /// A record is whole but says something this program does not accept: take the newer program.
-    #[error("record {n} cannot be followed: {what}")]
-    Unfollowed {
-        /// The record.
-        n: u64,
-        /// Why.
-        what: String,
-    },
+    #[error(transparent)]
+    Unfollowed(#[from] Unfollowed),
     /// Nothing is left to be done.
     #[error("the run is closed")]
     Closed,
@@ -169,7 +166,7 @@ impl EngineError {
     #[must_use]
     pub fn kind(&self) -> EngineErrorKind {
         match self {
-            Self::Journal(JournalError::Refused { .. }) | Self::Unfollowed { .. } => {
+            Self::Journal(JournalError::Refused { .. }) | Self::Unfollowed(_) => {
                 EngineErrorKind::Damaged
             }
             Self::Journal(_) | Self::Disk { .. } | Self::Ended | Self::Contradiction(_) => {
@@ -196,6 +193,12 @@ impl Engine<'_> {
     #[must_use]
     pub fn now(&self) -> &Moment {
         &self.now
+    }
+
+    /// Where the end of the journal was put that a crash had torn, if one had.
+    #[must_use]
+    pub fn torn(&self) -> Option<&Path> {
+        self.torn.as_deref()
     }
 
     /// Secrets that have a fingerprint in the journal and no value here. Steps that need them fail.

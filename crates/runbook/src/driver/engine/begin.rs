@@ -17,7 +17,9 @@ use crate::journal::{
     FORMAT_VERSION, Journal, JournalError, Opened, Refused, Slot, Stamp, Stored, read,
 };
 use crate::procedure::{Given, Procedure};
-use crate::state::{Begun, Entry, Event, Illegal, Life, MirrorState, Recorded, State, Status};
+use crate::state::{
+    Begun, Entry, Event, Life, MirrorState, Recorded, State, Status, Unfollowed, fold,
+};
 
 /// A run that begins.
 #[derive(Debug, Clone)]
@@ -88,7 +90,8 @@ impl<'w> Engine<'w> {
         let event = Event::Begun(Box::new(begun));
         let draft = event.draft(&by);
         let entry = Entry { by, epoch: 1, at: now.clone(), event };
-        let state = State::begin(&entry).map_err(unfollowed(1))?;
+        let state = State::begin(&entry)
+            .map_err(|illegal| Unfollowed { n: 1, what: illegal.to_string() })?;
         let stamp = Stamp { epoch: 1, boot: now.boot.to_string(), at: now.at, up: now.up };
         let path = directory.join("journal");
         let (journal, appended) = Journal::create(world.disk, &path, &run, &stamp, vec![draft])?;
@@ -125,18 +128,8 @@ impl<'w> Engine<'w> {
             Some(slots) => reconcile(world.disk, &path, slots, resuming.take_over)?,
             None => None,
         };
-        let Opened { journal, records, .. } = Journal::open(world.disk, &path)?;
-        let mut state = None;
-        for record in &records {
-            let what = |what| EngineError::Unfollowed { n: record.n, what };
-            let entry = Entry::read(record).map_err(what)?;
-            match &mut state {
-                None => state = Some(State::begin(&entry).map_err(unfollowed(record.n))?),
-                Some(state) => state.next(&entry).map_err(unfollowed(record.n))?,
-            }
-        }
-        let refused = |source| JournalError::Refused { path: path.clone(), source };
-        let state = state.ok_or_else(|| refused(Refused::NotBegun))?;
+        let Opened { journal, records, torn, .. } = Journal::open(world.disk, &path)?;
+        let (state, _) = fold(&records)?;
         if let Life::Closed(_) = state.life {
             // The mirror may not know yet that it is over; if it cannot be told now, another time.
             if let (Some(mirror), Some(slot)) = (mirror, &missing) {
@@ -149,6 +142,7 @@ impl<'w> Engine<'w> {
         let mut engine = Self::new(world, (directory, lock), (journal, state, epoch), key);
         engine.unmirrored.extend(missing);
         engine.approvers = resuming.approvers;
+        engine.torn = torn;
         engine.ended = true;
         let took_over = resuming.take_over;
         engine.claim(took_over, resuming.local, slots.is_some())?;
@@ -186,6 +180,7 @@ impl<'w> Engine<'w> {
             tokens: 0,
             cancelled: BTreeSet::new(),
             parameters: None,
+            torn: None,
             ended: false,
         }
     }
@@ -277,10 +272,6 @@ impl<'w> Engine<'w> {
         self.parameters = None;
         Ok(())
     }
-}
-
-fn unfollowed(n: u64) -> impl FnOnce(Illegal) -> EngineError {
-    move |illegal| EngineError::Unfollowed { n, what: illegal.to_string() }
 }
 
 fn make_directories(disk: &dyn Disk, directory: &Path) -> Result<(), EngineError> {
