@@ -14,6 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("plan", &[]),
     ("vault", &["world"]),
     ("postgres", &["world", "vault"]),
+    ("stores", &["world"]),
     ("runbook", &["world", "plan"]),
     ("cli", &["world", "plan", "vault", "postgres", "runbook"]),
 ];

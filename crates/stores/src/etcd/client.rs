@@ -1,0 +1,341 @@
+//! Asking an etcd: one member after the other until one answers.
+
+use std::io::{self, BufRead, BufReader, Read};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use soter_world::Secret;
+use ureq::Agent;
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, TlsProvider};
+
+use crate::etcd::gateway::{self, Complaint, LINE_LENGTH_MAX, LineFault};
+use crate::etcd::snapshot::Hashing;
+use crate::etcd::{Access, CheckedSnapshot, Endpoint, EtcdError};
+
+/// A member that does not answer within this is asked no more: another one is next.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A plain answer takes a member milliseconds; one that hangs is as good as down.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a snapshot may pause between two reads. The whole may take what it takes.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A longer plain answer is refused: a list of members has a few KiB.
+const ANSWER_LENGTH_MAX: u64 = 1 << 20;
+
+/// The member that was asked, as it describes itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Version of its program.
+    pub version: String,
+    /// Size of its database, with what is free in it.
+    pub database_bytes: u64,
+    /// Revision of the newest change it knows.
+    pub revision: u64,
+    /// The cluster.
+    pub cluster: u64,
+    /// The member.
+    pub member: u64,
+    /// The member that leads; 0 if none does, and then nothing can be changed.
+    pub leader: u64,
+}
+
+/// A member of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Member {
+    /// Its number.
+    #[serde(rename = "ID", deserialize_with = "gateway::number")]
+    pub id: u64,
+    /// Its name; empty before it has started.
+    #[serde(default)]
+    pub name: String,
+    /// Where other members reach it.
+    #[serde(rename = "peerURLs", default)]
+    pub peer_urls: Vec<String>,
+    /// Where clients reach it.
+    #[serde(rename = "clientURLs", default)]
+    pub client_urls: Vec<String>,
+}
+
+/// An etcd.
+pub struct Client {
+    agent: Agent,
+    endpoints: Vec<Endpoint>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("endpoints", &self.endpoints).finish_non_exhaustive()
+    }
+}
+
+#[derive(Deserialize)]
+struct Header {
+    #[serde(deserialize_with = "gateway::number")]
+    cluster_id: u64,
+    #[serde(deserialize_with = "gateway::number")]
+    member_id: u64,
+    #[serde(default, deserialize_with = "gateway::number")]
+    revision: u64,
+}
+
+#[derive(Deserialize)]
+struct StatusAnswer {
+    header: Header,
+    version: String,
+    #[serde(rename = "dbSize", default, deserialize_with = "gateway::number")]
+    database_bytes: u64,
+    #[serde(default, deserialize_with = "gateway::number")]
+    leader: u64,
+}
+
+#[derive(Deserialize)]
+struct MembersAnswer {
+    members: Vec<Member>,
+}
+
+#[derive(Deserialize)]
+struct CountAnswer {
+    #[serde(default, deserialize_with = "gateway::number")]
+    count: u64,
+}
+
+impl Client {
+    /// For asking an etcd so. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// [`EtcdError::Certificate`].
+    pub fn new(access: &Access) -> Result<Self, EtcdError> {
+        let config = Agent::config_builder()
+            .tls_config(tls(access)?)
+            // A proxy of the environment is for the internet, not for the cluster beside us.
+            .proxy(None)
+            .max_redirects(0)
+            .http_status_as_error(false)
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_recv_response(Some(ANSWER_TIMEOUT))
+            .timeout_per_read(Some(READ_TIMEOUT))
+            .build();
+        Ok(Self { agent: config.new_agent(), endpoints: access.endpoints.clone() })
+    }
+
+    /// The first member that answers describes itself.
+    ///
+    /// # Errors
+    /// [`EtcdError::NoMember`].
+    pub fn status(&self) -> Result<(Endpoint, Status), EtcdError> {
+        self.first(|endpoint| self.status_of(endpoint))
+    }
+
+    /// A member describes itself.
+    ///
+    /// # Errors
+    /// See [`EtcdError`].
+    pub fn status_of(&self, endpoint: &Endpoint) -> Result<Status, EtcdError> {
+        let answer: StatusAnswer = self.ask(endpoint, "/v3/maintenance/status", &json!({}))?;
+        Ok(Status {
+            version: answer.version,
+            database_bytes: answer.database_bytes,
+            revision: answer.header.revision,
+            cluster: answer.header.cluster_id,
+            member: answer.header.member_id,
+            leader: answer.leader,
+        })
+    }
+
+    /// The members of the cluster.
+    ///
+    /// # Errors
+    /// [`EtcdError::NoMember`].
+    pub fn members(&self) -> Result<Vec<Member>, EtcdError> {
+        let ask = |endpoint: &Endpoint| {
+            self.ask::<MembersAnswer>(endpoint, "/v3/cluster/member/list", &json!({}))
+        };
+        self.first(ask).map(|(_, answer)| answer.members)
+    }
+
+    /// How many keys begin so; with an empty prefix, all.
+    ///
+    /// # Errors
+    /// [`EtcdError::NoMember`].
+    pub fn count_keys(&self, prefix: &[u8]) -> Result<u64, EtcdError> {
+        let (from, to) = range_of(prefix);
+        let question = json!({
+            "key": BASE64.encode(from), "range_end": BASE64.encode(to), "count_only": true,
+        });
+        let ask =
+            |endpoint: &Endpoint| self.ask::<CountAnswer>(endpoint, "/v3/kv/range", &question);
+        self.first(ask).map(|(_, answer)| answer.count)
+    }
+
+    /// Takes a snapshot of one member and hands it on piece by piece. What was handed on counts only
+    /// when this returns without an error.
+    ///
+    /// # Errors
+    /// See [`EtcdError`]: [`EtcdError::Damaged`] when the server's hash is not that of what arrived.
+    pub fn snapshot(
+        &self,
+        endpoint: &Endpoint,
+        sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<CheckedSnapshot, EtcdError> {
+        let response = self.post(endpoint, "/v3/maintenance/snapshot", &json!({}))?;
+        let mut lines = BufReader::new(response);
+        let (mut line, mut hashing) = (Vec::new(), Hashing::new());
+        let mut announced: Option<u64> = None;
+        loop {
+            line.clear();
+            let limit = u64::try_from(LINE_LENGTH_MAX).unwrap_or(u64::MAX);
+            let read = lines.by_ref().take(limit).read_until(b'\n', &mut line);
+            let length = read.map_err(|error| broken(endpoint, &error))?;
+            if length == 0 {
+                break;
+            }
+            let piece = gateway::piece(&line).map_err(|fault| of_line(endpoint, fault))?;
+            // What the server said would follow, less what came: it may not grow on the way.
+            if announced.is_some_and(|before| piece.remaining > before) {
+                let reason = "it has more to send than it said".to_owned();
+                return Err(EtcdError::Damaged(reason));
+            }
+            announced = Some(piece.remaining);
+            hashing.add(&piece.bytes);
+            sink(&piece.bytes).map_err(EtcdError::Disk)?;
+        }
+        hashing.finish().map_err(EtcdError::Damaged)
+    }
+
+    /// What the first member that answers says.
+    fn first<T>(
+        &self,
+        mut ask: impl FnMut(&Endpoint) -> Result<T, EtcdError>,
+    ) -> Result<(Endpoint, T), EtcdError> {
+        let mut tried = Vec::new();
+        for endpoint in &self.endpoints {
+            match ask(endpoint) {
+                Ok(answer) => return Ok((endpoint.clone(), answer)),
+                Err(error) => tried.push((endpoint.clone(), Box::new(error))),
+            }
+        }
+        Err(EtcdError::NoMember(tried))
+    }
+
+    fn ask<T: DeserializeOwned>(
+        &self,
+        endpoint: &Endpoint,
+        path: &str,
+        question: &Value,
+    ) -> Result<T, EtcdError> {
+        let mut bytes = Vec::new();
+        let answer = self.post(endpoint, path, question)?;
+        let read = answer.take(ANSWER_LENGTH_MAX).read_to_end(&mut bytes);
+        read.map_err(|error| broken(endpoint, &error))?;
+        serde_json::from_slice(&bytes).map_err(|error| senseless(endpoint, error.to_string()))
+    }
+
+    /// The answer's bytes, if the member does not refuse.
+    fn post(
+        &self,
+        endpoint: &Endpoint,
+        path: &str,
+        question: &Value,
+    ) -> Result<impl Read + use<>, EtcdError> {
+        let request = self.agent.post(format!("{endpoint}{path}"));
+        let response = request.content_type("application/json").send(question.to_string());
+        let response = response.map_err(|error| EtcdError::Connection {
+            endpoint: endpoint.clone(),
+            reason: error.to_string(),
+        })?;
+        let status = response.status();
+        let mut body = response.into_body().into_reader();
+        if status.is_success() {
+            return Ok(body);
+        }
+        let mut bytes = Vec::new();
+        // What cannot be read any more is a refusal without words.
+        drop(body.by_ref().take(ANSWER_LENGTH_MAX).read_to_end(&mut bytes));
+        let complaint = serde_json::from_slice(&bytes).unwrap_or_else(|_| Complaint {
+            code: i64::from(status.as_u16()),
+            message: format!("HTTP {status}"),
+        });
+        let Complaint { code, message } = complaint;
+        Err(EtcdError::Refused { endpoint: endpoint.clone(), code, message })
+    }
+}
+
+fn broken(endpoint: &Endpoint, error: &io::Error) -> EtcdError {
+    EtcdError::Connection { endpoint: endpoint.clone(), reason: error.to_string() }
+}
+
+fn senseless(endpoint: &Endpoint, reason: String) -> EtcdError {
+    EtcdError::Senseless { endpoint: endpoint.clone(), reason }
+}
+
+fn of_line(endpoint: &Endpoint, fault: LineFault) -> EtcdError {
+    match fault {
+        LineFault::Refused(code, message) => {
+            EtcdError::Refused { endpoint: endpoint.clone(), code, message }
+        }
+        LineFault::Senseless(reason) => senseless(endpoint, reason),
+    }
+}
+
+/// The first key that begins so, and the first behind all that do; one zero byte each stands for the
+/// beginning and the end of everything.
+fn range_of(prefix: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let mut end = prefix.to_vec();
+    while end.last() == Some(&u8::MAX) {
+        end.pop();
+    }
+    match end.last_mut() {
+        Some(last) => *last += 1,
+        None => end.push(0),
+    }
+    let from = if prefix.is_empty() { vec![0] } else { prefix.to_vec() };
+    (from, end)
+}
+
+fn tls(access: &Access) -> Result<TlsConfig, EtcdError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let client = match &access.client {
+        Some((chain, key)) => {
+            let chain = certificates("client's certificate", chain)?;
+            Some(ClientCert::new_with_certs(&chain, private_key(key)?))
+        }
+        None => None,
+    };
+    let roots = if access.ca.is_empty() { Vec::new() } else { certificates("ca", &access.ca)? };
+    Ok(TlsConfig::builder()
+        .provider(TlsProvider::Rustls)
+        .unversioned_rustls_crypto_provider(provider)
+        .root_certs(RootCerts::new_with_certs(&roots))
+        .client_cert(client)
+        .build())
+}
+
+fn certificates(what: &'static str, pem: &[u8]) -> Result<Vec<Certificate<'static>>, EtcdError> {
+    let wrong = |reason: String| EtcdError::Certificate { what, reason };
+    let mut found = Vec::new();
+    for item in ureq::tls::parse_pem(pem) {
+        if let PemItem::Certificate(certificate) = item.map_err(|error| wrong(error.to_string()))? {
+            found.push(certificate);
+        }
+    }
+    if found.is_empty() {
+        Err(wrong("there is no certificate in it".to_owned()))
+    } else {
+        Ok(found)
+    }
+}
+
+fn private_key(pem: &Secret<Vec<u8>>) -> Result<PrivateKey<'static>, EtcdError> {
+    PrivateKey::from_pem(pem.expose())
+        .map_err(|error| EtcdError::Certificate { what: "client's key", reason: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests;
