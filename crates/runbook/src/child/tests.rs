@@ -20,7 +20,8 @@ fn be_the_supervisor() {
         return;
     };
     match &arguments[at + 1..] {
-        [directory] => {
+        // A runner of tests has options of its own behind the name.
+        [directory] if !directory.starts_with('-') => {
             supervise(&OsDisk, &SystemClock, &launcher(), Path::new(directory)).unwrap();
         }
         [directory, supervisor] => {
