@@ -163,6 +163,35 @@ pub struct Step {
     pub if_it_fails: Option<String>,
 }
 
+#[cfg(test)]
+impl Step {
+    /// A step of the first phase that does this and no more.
+    pub(crate) fn plain(id: StepId, action: Action) -> Self {
+        Self {
+            title: format!("step {id}"),
+            id,
+            phase: 0,
+            after: Vec::new(),
+            action,
+            on: None,
+            budget: None,
+            timeout: None,
+            retries: 0,
+            only_if: None,
+            already_done: None,
+            verify: Vec::new(),
+            destructive: false,
+            capture: Vec::new(),
+            gives: Vec::new(),
+            uses: Vec::new(),
+            obliges: Vec::new(),
+            lifts: Vec::new(),
+            owner: None,
+            if_it_fails: None,
+        }
+    }
+}
+
 /// A question with the answers yes, no and unknown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {

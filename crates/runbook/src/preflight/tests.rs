@@ -31,28 +31,7 @@ impl Surroundings for Known {
 }
 
 fn step(number: usize, action: Action) -> Step {
-    Step {
-        id: StepId::counted(0, number),
-        title: String::new(),
-        phase: 0,
-        after: Vec::new(),
-        action,
-        on: None,
-        budget: None,
-        timeout: None,
-        retries: 0,
-        only_if: None,
-        already_done: None,
-        verify: Vec::new(),
-        destructive: false,
-        capture: Vec::new(),
-        gives: Vec::new(),
-        uses: Vec::new(),
-        obliges: Vec::new(),
-        lifts: Vec::new(),
-        owner: None,
-        if_it_fails: None,
-    }
+    Step::plain(StepId::counted(0, number), action)
 }
 
 fn run(script: &str) -> Action {

@@ -88,28 +88,7 @@ fn parameters() -> Arc<Parameters> {
 }
 
 fn attempt(action: procedure::Action, change: impl FnOnce(&mut Step)) -> Attempt {
-    let mut step = Step {
-        id: StepId::parse("promote").unwrap(),
-        title: "Promote".to_owned(),
-        phase: 0,
-        after: Vec::new(),
-        action,
-        on: None,
-        budget: None,
-        timeout: None,
-        retries: 0,
-        only_if: None,
-        already_done: None,
-        verify: Vec::new(),
-        destructive: false,
-        capture: Vec::new(),
-        gives: Vec::new(),
-        uses: Vec::new(),
-        obliges: Vec::new(),
-        lifts: Vec::new(),
-        owner: None,
-        if_it_fails: None,
-    };
+    let mut step = Step::plain(StepId::parse("promote").unwrap(), action);
     change(&mut step);
     Attempt {
         run: RunId::parse("loss-20300102-0304-abcd").unwrap(),

@@ -11,28 +11,7 @@ use crate::procedure::{
 };
 
 pub(super) fn blank(id: StepId, phase: usize, action: Action) -> Step {
-    Step {
-        title: format!("step {id}"),
-        id,
-        phase,
-        after: Vec::new(),
-        action,
-        on: None,
-        budget: None,
-        timeout: None,
-        retries: 0,
-        only_if: None,
-        already_done: None,
-        verify: Vec::new(),
-        destructive: false,
-        capture: Vec::new(),
-        gives: Vec::new(),
-        uses: Vec::new(),
-        obliges: Vec::new(),
-        lifts: Vec::new(),
-        owner: None,
-        if_it_fails: None,
-    }
+    Step { phase, ..Step::plain(id, action) }
 }
 
 pub(super) fn probe() -> Probe {

@@ -13,14 +13,14 @@ const REPOSITORY: &str = "outside/git/kosmos-config.git";
 pub(super) fn make(lab: &Lab) -> Result<(), Failure> {
     lab.directory("outside/git")?;
     let bare = lab.root().join(REPOSITORY);
-    let work = lab.directory("outside/git/work")?;
+    let checkout = lab.directory("outside/git/checkout")?;
     let run = |what: &str, arguments: &[&str]| {
         // Whatever Git is told to do on this machine, or for this person, is not meant.
         let command = Command::new(lab.program("git")?)
             .args(["-c", "user.name=KOSMOS", "-c", "user.email=sre@kosmos.example"])
             .args(["-c", "commit.gpgsign=false", "-c", "init.defaultBranch=main"])
             .args(arguments)
-            .current_dir(&work)
+            .current_dir(&checkout)
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_CONFIG_SYSTEM", "/dev/null");
         lab.run(what, command).map(drop)
@@ -28,9 +28,9 @@ pub(super) fn make(lab: &Lab) -> Result<(), Failure> {
     let remote = bare.display().to_string();
     run("make a Git repository", &["init", "--quiet", "--bare", &remote])?;
     run("make a Git repository", &["init", "--quiet"])?;
-    lab.directory("outside/git/work/cluster")?;
-    lab.file("outside/git/work/README.md", "# What the cluster of KOSMOS runs\n")?;
-    lab.file("outside/git/work/cluster/services.json", &kubernetes_objects(lab)?)?;
+    lab.directory("outside/git/checkout/cluster")?;
+    lab.file("outside/git/checkout/README.md", "# What the cluster of KOSMOS runs\n")?;
+    lab.file("outside/git/checkout/cluster/services.json", &kubernetes_objects(lab)?)?;
     run("commit", &["add", "--all"])?;
     run("commit", &["commit", "--quiet", "--message", "services: what the cluster runs"])?;
     run("push", &["push", "--quiet", &remote, "main"])?;
