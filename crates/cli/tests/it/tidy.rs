@@ -16,7 +16,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("postgres", &["world", "vault"]),
     ("stores", &["world"]),
     ("runbook", &["world", "plan"]),
-    ("cli", &["world", "plan", "vault", "postgres", "runbook"]),
+    ("recovery", &["world", "plan", "vault", "postgres", "stores", "runbook"]),
+    ("cli", &["world", "plan", "vault", "postgres", "stores", "runbook", "recovery"]),
 ];
 
 /// What is not shipped, and what it may use. Nothing that is shipped may use it.

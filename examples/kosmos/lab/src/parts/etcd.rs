@@ -29,12 +29,13 @@ pub(super) fn make(lab: &Lab) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether all members are well.
+/// Whether all members are well; every one that is not is named.
 pub(super) fn look(lab: &Lab) -> Result<String, String> {
-    for node in NODES {
-        healthy(lab, node).map_err(|why| format!("the member on {node}: {why}"))?;
-    }
-    Ok("three members are healthy".to_owned())
+    let ill = NODES.into_iter().filter_map(|node| {
+        healthy(lab, node).err().map(|why| format!("the member on {node}: {}", why.trim_end()))
+    });
+    let ill: Vec<String> = ill.collect();
+    if ill.is_empty() { Ok("three members are healthy".to_owned()) } else { Err(ill.join("; ")) }
 }
 
 /// The name of a member's process.
