@@ -194,6 +194,7 @@ fn procedure(steps: usize, phases: usize) -> Procedure {
         phases: (0..phases).map(phase).collect(),
         steps: (0..steps).map(step).collect(),
         services: Vec::new(),
+        stores: BTreeMap::new(),
         teams: BTreeMap::new(),
         done_when: None,
     }

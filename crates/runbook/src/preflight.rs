@@ -11,7 +11,7 @@ mod reach;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use soter_plan::products;
 
@@ -303,16 +303,15 @@ impl Preflight<'_> {
         for step in &self.procedure.steps {
             let Action::Restore(restore) = &step.action else { continue };
             let filled = restore.target.as_ref().map(|text| self.beginning.parameters.fill(text));
-            let bound = self.place.bindings.stores.get(&restore.store);
-            let path = match filled {
-                Some(Ok(path)) => PathBuf::from(path),
-                // It is given later; the restore itself refuses what is not free.
-                Some(Err(_)) => continue,
-                None => match bound.and_then(|store| store.data_directory.clone()) {
-                    Some(path) => path,
-                    None => continue,
-                },
-            };
+            // It is given later; the restore itself refuses what is not free.
+            let Ok(written) = filled.transpose() else { continue };
+            let planned = self.procedure.stores.get(&restore.store);
+            let path = self.place.bindings.restored_to(
+                &restore.store,
+                written.as_deref().map(Path::new),
+                planned.and_then(|store| store.data_directory.as_deref()),
+            );
+            let Some(path) = path else { continue };
             if let Err(why) = self.surroundings.is_free(&path) {
                 let what =
                     format!("the step `{}` restores to {}, and {why}", step.id, path.display());

@@ -12,6 +12,7 @@ mod parameters;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -63,6 +64,9 @@ pub struct Procedure {
     /// The services that must come back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<Service>,
+    /// The stores of the plan, by name: where they are if a target does not say.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub stores: BTreeMap<String, Store>,
     /// Who belongs to each team that may approve something.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub teams: BTreeMap<String, Vec<String>>,
@@ -232,6 +236,31 @@ pub enum Question {
     Sql(Sql),
     /// A person looks and says what they see.
     Person(String),
+}
+
+/// A store, as the plan says it is. Nothing in it is secret: what is stands elsewhere, and is named.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Store {
+    /// What it is, such as `postgres`; empty if the plan does not say.
+    pub kind: String,
+    /// How it is reached, with references in the places of secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<String>,
+    /// Where its data is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_directory: Option<PathBuf>,
+    /// The vaults that Soter keeps it in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vaults: Vec<StoreVault>,
+}
+
+/// A vault of a store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreVault {
+    /// Its name in the plan.
+    pub name: String,
+    /// Where it is, such as `file:///srv/soter`.
+    pub url: String,
 }
 
 /// A service that must come back.

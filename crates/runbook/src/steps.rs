@@ -18,7 +18,8 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-pub use attempts::{Action, Work};
+pub use attempts::{Action, RESULTS, Work};
+pub use elsewhere::shell_on;
 pub use expect::Expectation;
 pub use http::{HttpError, Request, Requests, Response};
 pub use place::{HANDED_ON, Place, Variables, is_variable, variable_rule};

@@ -115,6 +115,36 @@ impl Bindings {
         bound.map_or_else(|| url.to_owned(), |(_, url)| url)
     }
 
+    /// Whether it is another place than the plan's own, and none that anybody needs: then nothing of
+    /// the plan's own may stand in for what is not bound.
+    #[must_use]
+    pub fn is_fenced(&self) -> bool {
+        self.kind == Kind::Drill
+    }
+
+    /// The directory that a store is restored to. `written` is what a step names, `planned` where the
+    /// plan has the store's data. At a target that binds the store it is the bound directory, or,
+    /// where the step names another one than the plan's, a new one of that name beside it. None: the
+    /// target is fenced and does not say, or nobody does.
+    #[must_use]
+    pub fn restored_to(
+        &self,
+        store: &str,
+        written: Option<&Path>,
+        planned: Option<&Path>,
+    ) -> Option<PathBuf> {
+        let bound = self.stores.get(store).and_then(|store| store.data_directory.as_deref());
+        let Some(bound) = bound else {
+            return written.or(planned).filter(|_| !self.is_fenced()).map(Path::to_owned);
+        };
+        match written {
+            Some(written) if planned != Some(written) && written != bound => {
+                Some(bound.parent()?.join(written.file_name()?))
+            }
+            _ => Some(bound.to_owned()),
+        }
+    }
+
     /// What a person types before something is destroyed there, and reads on every screen.
     #[must_use]
     pub fn title(&self) -> &str {
@@ -283,6 +313,28 @@ mod tests {
         )
         .unwrap_err();
         assert_eq!(complaints.len(), 5, "{complaints:?}");
+    }
+
+    #[test]
+    fn a_store_is_restored_beside_where_the_target_has_it() {
+        let bound = bindings(
+            "name: lab\nkind: drill\nstores: { orders: { data_directory: pg/data }, books: {} }\n",
+        )
+        .unwrap();
+        let check = |bindings: &Bindings, store: &str, written: Option<&str>, expect| {
+            let planned = Some(Path::new("/srv/pg/main"));
+            let found = bindings.restored_to(store, written.map(Path::new), planned);
+            assert_eq!(found.as_deref(), expect, "{store} {written:?}");
+        };
+        let in_lab = |path| Some(Path::new(path));
+        check(&bound, "orders", None, in_lab("/labs/pg/data"));
+        check(&bound, "orders", Some("/srv/pg/main"), in_lab("/labs/pg/data"));
+        check(&bound, "orders", Some("/srv/pg/restored"), in_lab("/labs/pg/restored"));
+        // A drill never falls back to the plan's own places.
+        check(&bound, "books", Some("/srv/pg/restored"), None);
+        check(&bound, "nobody", None, None);
+        check(&Bindings::real(), "orders", Some("/srv/pg/restored"), in_lab("/srv/pg/restored"));
+        check(&Bindings::real(), "orders", None, in_lab("/srv/pg/main"));
     }
 
     #[test]

@@ -52,6 +52,7 @@ fn procedure(actions: Vec<Action>) -> Procedure {
         phases: vec![phase],
         steps: steps.collect(),
         services: Vec::new(),
+        stores: BTreeMap::new(),
         teams: BTreeMap::from([("leads".to_owned(), vec!["ada".to_owned(), "grace".to_owned()])]),
         done_when: None,
     }
@@ -144,7 +145,11 @@ fn everything_that_is_missing_is_said_at_once() {
         parameter("position", ParameterKind::Text, ParameterSource::Step),
     ];
     let given = [("node", "node-1"), ("where", "new"), ("when", "yesterday"), ("PATH", "/")];
-    let found = check(&procedure, "channels: { chat: { command: [cat] } }\n", &given);
+    let found = check(
+        &procedure,
+        "channels: { chat: { command: [cat] } }\nstores: { orders: { data_directory: /data/main } }\n",
+        &given,
+    );
     let expected = [
         "! `node-1` has no program `k3s`, which the step `p1s2` needs",
         "! no message of the step `p1s4` gets through `pager`",

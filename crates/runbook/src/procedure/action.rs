@@ -87,7 +87,7 @@ pub struct Http {
 /// A query.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sql {
-    /// The store it is put to; none: the only one of the plan that takes queries.
+    /// The store it is put to. What is compiled from a plan always has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<String>,
     /// The database in it.

@@ -15,6 +15,7 @@ use super::{Phase, Procedure, Service, Step};
 use crate::ids::StepId;
 
 mod step;
+mod stores;
 
 /// Something that a run would have to guess.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,6 +85,7 @@ impl Compiler<'_> {
             teams: self.teams(&steps),
             steps,
             services,
+            stores: self.stores(),
             done_when: text(&scenario.done_when),
         }
     }

@@ -169,12 +169,28 @@ impl Parameters {
     /// # Errors
     /// When it names something that has no value.
     pub fn fill(&self, text: &str) -> Result<String, UnknownName> {
+        self.fill_by(text, |filled, _, value| {
+            filled.push_str(value);
+            Ok(())
+        })
+    }
+
+    /// The same, with `put` to put a value behind what is filled in before it: it is told the name
+    /// and the value, and may quote that as its place wants it.
+    ///
+    /// # Errors
+    /// When the text names something that has no value, and when `put` refuses.
+    pub fn fill_by<E: From<UnknownName>>(
+        &self,
+        text: &str,
+        mut put: impl FnMut(&mut String, &str, &str) -> Result<(), E>,
+    ) -> Result<String, E> {
         let mut filled = String::with_capacity(text.len());
         let mut rest = text;
         while let Some((before, name, behind)) = next_name(rest) {
             let value = self.0.get(name).ok_or_else(|| UnknownName(name.to_owned()))?;
             filled.push_str(before);
-            filled.push_str(value.expose());
+            put(&mut filled, name, value.expose())?;
             rest = behind;
         }
         filled.push_str(rest);

@@ -1,5 +1,5 @@
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use soter_plan::check::{Input, Loaded, load};
 use soter_world::Secret;
@@ -191,4 +191,32 @@ fn values_are_filled_into_texts_and_checked_by_their_kind() {
         assert_eq!(kind.check(good), Ok(()));
         assert!(kind.check(bad).unwrap_err().starts_with(&format!("`{bad}` is not ")));
     }
+}
+
+#[test]
+fn stores_are_known_without_the_plan_and_a_query_goes_to_the_only_one() {
+    let procedure = compile(&example("kosmos").plan, "postgres-corruption").unwrap();
+    let postgres = &procedure.stores["postgres"];
+    assert_eq!(postgres.kind, "postgres");
+    let vaults: Vec<&str> = postgres.vaults.iter().map(|vault| vault.name.as_str()).collect();
+    assert_eq!(vaults, ["vault-dublin", "vault-london"]);
+    let scenario = "scenarios:\n  lost:\n    phases:\n      - steps:\n          \
+                    - { id: a, sql: { query: SELECT 1 } }\n";
+    let compiled = |stores: &str| {
+        let bytes = format!("stores: {{ {stores} }}\n{scenario}").into_bytes();
+        let plan = load(&[Input { name: "plan".to_owned(), bytes }]).plan;
+        compile(&plan, "lost")
+    };
+    let one = compiled(
+        "orders: { kind: postgres, connection: host=/run user=soter, data_directory: /srv/pg }, \
+         cache: { kind: other }",
+    );
+    let one = one.unwrap();
+    let Action::Sql(sql) = &step(&one, "a").action else { panic!("{one:?}") };
+    assert_eq!(sql.store.as_deref(), Some("orders"));
+    assert_eq!(one.stores["orders"].connection.as_deref(), Some("host=/run user=soter"));
+    assert_eq!(one.stores["orders"].data_directory, Some(PathBuf::from("/srv/pg")));
+    let two = compiled("orders: { kind: postgres }, books: { kind: postgres }").unwrap_err();
+    assert!(two[0].hint.contains("one of: orders, books"), "{two:?}");
+    assert!(compiled("cache: { kind: other }").is_err());
 }

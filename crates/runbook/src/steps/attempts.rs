@@ -27,8 +27,9 @@ pub trait Action: Send + Sync {
     /// Answers a question, once, within its limit; none if it is no question of this kind.
     fn answer(&self, asking: &Asking, place: &Place) -> Option<Reply>;
 
-    /// Keeps the evidence that a step names, when it is done; none if this is left to others. It may
-    /// be asked again about what it has kept already.
+    /// Keeps the evidence that a step names, and what its attempt left as such, when it is done; none
+    /// if there is none, or this is left to others. It may be asked again about what it has kept
+    /// already.
     fn capture(&self, attempt: &Attempt, place: &Place) -> Option<Result<Vec<Captured>, String>>;
 }
 
@@ -62,8 +63,8 @@ enum Kept {
     Unknown(String),
 }
 
-/// Where a script puts `name=value` lines.
-const RESULTS: &str = "results";
+/// Where the command of an attempt puts `name=value` lines, in the attempt's directory.
+pub const RESULTS: &str = "results";
 
 /// How an attempt of this process ended.
 const OUTCOME: &str = "outcome";

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use super::place::Variables;
+use super::place::{Place, Variables};
 
 /// Most that a script may give back. Parameters are names, positions and moments.
 pub(super) const RESULTS_BYTES_MAX: usize = 64 << 10;
@@ -62,6 +62,14 @@ pub(super) fn command(host: &str, bound: Option<&Vec<String>>) -> Result<Vec<Str
         return Err(format!("`{host}` is no name of a machine"));
     }
     Ok([owned(SSH), vec![host.to_owned(), "exec bash -s".to_owned()]].concat())
+}
+
+/// The command that reads a script and runs it on a machine of a run, as its own steps do.
+///
+/// # Errors
+/// When it is no name of a machine.
+pub fn shell_on(host: &str, place: &Place) -> Result<Vec<String>, String> {
+    command(host, place.bindings.hosts.get(host))
 }
 
 /// What the shell there reads: the variables, the script, and the lines that mark it.

@@ -196,10 +196,10 @@ impl Shared {
         self.say(Completion::Ended { step, attempt: number, outcome });
     }
 
-    /// Keeps the evidence that a step names, if it is done.
+    /// Keeps the evidence that a step names or leaves, if it is done.
     fn with_evidence(&self, attempt: &Attempt, outcome: Outcome) -> Outcome {
         let Outcome::Done { outputs, mut captured } = outcome else { return outcome };
-        if !attempt.step.capture.is_empty() && captured.is_empty() {
+        if captured.is_empty() {
             let kept = attempts::first(&self.tools.actions, |action| {
                 action.capture(attempt, &self.tools.place)
             });
@@ -208,6 +208,7 @@ impl Shared {
                 Some(Err(why)) => {
                     return Outcome::Failed(format!("cannot keep the evidence: {why}"));
                 }
+                None if attempt.step.capture.is_empty() => {}
                 None => return Outcome::Failed("nothing here keeps evidence".to_owned()),
             }
         }

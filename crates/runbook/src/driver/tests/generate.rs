@@ -35,6 +35,7 @@ pub(super) fn procedure(
         phases,
         steps,
         services: Vec::new(),
+        stores: BTreeMap::new(),
         teams: BTreeMap::new(),
         done_when: None,
     }

@@ -157,13 +157,13 @@ impl Compiler<'_> {
     }
 
     fn sql(&mut self, written: &language::Sql, origin: Option<Origin>) -> Sql {
-        self.store(written.store.as_ref());
+        let store = self.queried(written.store.as_ref(), origin);
         let query = written.query.as_ref().map(|query| query.text.clone());
         if query.is_none() {
             self.complain(origin, "a query asks nothing", "give it a `query`");
         }
         Sql {
-            store: written.store.as_ref().map(|store| store.value.clone()),
+            store,
             database: written.database.as_ref().map(|database| database.value.clone()),
             query: query.unwrap_or_default(),
             expect: written.expect.as_ref().map(|expect| expect.value.clone()),
@@ -183,7 +183,7 @@ impl Compiler<'_> {
         })
     }
 
-    fn store(&mut self, name: Option<&At<String>>) {
+    pub(super) fn store(&mut self, name: Option<&At<String>>) {
         if let Some(name) = name.filter(|name| !self.plan.stores.contains(&name.value)) {
             let what = format!("the plan has no store `{}`", name.value);
             let known: Vec<&str> = self.plan.stores.names().collect();
