@@ -1,6 +1,7 @@
 //! What an engine costs: a run of many steps whose effects end at once, on a real disk.
 //!
-//! `make bench-run` runs it in release; it fails if a step takes more than 2 ms. Processor time is the engine's own, without that of syncs; what a
+//! `make bench-run` runs it in release; it fails if a step takes more than 2 ms, or the forecast of a run
+//! of 5,000 steps more than 1 ms. Processor time is the engine's own, without that of syncs; what a
 //! durable append takes is the disk's, and reported apart.
 
 use std::cell::RefCell;
@@ -16,13 +17,22 @@ use soter_runbook::driver::{
     Adopted, Answer, Asking, Attempt, Beginning, Child, Completion, Effects, Engine, Kind, Lock,
     Outcome, Progress, Reply, Resuming, World,
 };
+use soter_runbook::forecast::{History, forecast};
 use soter_runbook::procedure::{Action, Phase, Probe, Procedure, Question, Step};
+use soter_runbook::state::{State, load};
 use soter_runbook::{RunId, StepId};
 use soter_world::disk::{Entry, Metadata, Owner};
 use soter_world::{Disk, DiskFile, Machine, OsDisk, SystemClock, SystemRandom, durable};
 
 /// An engine may take so long for a step.
 const CPU_MAX: Duration = Duration::from_millis(2);
+
+/// A forecast of as many steps may take so long.
+const FORECAST_STEPS: u32 = 5000;
+const FORECAST_MAX: Duration = Duration::from_millis(1);
+
+/// So often it is made, to measure it.
+const FORECASTS: u32 = 50;
 
 /// So many phases has the long shape.
 const PHASES: usize = 50;
@@ -43,9 +53,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let count = u32::try_from(steps)?;
         let cpu = measured.cpu / count;
         is_slow |= cpu > CPU_MAX;
+        is_slow |= measured.forecast > FORECAST_MAX * count.max(FORECAST_STEPS) / FORECAST_STEPS;
         println!(
             "{steps} steps, {shape}: {:.3} ms of processor a step; {} durable appends of {:.2} ms; \
-             {:.1} s in all; {} records, {:.1} MB; going on with it takes {:.2} s",
+             {:.1} s in all; {} records, {:.1} MB; going on with it takes {:.2} s, its forecast \
+             {:.2} ms",
             milliseconds(cpu),
             measured.syncs,
             milliseconds(measured.syncing / u32::try_from(measured.syncs.max(1))?),
@@ -53,10 +65,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             measured.records,
             f64::from(u32::try_from(measured.bytes)?) / 1e6,
             measured.folding.as_secs_f64(),
+            milliseconds(measured.forecast),
         );
     }
     if is_slow {
-        return Err(format!("a step takes more than {CPU_MAX:?} of processor").into());
+        return Err(format!("more than {CPU_MAX:?} a step, or {FORECAST_MAX:?} a forecast").into());
     }
     Ok(())
 }
@@ -73,6 +86,7 @@ struct Measured {
     records: u64,
     bytes: u64,
     folding: Duration,
+    forecast: Duration,
 }
 
 fn cpu() -> Duration {
@@ -122,6 +136,7 @@ fn measure(
     let journal = place.join("journal");
     let bytes = std::fs::metadata(&journal)?.len();
     let cpu = (cpu() - cpu_before).saturating_sub(syncing_cpu);
+    let forecast = forecasting(&std::fs::read(&journal)?)?;
     let folding = fold(&world()?, place, lock()??);
     Ok(Measured {
         cpu,
@@ -131,7 +146,24 @@ fn measure(
         records,
         bytes,
         folding,
+        forecast,
     })
+}
+
+/// What a forecast costs when everything is still to come and all of it was measured before.
+fn forecasting(journal: &[u8]) -> Result<Duration, Box<dyn std::error::Error>> {
+    let run = load(journal)?;
+    let mut history = History::of(&run.state.begun.procedure.scenario);
+    let first = run.entries.first().ok_or("there is no record")?;
+    let beginning = State::begin(first)?;
+    if !history.learn(&run.state) {
+        return Err("the run is not over".into());
+    }
+    let before = cpu();
+    for _ in 0..FORECASTS {
+        std::hint::black_box(forecast(&beginning, &first.at, &history));
+    }
+    Ok((cpu() - before) / FORECASTS)
 }
 
 /// A closed run is refused, but read and folded before.

@@ -14,6 +14,8 @@ pub mod state;
 
 pub mod approval;
 
+pub mod forecast;
+
 pub mod driver;
 
 pub mod child;

@@ -113,6 +113,8 @@ pub struct PhaseState {
     pub status: PhaseStatus,
     /// Since when it is begun, skipped or done.
     pub since: Option<Moment>,
+    /// When it began; none: it has not, or was skipped.
+    pub began: Option<Moment>,
     /// Its condition's last answer.
     pub only_if: Option<Answer>,
     steps: Vec<usize>,
@@ -147,6 +149,9 @@ pub struct StepState {
     pub since: Option<Moment>,
     /// When its first attempt began.
     pub began: Option<Moment>,
+    /// When the attempt began that does it, or did it; none: none has begun, or it was done by other
+    /// means.
+    pub tried: Option<Moment>,
     /// The last attempt, from 1; 0: none was begun.
     pub attempt: u32,
     /// The machine on which it was begun.
@@ -225,6 +230,7 @@ impl StepState {
             status: Status::Pending,
             since: None,
             began: None,
+            tried: None,
             attempt: 0,
             host: String::new(),
             child: None,
@@ -247,9 +253,16 @@ impl StepState {
 
     /// Whether it may be tried again without anybody being asked: tries are left, and doing it twice
     /// does no harm, or a probe can tell whether it was done.
-    fn may_retry(&self) -> bool {
+    #[must_use]
+    pub fn may_retry(&self) -> bool {
         let is_safe = !self.step.destructive || self.step.already_done.is_some();
         self.failures <= self.step.retries && is_safe && !self.step.action.is_persons()
+    }
+
+    /// Why a person said to leave it out when its time comes, if one did.
+    #[must_use]
+    pub fn to_be_skipped(&self) -> Option<&str> {
+        self.skip.as_deref()
     }
 
     /// Which of its `verify` have said yes since its last attempt.
@@ -274,6 +287,21 @@ impl State {
     /// All steps, in the order of the plan.
     pub fn steps(&self) -> impl ExactSizeIterator<Item = &StepState> {
         self.steps.iter()
+    }
+
+    /// The places of the steps that wait for the one of this place.
+    pub(crate) fn waiting_for(&self, step: usize) -> &[usize] {
+        self.steps.get(step).map_or(&[], |step| &step.needed_by)
+    }
+
+    /// The step of a place.
+    pub(crate) fn step_at(&self, at: usize) -> &StepState {
+        &self.steps[at]
+    }
+
+    /// Where a step stands in the plan's order.
+    pub(crate) fn place_of(&self, id: &StepId) -> Option<usize> {
+        self.index.get(id).copied()
     }
 
     /// The steps that may go on, in the order of the plan: those that run, wait for a delay or a

@@ -66,6 +66,7 @@ impl State {
             self.phases.push(PhaseState {
                 status: PhaseStatus::Pending,
                 since: None,
+                began: None,
                 only_if: None,
                 steps: Vec::new(),
                 unfinished: 0,
@@ -139,6 +140,7 @@ impl State {
                     let of_phase = &mut self.phases[phase];
                     of_phase.status = PhaseStatus::Begun;
                     of_phase.since = Some(now.clone());
+                    of_phase.began = Some(now.clone());
                     if of_phase.unfinished == 0 {
                         work.push(Work::EndPhase(phase));
                     }

@@ -248,6 +248,7 @@ impl State {
         step.host = host;
         step.child = None;
         step.began.get_or_insert_with(|| now.clone());
+        step.tried = Some(now.clone());
         step.approvals.clear();
         (step.may_have_happened, step.cleared) = (false, false);
         step.answers.remove(&Which::AlreadyDone);
@@ -337,7 +338,10 @@ impl State {
         step.answers.insert(which, (answer, evidence.to_owned()));
         match (which, answer) {
             (Which::OnlyIf, _) => {}
-            (Which::AlreadyDone, Answer::Yes) => self.begin_to_verify(at, now),
+            (Which::AlreadyDone, Answer::Yes) => {
+                step.tried = None;
+                self.begin_to_verify(at, now);
+            }
             (Which::AlreadyDone, Answer::No) => step.may_have_happened = false,
             (Which::AlreadyDone, Answer::Unknown) => {}
             (Which::Verify(number), Answer::Yes) => {
@@ -420,7 +424,10 @@ impl State {
                 step.cleared = true;
                 self.turn(at, Status::Ready { delay: Duration::ZERO }, now);
             }
-            Resolution::Done => self.begin_to_verify(at, now),
+            Resolution::Done => {
+                step.tried = None;
+                self.begin_to_verify(at, now);
+            }
             Resolution::Skip => self.finish(at, Status::Skipped { why: why.to_owned() }, now),
         }
         Ok(())
@@ -523,6 +530,7 @@ impl State {
         if self.steps[at].status == Status::Pending {
             return Err(Illegal::new(format!("`{id}` waits for others; its time has not come")));
         }
+        self.steps[at].tried = None;
         self.begin_to_verify(at, now);
         Ok(())
     }
