@@ -1,7 +1,8 @@
 //! "Did you mean": the known word nearest to the one that was written.
 
 /// The nearest of `known`, if it is near enough to be a slip of the finger.
-pub(crate) fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let written: Vec<char> =
         written.chars().take(LENGTH_MAX).flat_map(char::to_lowercase).collect();
     // A word of which nothing is left is another word.

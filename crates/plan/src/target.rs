@@ -54,6 +54,8 @@ section! {
         channels: Named<TargetChannel>,
         /// The file by which Kubernetes is reached.
         kubeconfig: Option<At<String>>,
+        /// Which context of that file; else the one that it calls current.
+        context: Option<At<String>>,
         /// Who vouches for servers, in PEM; else the machine's own.
         ca_file: Option<At<String>>,
     }

@@ -35,6 +35,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use soter_world::disk::DiskFile;
 use soter_world::exec::{self, ExecError, Identity, Input, Output, Signal, Status};
 use soter_world::{Clock, Disk, Secret, durable};
 use thiserror::Error;
@@ -287,6 +288,21 @@ impl Children {
             files::Created::Ours => Ok(()),
             files::Created::Theirs(_) => Err(ChildError::NotBegun(ALREADY_DECIDED.to_owned())),
         }
+    }
+
+    /// Adds a line to what is shown of work that this process does itself.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn say(&self, directory: &Path, line: &str) -> Result<(), ChildError> {
+        let (disk, path) = (&*self.disk, directory.join(files::OUTPUT));
+        let file = match disk.open_write(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => disk.create(&path),
+            file => file,
+        };
+        let write =
+            |file: Box<dyn DiskFile>| file.write_at(file.len()?, format!("{line}\n").as_bytes());
+        file.and_then(write).map_err(|source| file_error("write", &path, source))
     }
 
     /// The end of what the command wrote, as it wrote it.

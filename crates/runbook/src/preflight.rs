@@ -18,7 +18,7 @@ use soter_plan::products;
 use crate::ids::StepId;
 use crate::procedure::{
     Action, Given, Http, Parameter, ParameterKind, ParameterSource, Parameters, Procedure,
-    Question, Step,
+    Question, RunsAs, Step,
 };
 use crate::steps::{Place, is_variable, variable_rule};
 
@@ -94,6 +94,7 @@ pub fn preflight(
     found.programs();
     found.credentials();
     found.channels();
+    found.standstills();
     found.approvers();
     found.targets();
     let mut objections = found.objections;
@@ -276,6 +277,29 @@ impl Preflight<'_> {
         }
     }
 
+    /// Services of which nobody said how they are stopped and started.
+    fn standstills(&mut self) {
+        let mut silent: BTreeMap<&str, &StepId> = BTreeMap::new();
+        for step in &self.procedure.steps {
+            let (Action::Quiesce(services) | Action::Resume(services)) = &step.action else {
+                continue;
+            };
+            for one in services.iter().filter(|one| one.runs_as.is_empty()) {
+                silent.entry(&one.service).or_insert(&step.id);
+            }
+        }
+        for (service, step) in silent {
+            let what = format!(
+                "the step `{step}` stops or starts `{service}`, and the plan does not say how"
+            );
+            let hint = format!(
+                "give the service `{service}` a `runs_as`: an object of Kubernetes, or scripts that \
+                 stop and start it"
+            );
+            self.block(what, hint);
+        }
+    }
+
     fn approvers(&mut self) {
         for step in &self.procedure.steps {
             let Action::Approve { by, count, .. } = &step.action else { continue };
@@ -334,8 +358,18 @@ fn scripts(procedure: &Procedure) -> Vec<(Option<&StepId>, Option<&str>, &str)> 
     }
     for step in &procedure.steps {
         let on = step.on.as_deref();
-        if let Action::Run(script) = &step.action {
-            scripts.push((Some(&step.id), on, script.as_str()));
+        match &step.action {
+            Action::Run(script) => scripts.push((Some(&step.id), on, script.as_str())),
+            Action::Quiesce(services) | Action::Resume(services) => {
+                for part in services.iter().flat_map(|service| &service.runs_as) {
+                    let RunsAs::Scripts { stop, start, on } = part else { continue };
+                    // What is stopped is to be started again: both are looked for at once.
+                    for script in [stop, start] {
+                        scripts.push((Some(&step.id), on.as_deref(), script));
+                    }
+                }
+            }
+            _ => {}
         }
         for probe in step.only_if.iter().chain(&step.already_done).chain(&step.verify) {
             if let Question::Run(script) = &probe.question {

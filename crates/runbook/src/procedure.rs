@@ -17,7 +17,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use action::{Action, Http, Kubernetes, Notify, Restore, Sql, Terraform};
+pub use action::{
+    Action, Http, Kubernetes, Notify, REPLICAS, Restore, RunsAs, Sql, Stoppable, Terraform,
+};
 pub use compile::{Complaint, compile};
 pub use parameters::{
     Given, Parameter, ParameterKind, ParameterSource, Parameters, UnknownName, names_in,
@@ -165,6 +167,16 @@ pub struct Step {
     /// What to do if it fails, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub if_it_fails: Option<String>,
+}
+
+impl Step {
+    /// Whether a value that it gave is kept. What it said it gives must be given; how many replicas
+    /// it took away is kept where there were any.
+    #[must_use]
+    pub fn keeps(&self, name: &str) -> bool {
+        let is_number = matches!(self.action, Action::Quiesce(_)) && name.starts_with(REPLICAS);
+        is_number || self.gives.iter().any(|gives| gives == name)
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! and unknown. What is secret reaches a script as a variable, never as a part of a text that lies
 //! anywhere, and is covered in everything that comes back.
 
+mod aside;
 mod attempts;
 mod elsewhere;
 mod expect;
@@ -18,6 +19,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
+pub use aside::run_script;
 pub use attempts::{Action, RESULTS, Work};
 pub use elsewhere::shell_on;
 pub use expect::Expectation;

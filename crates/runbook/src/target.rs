@@ -36,6 +36,8 @@ pub struct Bindings {
     pub channels: BTreeMap<String, Way>,
     /// The file by which Kubernetes is reached.
     pub kubeconfig: Option<PathBuf>,
+    /// Which context of it; none: the one that it calls current.
+    pub context: Option<String>,
     /// Who vouches for servers.
     pub ca_file: Option<PathBuf>,
 }
@@ -83,6 +85,7 @@ impl Bindings {
             endpoints: BTreeMap::new(),
             channels: BTreeMap::new(),
             kubeconfig: None,
+            context: None,
             ca_file: None,
         }
     }
@@ -206,6 +209,7 @@ impl<F: Fn(&Reference) -> Result<String, String>> Reader<'_, F> {
             endpoints: endpoints.collect(),
             channels: self.channels(target),
             kubeconfig: target.kubeconfig.as_ref().map(|path| self.path(path)),
+            context: target.context.as_ref().map(text),
             ca_file: target.ca_file.as_ref().map(|path| self.path(path)),
         }
     }

@@ -22,5 +22,5 @@ pub use scenarios::{
     Approve, Detection, Http, Kubernetes, Notify, Parameter, ParameterSource, ParameterType, Phase,
     Probe, Restore, Scenario, Sql, Step, Terraform,
 };
-pub use services::{Credential, Domain, DomainKind, Group, Service, Tier};
+pub use services::{Credential, Domain, DomainKind, Group, RunsAs, Service, Tier, Workload};
 pub use stores::{Copy, Method, Policy, Store, StoreKind, Stores, Vault};

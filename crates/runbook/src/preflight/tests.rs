@@ -1,7 +1,7 @@
 use soter_plan::target::Target;
 
 use super::*;
-use crate::procedure::{Notify, Phase, Probe, Restore};
+use crate::procedure::{Notify, Phase, Probe, Restore, Stoppable};
 use crate::target::Bindings;
 
 /// Machines that have these programs, and paths where something is.
@@ -191,6 +191,27 @@ fn what_is_there_is_not_objected_to() {
     procedure.steps[0].gives = vec!["position".to_owned()];
     procedure.parameters = vec![parameter("position", ParameterKind::Text, ParameterSource::Step)];
     assert_eq!(check(&procedure, "", &[]), Vec::<String>::new());
+}
+
+#[test]
+fn who_is_to_stand_still_says_how() {
+    let stoppable = |service: &str, runs_as| Stoppable {
+        service: service.to_owned(),
+        needs: Vec::new(),
+        runs_as,
+    };
+    let scripts = RunsAs::Scripts {
+        stop: "systemctl stop api".to_owned(),
+        start: "initctl start api".to_owned(),
+        on: Some("node-1".to_owned()),
+    };
+    let services = vec![stoppable("api", vec![scripts]), stoppable("web", Vec::new())];
+    let procedure = procedure(vec![Action::Quiesce(services.clone()), Action::Resume(services)]);
+    let expect = [
+        "! `node-1` has no program `initctl`, which the step `p1s1` needs",
+        "! the step `p1s1` stops or starts `web`, and the plan does not say how",
+    ];
+    assert_eq!(check(&procedure, "", &[]), expect);
 }
 
 #[test]

@@ -27,9 +27,9 @@ pub enum Action {
     /// A store is brought back.
     Restore(Restore),
     /// These services are stopped, so that nobody writes.
-    Quiesce(Vec<String>),
+    Quiesce(Vec<Stoppable>),
     /// These services run again.
-    Resume(Vec<String>),
+    Resume(Vec<Stoppable>),
     /// Files, or the output of a script, are kept as evidence: they are in the step's `capture`.
     Capture,
     /// Time passes.
@@ -162,6 +162,61 @@ pub struct Notify {
     pub text: String,
 }
 
+/// What stood still goes back to as many replicas as it had. A step that makes services stand still
+/// gives them as values whose names are this and the service's.
+pub const REPLICAS: &str = "replicas.";
+
+/// A service that can be made to stand still, as far as anybody said how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stoppable {
+    /// Its name in the plan.
+    pub service: String,
+    /// The services of the same step that must work before it does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
+    /// What it runs as; nothing: the plan does not say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs_as: Vec<RunsAs>,
+}
+
+/// What a service, or a part of one, runs as.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunsAs {
+    /// An object of Kubernetes with replicas.
+    Kubernetes {
+        /// Its kind and name.
+        object: String,
+        /// Its namespace.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        namespace: Option<String>,
+        /// How many there are in good times.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replicas: Option<u32>,
+    },
+    /// Something that scripts stop and start.
+    Scripts {
+        /// Stops it.
+        stop: String,
+        /// Starts it.
+        start: String,
+        /// The machine they run on, if that is not the one of the run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        on: Option<String>,
+    },
+}
+
+impl RunsAs {
+    /// Its texts in which parameters are filled in.
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        let (first, second) = match self {
+            Self::Kubernetes { object, namespace, .. } => (Some(object), namespace.as_ref()),
+            Self::Scripts { on, .. } => (on.as_ref(), None),
+        };
+        first.into_iter().chain(second).map(String::as_str)
+    }
+}
+
 impl Action {
     /// Whether something outside of the engine does it, so that it has attempts that can be
     /// interrupted. Looking, waiting, approving, asking and what people do has none.
@@ -225,8 +280,8 @@ impl Action {
             Self::Restore(of) => {
                 [vec![of.to.as_str()], maybe(&of.target), maybe(&of.from)].concat()
             }
-            Self::Quiesce(names) | Self::Resume(names) => {
-                names.iter().map(String::as_str).collect()
+            Self::Quiesce(services) | Self::Resume(services) => {
+                services.iter().flat_map(|one| &one.runs_as).flat_map(RunsAs::texts).collect()
             }
             Self::Notify(of) => vec![&of.text],
         }

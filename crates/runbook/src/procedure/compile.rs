@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-use soter_plan::language::{self, At, Origin, Plan, Scenario};
+use soter_plan::language::{self, At, Origin, Plan, Scenario, Script};
 use soter_plan::objectives::Objectives;
 use soter_plan::order;
 
@@ -15,6 +15,7 @@ use super::{Phase, Procedure, Service, Step};
 use crate::ids::StepId;
 
 mod step;
+mod stoppable;
 mod stores;
 
 /// Something that a run would have to guess.
@@ -279,4 +280,8 @@ impl Compiler<'_> {
 
 fn values(names: &[At<String>]) -> Vec<String> {
     names.iter().map(|name| name.value.clone()).collect()
+}
+
+fn trimmed(script: &Script) -> String {
+    script.text.trim_end().to_owned()
 }

@@ -89,10 +89,11 @@ fn a_cluster_that_is_lost_comes_back_in_the_order_of_its_plan() {
         ["first_node", "second_node", "third_node"].map(str::to_owned)
     );
     let Action::Quiesce(held) = &step(&procedure, "held").action else { panic!("held") };
-    assert!(
-        held.contains(&"zeus".to_owned()) && !held.contains(&"postgresql".to_owned()),
-        "{held:?}"
-    );
+    let names: Vec<&str> = held.iter().map(|one| one.service.as_str()).collect();
+    assert!(names.contains(&"zeus") && !names.contains(&"postgresql"), "{names:?}");
+    assert!(held.iter().all(|one| !one.runs_as.is_empty()), "{held:?}");
+    let agents = held.iter().find(|one| one.service == "agents").unwrap();
+    assert_eq!(agents.needs, ["zeus"]);
     assert_eq!(step(&procedure, "held").obliges, ["writers-held"]);
     let zeus = procedure.services.iter().find(|service| service.name == "zeus").unwrap();
     assert_eq!(zeus.steps, [StepId::parse("core").unwrap()]);
@@ -149,6 +150,59 @@ fn what_a_run_would_have_to_guess_is_a_complaint_at_its_place() {
     let loaded = plan("    title: Nothing\n");
     let unknown = compile(&loaded.plan, "found").unwrap_err();
     assert_eq!(unknown[0].hint, "take one of: lost");
+}
+
+#[test]
+fn who_stands_still_is_in_the_order_of_needs_with_all_it_takes() {
+    let loaded = load(&[Input {
+        name: "plan.yaml".to_owned(),
+        bytes: b"stores: { orders: { kind: postgres } }
+services:
+  web: { needs: [cache], writes: [orders], runs_as: { kubernetes: { object: \"deployment/${web}\",
+         namespace: shop, replicas: 3 } } }
+  cache: { needs: [api] }
+  api: { writes: [orders], runs_as: [ { stop: systemctl stop api, start: systemctl start api,
+         on: node-1 }, { kubernetes: { object: statefulset/api } } ] }
+  import: { runs_as: { stop: systemctl stop import } }
+scenarios:
+  lost:
+    parameters: { web: { from: ask } }
+    phases:
+      - steps:
+          - { id: held, quiesce: [writers of orders, web] }
+          - { id: back, resume: [writers of orders] }
+  wrong: { phases: [ { steps: [ { quiesce: import } ] } ] }
+"
+        .to_vec(),
+    }]);
+    assert!(loaded.findings.is_empty(), "{:?}", loaded.findings);
+    let procedure = compile(&loaded.plan, "lost").unwrap();
+    let (Action::Quiesce(held), Action::Resume(back)) =
+        (&step(&procedure, "held").action, &step(&procedure, "back").action)
+    else {
+        panic!("{procedure:?}")
+    };
+    assert_eq!(held, back);
+    let named = |one: &Stoppable| (one.service.clone(), one.needs.clone());
+    let expect = [("api", vec![]), ("web", vec!["api".to_owned()])];
+    let expect = expect.map(|(name, needs)| (name.to_owned(), needs));
+    assert_eq!(held.iter().map(named).collect::<Vec<_>>(), expect);
+    let scripts = RunsAs::Scripts {
+        stop: "systemctl stop api".to_owned(),
+        start: "systemctl start api".to_owned(),
+        on: Some("node-1".to_owned()),
+    };
+    assert_eq!(held[0].runs_as[0], scripts);
+    assert_eq!(
+        step(&procedure, "held").action.texts(),
+        ["node-1", "statefulset/api", "deployment/${web}", "shop"]
+    );
+    assert!(step(&procedure, "held").keeps("replicas.web"));
+    assert!(
+        !step(&procedure, "held").keeps("web") && !step(&procedure, "back").keeps("replicas.web")
+    );
+    let complaints = compile(&loaded.plan, "wrong").unwrap_err();
+    assert_eq!(complaints[0].what, "it is not said how `import` stands still");
 }
 
 #[test]

@@ -8,13 +8,19 @@ use std::path::{Path, PathBuf};
 
 use soter_world::Secret;
 
+use super::attempts;
+use super::redact::Redactor;
 use crate::driver::Kind;
 use crate::ids::{RunId, StepId};
 use crate::procedure::{Given, Parameters};
 use crate::target::Bindings;
 
 /// The variables of the one who began the run that scripts find too.
-pub const HANDED_ON: &[&str] = &["PATH", "HOME", "LANG", "SSH_AUTH_SOCK"];
+pub const HANDED_ON: &[&str] = &["PATH", "HOME", "LANG", "SSH_AUTH_SOCK", KUBECONFIG];
+
+/// Names the files by which Kubernetes is reached. Scripts and our own steps take the same, or one
+/// run would speak to two clusters.
+const KUBECONFIG: &str = "KUBECONFIG";
 
 /// Where programs are, if nobody says.
 const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -105,6 +111,9 @@ impl Place {
         handed_on.insert("PATH".to_owned(), directories.collect::<Vec<_>>().join(":"));
         handed_on.entry("LANG".to_owned()).or_insert_with(|| LANGUAGE_DEFAULT.to_owned());
         handed_on.entry("HOME".to_owned()).or_insert_with(|| "/".to_owned());
+        if let Some(file) = &bindings.kubeconfig {
+            handed_on.insert(KUBECONFIG.to_owned(), file.display().to_string());
+        }
         Self { run_directory, bindings, handed_on }
     }
 
@@ -123,6 +132,32 @@ impl Place {
     /// Where programs are looked for, in order.
     pub fn program_directories(&self) -> impl Iterator<Item = &Path> {
         self.handed_on.get("PATH").into_iter().flat_map(|path| path.split(':')).map(Path::new)
+    }
+
+    /// The files by which Kubernetes is reached, the first before the others: those that the target
+    /// names, else those of the one who began the run, else the usual one.
+    #[must_use]
+    pub fn kubeconfigs(&self) -> Vec<PathBuf> {
+        let of_target = self.bindings.environment.get(KUBECONFIG).map(Given::expose);
+        let of_beginner = self.handed_on.get(KUBECONFIG).map(String::as_str);
+        let named = match (&self.bindings.kubeconfig, of_target.or(of_beginner)) {
+            (Some(file), _) => vec![file.clone()],
+            (None, Some(files)) => {
+                files.split(':').filter(|file| !file.is_empty()).map(PathBuf::from).collect()
+            }
+            (None, None) => Vec::new(),
+        };
+        if named.is_empty() {
+            let home = self.handed_on.get("HOME").map_or("/", String::as_str);
+            return vec![Path::new(home).join(".kube/config")];
+        }
+        named
+    }
+
+    /// Covers what nobody may read: the secrets among these values, and the target's.
+    #[must_use]
+    pub fn redactor(&self, parameters: &Parameters) -> Redactor {
+        attempts::redactor(parameters, self.bindings.secrets())
     }
 
     /// What every program on this machine finds.

@@ -3,11 +3,11 @@
 //! The rule it keeps: what could not be asked, or was not answered in time, is unknown. Only the exit
 //! codes 0 and 1 of a script, and an answer that has come, are yes and no.
 
-use soter_world::exec::{Command, Finished, Input, Status};
 use soter_world::random;
 
-use super::attempts::{in_words, redactor, there};
-use super::elsewhere::{self, Mark, Word};
+use super::aside::{self, Aside};
+use super::attempts::{in_words, redactor};
+use super::elsewhere::Mark;
 use super::expect::Expectation;
 use super::real::Tools;
 use super::redact::Redactor;
@@ -17,9 +17,6 @@ use crate::procedure::Http;
 
 /// How much evidence is kept of an answer.
 const EVIDENCE_BYTES_MAX: usize = 2 << 10;
-
-/// Longest script that fits into an argument; a question that needs more is a program.
-const SCRIPT_BYTES_MAX: usize = 100 << 10;
 
 /// Nobody can tell, and why.
 pub(super) fn unknown(why: &str) -> Reply {
@@ -40,7 +37,18 @@ pub(crate) fn ask_script(tools: &Tools, asking: &Asking, script: &str) -> (Reply
         Err(why) => return silent(unknown(&why)),
     };
     let mark = Mark(hex::encode(random::bytes::<8>(&*tools.random)));
-    let command = match command(tools, asking, script, &mark) {
+    let step = match &asking.about {
+        Asked::Phase(_) => "",
+        Asked::Step { step, .. } => step.as_str(),
+    };
+    let aside = Aside {
+        whose: (&asking.run, step),
+        kind: asking.kind,
+        parameters: &asking.parameters,
+        on: asking.on.as_deref(),
+        script,
+    };
+    let command = match aside.command(tools, &mark) {
         Ok(command) => command,
         Err(why) => return silent(unknown(&redactor.cover_text(&why))),
     };
@@ -56,7 +64,7 @@ pub(crate) fn ask_script(tools: &Tools, asking: &Asking, script: &str) -> (Reply
         return silent(reply(Answer::Unknown, &why, &redactor));
     };
     let is_there = asking.on.is_some();
-    let (code, output) = read(&finished, is_there.then_some(&mark));
+    let (code, output) = aside::read(&finished, is_there.then_some(&mark));
     let answer = match (code, &expectation) {
         // `grep -c` ends with 1 when it counts none: the output is what was asked for.
         (Some(0 | 1), Some(expectation)) => expectation.answer(&output),
@@ -107,69 +115,8 @@ fn expectation(asking: &Asking) -> Result<Option<Expectation>, String> {
         .map_err(|error| error.to_string())
 }
 
-fn command(tools: &Tools, asking: &Asking, script: &str, mark: &Mark) -> Result<Command, String> {
-    let place = &tools.place;
-    let step = match &asking.about {
-        Asked::Phase(_) => "",
-        Asked::Step { step, .. } => step.as_str(),
-    };
-    let told = place.told((&asking.run, step), asking.kind, &asking.parameters);
-    let mut command = match &asking.on {
-        Some(host) => {
-            let (program, arguments, input) =
-                there(host, script, &told, place, &asking.parameters, mark)?;
-            Command::new(program)
-                .args(arguments)
-                .stdin(Input::Bytes(input.into_bytes()))
-                .env_clear()
-        }
-        None if script.len() > SCRIPT_BYTES_MAX => {
-            return Err(format!(
-                "a question of {} bytes is too long: make it a program",
-                script.len()
-            ));
-        }
-        None => {
-            let mut command =
-                Command::new("bash").args(["-euo", "pipefail", "-c", script]).env_clear();
-            for (name, value) in told.plain {
-                command = command.env(name, value);
-            }
-            for (name, value) in told.hidden {
-                command = command.env(name, value.expose());
-            }
-            command
-        }
-    };
-    for (name, value) in place.handed_on() {
-        command = command.env(name, value);
-    }
-    let work = place.work_directory();
-    Ok(command.current_dir(if work.is_dir() { work } else { "/".into() }))
-}
-
-/// The exit code of the script and what it wrote; no code if it is not known.
-fn read(finished: &Finished, mark: Option<&Mark>) -> (Option<i32>, String) {
-    let output = String::from_utf8_lossy(&finished.stdout).into_owned();
-    let Some(mark) = mark else {
-        let code = match finished.status {
-            Status::Exited(code) => Some(code),
-            Status::Signaled(_) => None,
-        };
-        return (code, output);
-    };
-    let code = match elsewhere::word(&output, &output, mark) {
-        Word::Ended { code, .. } => Some(code),
-        Word::Begun | Word::Nothing => None,
-    };
-    (code, elsewhere::shown(&output, mark))
-}
-
 /// With the end of what was seen, its secrets covered: there stands what matters.
 fn reply(answer: Answer, seen: &str, redactor: &Redactor) -> Reply {
-    let seen = redactor.cover_text(seen);
-    let seen = seen.trim_end();
-    let cut = seen.len().saturating_sub(EVIDENCE_BYTES_MAX);
-    let from = (cut..=seen.len()).find(|at| seen.is_char_boundary(*at)).unwrap_or(0);
-    Reply { answer, evidence: seen.get(from..).unwrap_or_default().to_owned() }
+    let evidence = aside::end_of(&redactor.cover_text(seen), EVIDENCE_BYTES_MAX);
+    Reply { answer, evidence }
 }

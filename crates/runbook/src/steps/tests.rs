@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use soter_plan::target::Target;
 use soter_world::sim::SeededRandom;
-use soter_world::{Clock, Disk, OsDisk, Secret, SystemClock, durable, exec};
+use soter_world::{Clock, Disk, OsDisk, Secret, Stop, SystemClock, durable, exec};
 
 use super::http::tests::{Server, answer};
 use super::*;
@@ -528,7 +528,7 @@ impl Action for Theirs {
 #[test]
 fn other_crates_add_steps_questions_and_evidence() {
     let mut desk = Desk::new("");
-    let resume = attempt(procedure::Action::Resume(vec!["zeus".to_owned()]), |_| {});
+    let resume = attempt(procedure::Action::Resume(Vec::new()), |_| {});
     assert!(
         failed(desk.run(&resume)).contains("nothing here carries out a step of the kind `resume`")
     );
@@ -548,6 +548,59 @@ fn other_crates_add_steps_questions_and_evidence() {
     let kept = script("true", |step| step.capture = vec!["/a".to_owned()]);
     let unkept = Desk::new("").run(&kept);
     assert_eq!(failed(unkept), "nothing here keeps evidence");
+}
+
+#[test]
+fn a_script_is_a_part_of_what_a_step_does_and_ends_with_it() {
+    let desk = Desk::new("hosts: { there: [env] }\n");
+    let tools = desk.tools();
+    let attempt = attempt(procedure::Action::Resume(Vec::new()), |_| {});
+    let run = |on, script: &str, stop: &Stop| run_script(&tools, &attempt, (on, script), stop);
+    let never = Stop::new();
+    for on in [None, Some("there")] {
+        let said = run(on, "echo \"$moment $token\"; echo \"$SOTER_STEP\" >&2", &never).unwrap();
+        assert!(said.starts_with("12:30 'quoted' ****\n") && said.contains("promote\n"), "{said}");
+        let why = run(on, "echo \"key $token\"; exit 4", &never).unwrap_err();
+        assert_eq!(why, "ended with exit code 4: key ****");
+        let stop = Stop::new();
+        let marker = desk.file(&format!("begun-{}", on.is_some()));
+        let script = format!("touch {}; sleep 600", marker.display());
+        std::thread::scope(|scope| {
+            let ended = scope.spawn(|| run(on, &script, &stop));
+            while !marker.exists() {
+                std::thread::yield_now();
+            }
+            stop.stop();
+            assert_eq!(ended.join().unwrap().unwrap_err(), "it was ended before its time");
+        });
+    }
+    assert!(run(Some("-x"), "true", &never).unwrap_err().contains("is no name of a machine"));
+}
+
+#[test]
+fn kubernetes_is_reached_as_scripts_reach_it() {
+    let place = |target: &str, environment: &[(&str, &str)]| {
+        let target = format!("name: lab\nkind: drill\n{target}");
+        let target = Target::read("lab.yaml", target.as_bytes()).unwrap();
+        let bindings = Bindings::of(&target, "/labs".as_ref(), |_| Err(String::new())).unwrap();
+        let environment = environment.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned()));
+        Place::new("/run".into(), bindings, environment)
+    };
+    let check = |place: &Place, expect: &[&str], of_scripts: Option<&str>| {
+        let files: Vec<_> = expect.iter().map(std::path::PathBuf::from).collect();
+        assert_eq!(place.kubeconfigs(), files);
+        let found = place.handed_on().get("KUBECONFIG").map(String::as_str);
+        assert_eq!(found, of_scripts);
+    };
+    let home = ("HOME", "/home/x");
+    check(&place("", &[home]), &["/home/x/.kube/config"], None);
+    check(&place("", &[home, ("KUBECONFIG", "")]), &["/home/x/.kube/config"], Some(""));
+    check(&place("", &[home, ("KUBECONFIG", "/a:/b")]), &["/a", "/b"], Some("/a:/b"));
+    let bound = place("kubeconfig: k\ncontext: c\n", &[home, ("KUBECONFIG", "/a")]);
+    check(&bound, &["/labs/k"], Some("/labs/k"));
+    assert_eq!(bound.bindings.context.as_deref(), Some("c"));
+    let named = place("environment: { KUBECONFIG: /e }\n", &[home, ("KUBECONFIG", "/a")]);
+    check(&named, &["/e"], Some("/a"));
 }
 
 #[test]

@@ -5,7 +5,9 @@ use super::super::page::Block;
 use super::super::words::{length, shown};
 use super::steps::{query, request, script};
 use super::{Book, maybe, paragraphs};
-use crate::language::{Approve, At, Kubernetes, Notify, Restore, Step, Terraform};
+use crate::language::{
+    Approve, At, Kubernetes, Notify, Restore, RunsAs, Script, Step, Terraform, Workload,
+};
 
 /// What a step without a title is called.
 pub(super) fn name(step: &Step) -> Line {
@@ -47,7 +49,9 @@ pub(super) fn body(book: &Book<'_>, step: &Step) -> Vec<Block> {
         blocks.push(Block::Paragraph(own(&format!("Wait {}.", length(wait.value)))));
     }
     who_stands_still(book, "Stop: ", &step.quiesce, &mut blocks);
+    by_hand(book, &step.quiesce, stopping, &mut blocks);
     who_stands_still(book, "Let them run: ", &step.resume, &mut blocks);
+    by_hand(book, &step.resume, starting, &mut blocks);
     if let Some(run) = &step.run {
         blocks.push(script("bash", run));
     }
@@ -110,6 +114,60 @@ fn who_stands_still(book: &Book<'_>, what: &str, names: &[At<String>], blocks: &
         None => book.what(&name.value),
     });
     blocks.push(Block::Paragraph(own(what).then("", listed(each)).then("", own("."))));
+}
+
+/// The commands for what services run as: on paper nobody looks them up.
+fn by_hand(
+    book: &Book<'_>,
+    names: &[At<String>],
+    commands: fn(&RunsAs) -> Vec<String>,
+    blocks: &mut Vec<Block>,
+) {
+    let services = book.plan.services.iter().filter(|(name, service)| {
+        names.iter().any(|named| match named.value.strip_prefix("writers of ") {
+            Some(store) => service.writes.iter().any(|one| one.value == store.trim()),
+            None => named.value == name.value,
+        })
+    });
+    let parts = services.flat_map(|(_, service)| &service.runs_as);
+    let lines: Vec<String> = parts.flat_map(commands).collect();
+    if !lines.is_empty() {
+        blocks.push(command(&lines.join("\n")));
+    }
+}
+
+fn stopping(part: &RunsAs) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some((kubectl, object)) = part.kubernetes.as_ref().and_then(kubectl) {
+        lines.push(format!("{kubectl} get {object}    # write down how many there are"));
+        lines.push(format!("{kubectl} scale {object} --replicas=0"));
+    }
+    lines.extend(part.stop.iter().flat_map(|script| on_its_machine(part, script)));
+    lines
+}
+
+fn starting(part: &RunsAs) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some((workload, (kubectl, object))) =
+        part.kubernetes.as_ref().and_then(|workload| Some((workload, kubectl(workload)?)))
+    {
+        let replicas = workload.replicas.map_or("AS_BEFORE".to_owned(), |at| at.value.to_string());
+        lines.push(format!("{kubectl} scale {object} --replicas={replicas}"));
+    }
+    lines.extend(part.start.iter().flat_map(|script| on_its_machine(part, script)));
+    lines
+}
+
+/// The command up to what is done, and the object it is done to.
+fn kubectl(workload: &Workload) -> Option<(String, &str)> {
+    let of_namespace = workload.namespace.as_ref();
+    let namespace = of_namespace.map_or(String::new(), |name| format!(" -n {}", name.value));
+    Some((format!("kubectl{namespace}"), workload.object.as_ref()?.value.as_str()))
+}
+
+fn on_its_machine(part: &RunsAs, script: &Script) -> Vec<String> {
+    let machine = part.on.as_ref().map(|on| format!("# on {}:", on.value));
+    machine.into_iter().chain([script.text.trim_end().to_owned()]).collect()
 }
 
 /// The services that write to a store.

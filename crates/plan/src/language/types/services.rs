@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::language::at::At;
 use crate::language::define::{section, words};
-use crate::language::scalar::Every;
+use crate::language::scalar::{Every, Script};
 
 section! {
     /// A class of services that must be back in the same time.
@@ -58,10 +58,40 @@ section! {
         external: Option<At<bool>>,
         /// How long it takes from its start until it answers; else `assumptions.start`.
         start: Option<At<Duration>>,
+        /// What it runs as: how a run makes it stand still (`quiesce`) and work again (`resume`).
+        runs_as: Vec<RunsAs>,
         /// Names by which steps, commands and documents call it: hosts, programs, deployments.
         also: Vec<At<String>>,
         /// The team that knows it.
         owner: Option<At<String>>,
+    }
+}
+
+section! {
+    /// What a service runs as: an object of Kubernetes, or what two scripts stop and start.
+    pub struct RunsAs, "what a service runs as" {
+        /// An object of Kubernetes with replicas. It stands still when it has none, and goes back to as
+        /// many as it had.
+        kubernetes: Option<Workload>,
+        /// A script that stops it, and ends when it stands still. It may be run again.
+        stop: Option<Script>,
+        /// A script that starts it. It may be run again.
+        start: Option<Script>,
+        /// The machine the scripts run on, if that is not the one of the run: a host or a service.
+        on: Option<At<String>>,
+    }
+}
+
+section! {
+    /// An object of Kubernetes with replicas.
+    pub struct Workload, "an object with replicas" {
+        /// Its kind and name, such as `deployment/zeus`.
+        object: Option<At<String>> = "object: deployment/orders",
+        /// Its namespace.
+        namespace: Option<At<String>>,
+        /// How many there are in good times: what it goes back to where nobody wrote down how many
+        /// there were.
+        replicas: Option<At<u32>>,
     }
 }
 

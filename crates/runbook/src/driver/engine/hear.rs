@@ -4,6 +4,7 @@
 //! was asked anew, changes nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use soter_world::Secret;
 
@@ -69,13 +70,19 @@ impl Engine<'_> {
         step: &StepId,
         mut given: BTreeMap<String, String>,
     ) -> Result<BTreeMap<String, Recorded>, String> {
-        let gives = self.state.step(step).map(|one| one.step.gives.clone()).unwrap_or_default();
+        let Some(of_step) = self.state.step(step).map(|one| Arc::clone(&one.step)) else {
+            return Ok(BTreeMap::new());
+        };
+        if let Some(name) = of_step.gives.iter().find(|name| !given.contains_key(*name)) {
+            return Err(format!(
+                "it ended well, but gave no value for `{name}`, which others need"
+            ));
+        }
+        given.retain(|name, _| of_step.keeps(name));
         let mut values = BTreeMap::new();
-        for name in gives {
-            let value = given.remove(&name).ok_or_else(|| {
-                format!("it ended well, but gave no value for `{name}`, which others need")
-            })?;
-            values.insert(name.clone(), self.recorded(&name, value)?);
+        for (name, value) in given {
+            let recorded = self.recorded(&name, value)?;
+            values.insert(name, recorded);
         }
         Ok(values)
     }

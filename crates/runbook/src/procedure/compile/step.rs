@@ -1,15 +1,12 @@
 //! One step: its action, and the words in it that stand for something in the plan.
 
-use soter_plan::language::{self, At, Origin, Script};
+use soter_plan::language::{self, At, Origin};
 
-use super::{Compiler, values};
+use super::{Compiler, trimmed, values};
 use crate::ids::StepId;
 use crate::procedure::{
     Action, Http, Kubernetes, Notify, Probe, Question, Restore, Sql, Step, Terraform,
 };
-
-/// What a plan writes for all services that write to a store.
-const WRITERS_OF: &str = "writers of ";
 
 impl Compiler<'_> {
     pub(super) fn step(
@@ -62,10 +59,10 @@ impl Compiler<'_> {
         found.extend(written.terraform.as_ref().map(|of| Action::Terraform(terraform(of))));
         found.extend(written.restore.as_ref().map(|of| self.restore(of, origin)));
         if !written.quiesce.is_empty() {
-            found.push(Action::Quiesce(self.services_named(&written.quiesce)));
+            found.push(Action::Quiesce(self.stoppable(&written.quiesce)));
         }
         if !written.resume.is_empty() {
-            found.push(Action::Resume(self.services_named(&written.resume)));
+            found.push(Action::Resume(self.stoppable(&written.resume)));
         }
         found.extend(written.wait.map(|wait| Action::Wait { duration: wait.value }));
         found.extend(written.notify.as_ref().map(notify));
@@ -220,40 +217,6 @@ impl Compiler<'_> {
             within: written.within.map(|within| within.value),
         }
     }
-
-    /// Services by their names, and `writers of STORE` as those that write to it. Where nobody is
-    /// said to, its own services are what writes.
-    fn services_named(&mut self, names: &[At<String>]) -> Vec<String> {
-        let mut found: Vec<String> = Vec::new();
-        for name in names {
-            let services = match name.value.strip_prefix(WRITERS_OF) {
-                Some(store) => self.writers(store),
-                None if self.plan.services.contains(&name.value) => vec![name.value.clone()],
-                None => Vec::new(),
-            };
-            if services.is_empty() {
-                let what = format!("`{}` is no service of the plan", name.value);
-                let hint = "name services, or `writers of` a store that services write to";
-                self.complain(Some(name.origin), what, hint);
-            }
-            let new: Vec<String> =
-                services.into_iter().filter(|service| !found.contains(service)).collect();
-            found.extend(new);
-        }
-        found
-    }
-
-    fn writers(&self, store: &str) -> Vec<String> {
-        let those = |names: fn(&language::Service) -> &Vec<At<String>>| -> Vec<String> {
-            let services = self.plan.services.iter();
-            services
-                .filter(|(_, service)| names(service).iter().any(|name| name.value == store))
-                .map(|(name, _)| name.value.clone())
-                .collect()
-        };
-        let writers = those(|service| &service.writes);
-        if writers.is_empty() { those(|service| &service.state) } else { writers }
-    }
 }
 
 impl Probe {
@@ -304,10 +267,6 @@ fn notify(written: &language::Notify) -> Action {
 
 fn text(written: Option<&At<String>>, taken: &str) -> String {
     written.map_or_else(|| taken.to_owned(), |written| written.value.clone())
-}
-
-fn trimmed(script: &Script) -> String {
-    script.text.trim_end().to_owned()
 }
 
 fn first_line(text: &str) -> String {
