@@ -9,6 +9,8 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Output;
 
+pub(crate) use run::launcher;
+
 mod adopt;
 mod agent;
 mod backup;
@@ -22,10 +24,13 @@ mod explain;
 mod graph;
 mod import;
 mod init;
+mod journal;
 mod objectives;
 mod plan;
+mod recover;
 mod restore;
 mod run;
+mod runs;
 mod schema;
 mod status;
 mod store;
@@ -38,7 +43,8 @@ mod what_if;
 /// Soter turns a disaster recovery plan into software: it protects the stores the plan names,
 /// recovers them, and measures what it promises.
 ///
-/// Exit codes: 0 done, 1 no (findings, not there), 2 usage or input, 3 failed, 4 superseded.
+/// Exit codes: 0 done, 1 no (findings, not there), 2 usage or input, 3 failed, 4 superseded,
+/// 5 left: the run is not over.
 #[derive(Debug, Parser)]
 #[command(name = "soter", version)]
 pub(crate) struct Arguments {
@@ -90,16 +96,23 @@ enum Command {
     Graph(graph::GraphArgs),
     /// Write a plan from a running cluster.
     Init(init::InitArgs),
+    /// Prove that the journal of a run is as it was written.
+    #[command(subcommand)]
+    Journal(journal::JournalCommand),
     /// Hold what a plan promises against what it adds up to.
     Objectives(objectives::ObjectivesArgs),
     /// Put the plan into its vaults, and take it from there.
     #[command(subcommand)]
     Plan(plan::PlanCommand),
+    /// Recover from a disaster as a scenario of the plan says, or try that on another target.
+    Recover(recover::RecoverArgs),
     /// Bring a cluster back, in a new directory.
     Restore(restore::RestoreArgs),
-    /// Processes of a run that the engine starts itself.
-    #[command(subcommand, hide = true)]
+    /// Watch a run, answer it, approve its steps, go on with it.
+    #[command(subcommand)]
     Run(run::RunCommand),
+    /// List the runs of this machine.
+    Runs(runs::RunsArgs),
     /// Print the JSON Schema of a plan's file, from which editors complete.
     Schema,
     /// Say how the protection of a store stands.
@@ -142,7 +155,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Objectives(args) => objectives::run(&context, &args),
         Command::Plan(command) => plan::run(&context, &command),
         Command::Restore(args) => restore::run(&context, &args),
-        Command::Run(command) => run::run(&command),
+        Command::Recover(args) => recover::run(&context, &args),
+        Command::Journal(command) => journal::run(&context, &command),
+        Command::Run(command) => run::run(&context, &command),
+        Command::Runs(args) => runs::run(&context, &args),
         Command::Schema => schema::run(&context),
         Command::Status(args) => status::run(&context, &args),
         Command::Store(command) => store::run(&context, &command),

@@ -169,24 +169,7 @@ impl Context {
     }
 
     fn look_up(&self, reference: &Reference) -> Result<String, Failure> {
-        match reference {
-            Reference::Env(name) => {
-                #[expect(clippy::disallowed_methods, reason = "the plan asks for this variable")]
-                let value = std::env::var(name);
-                value.map_err(|_| {
-                    Failure::new(Ending::Input, format!("the variable {name} is not set"))
-                        .hint("the plan's connection refers to it; set it for this process")
-                })
-            }
-            Reference::File(path) => {
-                let bytes = durable::read(&*self.disk, Path::new(path), REFERENCE_LENGTH_MAX);
-                let bytes = bytes.map_err(|error| {
-                    Failure::of(Ending::Input, &error).during(&format!("read {path}"))
-                })?;
-                String::from_utf8(bytes)
-                    .map_err(|_| Failure::new(Ending::Input, format!("{path} is not text")))
-            }
-        }
+        look_up(&*self.disk, reference)
     }
 
     /// Opens the vault of a store for writing, with the agent's key.
@@ -303,6 +286,28 @@ impl Context {
             self.output.warn(&finding.to_string());
         }
         Ok(OpenVault { url: url.to_owned(), objects, trust })
+    }
+}
+
+/// What a reference stands for: a secret, as a rule.
+pub(crate) fn look_up(disk: &dyn Disk, reference: &Reference) -> Result<String, Failure> {
+    match reference {
+        Reference::Env(name) => {
+            #[expect(clippy::disallowed_methods, reason = "the plan asks for this variable")]
+            let value = std::env::var(name);
+            value.map_err(|_| {
+                Failure::new(Ending::Input, format!("the variable {name} is not set"))
+                    .hint("the plan or the target refers to it; set it for this process")
+            })
+        }
+        Reference::File(path) => {
+            let bytes = durable::read(disk, Path::new(path), REFERENCE_LENGTH_MAX);
+            let bytes = bytes.map_err(|error| {
+                Failure::of(Ending::Input, &error).during(&format!("read {path}"))
+            })?;
+            String::from_utf8(bytes)
+                .map_err(|_| Failure::new(Ending::Input, format!("{path} is not text")))
+        }
     }
 }
 

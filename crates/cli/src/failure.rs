@@ -14,8 +14,10 @@ pub(crate) enum Ending {
     Input = 2,
     /// It was tried and failed.
     Failed = 3,
-    /// Another agent has taken over; this one must not be restarted.
+    /// Another agent or engine has taken over; this one must not be restarted.
     Superseded = 4,
+    /// A run that is not over was left; it is resumed when somebody wants.
+    Unfinished = 5,
 }
 
 /// `restore_command` understands codes up to 125 as "no more WAL". Whatever is not exactly that is

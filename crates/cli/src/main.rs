@@ -7,6 +7,7 @@ mod failure;
 mod onlooker;
 mod output;
 mod plans;
+mod runs;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

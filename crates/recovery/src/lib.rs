@@ -1,4 +1,11 @@
 //! What a run does to stores and services: the steps that know what a vault and a database are.
 //!
-//! Each kind of step is an [`Action`](soter_runbook::steps::Action) of its own file. What takes long is a
-//! command of the same binary, so that it outlives the engine and is adopted like any other.
+//! Each kind of step is an [`Action`](soter_runbook::steps::Action) of its own file, and [`actions`] has
+//! them all. What takes long is a command of the same binary, so that it outlives the engine and is
+//! adopted like any other.
+
+mod actions;
+
+pub mod mirror;
+
+pub use actions::{Means, actions};

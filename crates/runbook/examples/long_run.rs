@@ -228,6 +228,8 @@ fn procedure(steps: usize, phases: usize) -> Procedure {
         services: Vec::new(),
         stores: BTreeMap::new(),
         teams: BTreeMap::new(),
+        approvals: BTreeMap::new(),
+        credentials: BTreeMap::new(),
         done_when: None,
     }
 }

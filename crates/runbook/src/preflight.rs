@@ -4,6 +4,7 @@
 //! not learn at the ninth step that a program is not there. What only may be in the way, because a step
 //! before may put it there, is a remark.
 
+mod kinds;
 mod programs;
 mod reach;
 
@@ -68,6 +69,10 @@ pub trait Surroundings {
     /// # Errors
     /// When something is there.
     fn is_free(&self, path: &Path) -> Result<(), String>;
+
+    /// Steps that nothing here carries out, questions that nothing here puts, and what is in the way
+    /// of those that something does.
+    fn unable(&self, procedure: &Procedure, place: &Place) -> Vec<Objection>;
 }
 
 /// Who begins the run, and with what.
@@ -98,6 +103,7 @@ pub fn preflight(
     found.approvers();
     found.targets();
     let mut objections = found.objections;
+    objections.extend(surroundings.unable(procedure, place));
     objections.sort();
     objections.dedup();
     objections

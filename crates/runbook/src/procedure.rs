@@ -72,6 +72,13 @@ pub struct Procedure {
     /// Who belongs to each team that may approve something.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub teams: BTreeMap<String, Vec<String>>,
+    /// Where the secret is that each of those who may approve something makes codes with, as a
+    /// reference such as `${file:/path}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub approvals: BTreeMap<String, String>,
+    /// Where each credential that is needed is read, written alike.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub credentials: BTreeMap<String, String>,
     /// When it is over, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done_when: Option<String>,

@@ -14,7 +14,7 @@ use super::yaml::Yaml;
 use crate::connection::{Connection, ConnectionErrorKind};
 use crate::findings::{Code, Raw};
 use crate::mask::mentions_secret;
-use crate::text::Text;
+use crate::text::{Part, Reference, Text};
 use crate::tree::Node;
 use crate::vault::RootKey;
 
@@ -110,6 +110,42 @@ impl Value for Connection {
                    `${file:/path}` or `${env:NAME}`; `${file:…}` alone holds all of it.";
         let example = "host=/run/postgresql user=soter password=${file:/etc/soter/password}";
         schemas.text("Connection", doc, &[example])
+    }
+
+    fn write(&self) -> Yaml {
+        Yaml::text(&self.to_string())
+    }
+}
+
+impl Value for Reference {
+    const WHAT: &'static str = "a reference, `${file:/path}` or `${env:NAME}`";
+
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        let text = reader.scalar(node, Self::WHAT)?;
+        match Text::parse(text) {
+            Ok(text) => {
+                if let [Part::Reference(reference)] = text.parts() {
+                    return Some(reference.clone());
+                }
+                // It may be the secret itself.
+                reader.secrets.push(node.span.clone());
+                let title = format!("`{}` says where a secret is, not what it is", reader.key());
+                let hint =
+                    "put it into a file or a variable, and write `${file:/path}` or `${env:NAME}`";
+                reader.add(Raw::new(Code::PlainSecret, node.span.clone(), title).hint(hint));
+            }
+            Err(error) => {
+                let span = reader.within(node, &error.span);
+                reader.report(Code::BadReference, &span, error.problem, error.hint);
+            }
+        }
+        None
+    }
+
+    fn schema(schemas: &mut Schemas) -> Json {
+        let doc = "Where a secret is: `${file:/path}` or `${env:NAME}`.";
+        let pattern = r"^\$\{(env|file):.+\}$";
+        schemas.value("Reference", doc, json!({ "type": "string", "pattern": pattern }))
     }
 
     fn write(&self) -> Yaml {

@@ -26,7 +26,7 @@ use crate::ids::StepId;
 use crate::journal::{Draft, Journal, JournalError, Mirror, Slot};
 use crate::procedure::{Given, Parameters, Probe};
 use crate::state::{
-    Ask, Closing, Decision, ENGINE, Entry, Event, Illegal, Life, Moment, Recorded, State,
+    Ask, Closing, Decision, ENGINE, Entry, Event, Illegal, Life, Moment, Recorded, State, Status,
     Unfollowed, decide,
 };
 
@@ -193,6 +193,14 @@ impl Engine<'_> {
     #[must_use]
     pub fn now(&self) -> &Moment {
         &self.now
+    }
+
+    /// The attempts that go on, for those who show what they write.
+    pub fn attempts(&mut self) -> Vec<Attempt> {
+        let running = self.state.open().filter(|one| one.status == Status::Running);
+        let effects = running.filter(|one| one.step.action.is_effect());
+        let steps: Vec<StepId> = effects.map(|one| one.step.id.clone()).collect();
+        steps.iter().filter_map(|step| self.attempt(step)).collect()
     }
 
     /// Where the end of the journal was put that a crash had torn, if one had.

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use soter_world::disk::FileKind;
 
-use super::Surroundings;
+use super::{Objection, Surroundings, kinds};
 use crate::driver::{Answer, Asked, Asking};
 use crate::ids::RunId;
-use crate::procedure::{Given, Parameters, Probe, Question};
-use crate::steps::{Tools, ask_script};
+use crate::procedure::{Given, Parameters, Probe, Procedure, Question};
+use crate::steps::{Place, Tools, ask_script};
 
 /// A machine that does not say in so long what it has cannot be asked.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -82,5 +82,9 @@ impl Surroundings for Reach<'_> {
             },
             Ok(_) => Err("something else than a directory is there".to_owned()),
         }
+    }
+
+    fn unable(&self, procedure: &Procedure, place: &Place) -> Vec<Objection> {
+        kinds::unable(&self.tools.actions, procedure, place)
     }
 }

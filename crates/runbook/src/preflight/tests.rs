@@ -1,13 +1,18 @@
+use std::sync::Arc;
+
 use soter_plan::target::Target;
 
 use super::*;
-use crate::procedure::{Notify, Phase, Probe, Restore, Stoppable};
+use crate::driver::{Asking, Attempt, Captured, Reply};
+use crate::procedure::{Notify, Phase, Probe, Restore, Sql, Stoppable};
+use crate::steps::{self, Work};
 use crate::target::Bindings;
 
 /// Machines that have these programs, and paths where something is.
 struct Known {
     programs: BTreeMap<Option<String>, &'static [&'static str]>,
     taken: &'static str,
+    actions: Vec<Arc<dyn steps::Action>>,
 }
 
 impl Surroundings for Known {
@@ -27,6 +32,42 @@ impl Surroundings for Known {
     fn is_free(&self, path: &Path) -> Result<(), String> {
         let is_taken = path == Path::new(self.taken);
         if is_taken { Err("3 things are in it".to_owned()) } else { Ok(()) }
+    }
+
+    fn unable(&self, procedure: &Procedure, place: &Place) -> Vec<Objection> {
+        kinds::unable(&self.actions, procedure, place)
+    }
+}
+
+/// Carries out restores, of which something is in the way.
+struct Restorer;
+
+impl steps::Action for Restorer {
+    fn carries_out(&self, step: &Step) -> bool {
+        matches!(step.action, Action::Restore(_) | Action::Quiesce(_) | Action::Resume(_))
+    }
+
+    fn objections(&self, procedure: &Procedure, _: &Place) -> Vec<Objection> {
+        let is_nowhere =
+            |step: &&Step| matches!(&step.action, Action::Restore(of) if of.store == "nowhere");
+        let found = procedure.steps.iter().filter(is_nowhere).map(|step| Objection {
+            weight: Weight::Remark,
+            what: format!("`{}` restores a store without a vault", step.id),
+            hint: String::new(),
+        });
+        found.collect()
+    }
+
+    fn work(&self, _: &Attempt, _: &Place) -> Option<Result<Work, String>> {
+        None
+    }
+
+    fn answer(&self, _: &Asking, _: &Place) -> Option<Reply> {
+        None
+    }
+
+    fn capture(&self, _: &Attempt, _: &Place) -> Option<Result<Vec<Captured>, String>> {
+        None
     }
 }
 
@@ -54,6 +95,8 @@ fn procedure(actions: Vec<Action>) -> Procedure {
         services: Vec::new(),
         stores: BTreeMap::new(),
         teams: BTreeMap::from([("leads".to_owned(), vec!["ada".to_owned(), "grace".to_owned()])]),
+        approvals: BTreeMap::new(),
+        credentials: BTreeMap::new(),
         done_when: None,
     }
 }
@@ -87,6 +130,7 @@ fn check(procedure: &Procedure, target: &str, given: &[(&str, &str)]) -> Vec<Str
             (Some("node-1".to_owned()), &["systemctl"]),
         ]),
         taken: "/data/new",
+        actions: vec![Arc::new(Restorer)],
     };
     let found = preflight(procedure, &place, &beginning, &known);
     let line = |found: &Objection| {
@@ -212,6 +256,37 @@ fn who_is_to_stand_still_says_how() {
         "! the step `p1s1` stops or starts `web`, and the plan does not say how",
     ];
     assert_eq!(check(&procedure, "", &[]), expect);
+}
+
+#[test]
+fn what_nobody_here_does_is_found_before_the_first_effect() {
+    let restore = |store: &str| {
+        let (to, target, from) = ("latest".to_owned(), None, None);
+        Action::Restore(Restore { store: store.to_owned(), to, target, from })
+    };
+    let sql = Sql { store: None, database: None, query: "SELECT 1".to_owned(), expect: None };
+    let question = Probe {
+        title: "is it there?".to_owned(),
+        question: Question::Sql(sql.clone()),
+        expect: None,
+        stable_for: None,
+        within: None,
+    };
+    let actions = vec![restore("orders"), restore("nowhere"), Action::Sql(sql), Action::Capture];
+    let mut procedure = procedure(actions);
+    procedure.steps[0].capture = vec!["/var/log/postgresql".to_owned()];
+    procedure.steps[0].verify = vec![question.clone()];
+    procedure.phases[0].title = "Assess".to_owned();
+    procedure.phases[0].only_if = Some(question);
+    let expected = [
+        "! nothing here carries out the step `p1s3`, which is of the kind `sql`",
+        "! nothing here carries out the step `p1s4`, which is of the kind `capture`",
+        "! nothing here keeps the evidence that the step `p1s1` names",
+        "! nothing here puts the question `is it there?` of the phase Assess",
+        "! nothing here puts the question `is it there?` of the step `p1s1`",
+        "`p1s2` restores a store without a vault",
+    ];
+    assert_eq!(check(&procedure, "", &[]), expected);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use soter_plan::objectives::Objectives;
 use soter_plan::order;
 
 use super::parameters::{Parameter, ParameterKind, ParameterSource, names_in};
-use super::{Phase, Procedure, Service, Step};
+use super::{Action, Phase, Procedure, Question, Service, Step};
 use crate::ids::StepId;
 
 mod step;
@@ -81,9 +81,11 @@ impl Compiler<'_> {
             rto: scenario.rto.map(|rto| rto.value),
             rpo: scenario.rpo.map(|rpo| rpo.value),
             prerequisites: values(&scenario.prerequisites),
+            teams: self.teams(&steps),
+            approvals: self.approvals(&steps),
+            credentials: self.credentials(&parameters, &phases, &steps),
             parameters,
             phases,
-            teams: self.teams(&steps),
             steps,
             services,
             stores: self.stores(),
@@ -270,11 +272,58 @@ impl Compiler<'_> {
 
     fn teams(&self, steps: &[Step]) -> BTreeMap<String, Vec<String>> {
         let names = steps.iter().flat_map(|step| match &step.action {
-            super::Action::Approve { by, .. } => by.as_slice(),
+            Action::Approve { by, .. } => by.as_slice(),
             _ => &[],
         });
         let known = names.filter_map(|name| Some((name.clone(), self.plan.teams.get(name)?)));
         known.map(|(name, team)| (name, values(&team.members))).collect()
+    }
+
+    /// Where those who may approve something have the secrets they do it with.
+    fn approvals(&self, steps: &[Step]) -> BTreeMap<String, String> {
+        let names = steps.iter().flat_map(|step| match &step.action {
+            Action::Approve { by, .. } => by.as_slice(),
+            _ => &[],
+        });
+        let people = names.flat_map(|name| match self.plan.teams.get(name) {
+            Some(team) => values(&team.members),
+            None => vec![name.clone()],
+        });
+        let known = people.filter_map(|name| {
+            let reference = self.plan.people.get(&name)?.approves_with.as_ref()?;
+            Some((name, reference.value.to_string()))
+        });
+        known.collect()
+    }
+
+    /// Where the credentials are read that parameters, requests and their probes name.
+    fn credentials(
+        &self,
+        parameters: &[Parameter],
+        phases: &[Phase],
+        steps: &[Step],
+    ) -> BTreeMap<String, String> {
+        let of_parameters = parameters
+            .iter()
+            .filter(|parameter| parameter.from == ParameterSource::Credential)
+            .map(|parameter| parameter.source.as_deref().unwrap_or(&parameter.name));
+        let of_actions = steps.iter().filter_map(|step| match &step.action {
+            Action::Http(http) => http.with.as_deref(),
+            _ => None,
+        });
+        let probes = steps
+            .iter()
+            .flat_map(|step| step.only_if.iter().chain(&step.already_done).chain(&step.verify))
+            .chain(phases.iter().filter_map(|phase| phase.only_if.as_ref()));
+        let of_probes = probes.filter_map(|probe| match &probe.question {
+            Question::Http(http) => http.with.as_deref(),
+            _ => None,
+        });
+        let known = of_parameters.chain(of_actions).chain(of_probes).filter_map(|name| {
+            let reference = self.plan.credentials.get(name)?.read_from.as_ref()?;
+            Some((name.to_owned(), reference.value.to_string()))
+        });
+        known.collect()
     }
 }
 

@@ -229,6 +229,36 @@ fn an_answer_goes_where_the_plan_says() {
 }
 
 #[test]
+fn where_secrets_are_found_is_known_without_the_plan() {
+    let loaded = plan(
+        "    parameters:
+      token: { from: credential, name: edge, type: secret }
+    phases:
+      - steps:
+          - { id: agreed, approve: { by: [leads, cleo], text: Go } }
+          - { id: told, http: { url: 'http://x/', with: page } }
+people:
+  ada: { approves_with: \"${file:/keys/ada}\" }
+  bea: { title: Bea }
+  cleo: { approves_with: \"${env:CLEO}\" }
+  dora: { approves_with: \"${env:DORA}\" }
+teams:
+  leads: { members: [ada, bea] }
+credentials:
+  edge: { read_from: \"${env:EDGE}\" }
+  page: { read_from: \"${file:/keys/page}\" }
+  other: { read_from: \"${file:/keys/other}\" }
+",
+    );
+    let procedure = compile(&loaded.plan, "lost").unwrap();
+    let pairs = |found: &BTreeMap<String, String>| {
+        found.iter().map(|(name, place)| format!("{name} {place}")).collect::<Vec<_>>()
+    };
+    assert_eq!(pairs(&procedure.approvals), ["ada ${file:/keys/ada}", "cleo ${env:CLEO}"]);
+    assert_eq!(pairs(&procedure.credentials), ["edge ${env:EDGE}", "page ${file:/keys/page}"]);
+}
+
+#[test]
 fn values_are_filled_into_texts_and_checked_by_their_kind() {
     let mut parameters = Parameters::default();
     parameters.insert("host", Given::Plain("node-1".to_owned()));

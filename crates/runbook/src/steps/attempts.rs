@@ -16,10 +16,37 @@ use super::place::{Place, Variables};
 use super::redact::Redactor;
 use crate::child::{self, ChildError, Children, Ended, Hidden, Spec};
 use crate::driver::{Asking, Attempt, Captured, Outcome, Reply};
-use crate::procedure::{Given, Parameters, Step};
+use crate::preflight::Objection;
+use crate::procedure::{Given, Parameters, Procedure, Question, Step};
 
 /// What a crate that knows more than scripts and requests adds: steps and questions of its own.
+///
+/// What it says it can do is asked before a run begins: a step that nobody carries out, or a question
+/// that nobody puts, keeps the run from beginning.
 pub trait Action: Send + Sync {
+    /// Whether it carries out this step, if all that the step needs is there. Changes nothing.
+    fn carries_out(&self, step: &Step) -> bool {
+        let _ = step;
+        false
+    }
+
+    /// Whether it puts this question.
+    fn can_answer(&self, question: &Question) -> bool {
+        let _ = question;
+        false
+    }
+
+    /// Whether it keeps the evidence that steps name.
+    fn keeps_evidence(&self) -> bool {
+        false
+    }
+
+    /// What is in the way of the steps and questions that are its own. Changes nothing.
+    fn objections(&self, procedure: &Procedure, place: &Place) -> Vec<Objection> {
+        let _ = (procedure, place);
+        Vec::new()
+    }
+
     /// How a step is carried out; none if it is no step of this kind. Nothing has an effect before
     /// the work is begun.
     fn work(&self, attempt: &Attempt, place: &Place) -> Option<Result<Work, String>>;

@@ -7,6 +7,7 @@ use jiff::civil::Date;
 use crate::language::at::At;
 use crate::language::define::{section, words};
 use crate::language::scalar::{Every, Script};
+use crate::text::Reference;
 
 section! {
     /// A person, or a role that one person at a time fills.
@@ -17,6 +18,9 @@ section! {
         contacts: Vec<At<String>>,
         /// Who steps in.
         deputy: Option<At<String>>,
+        /// Where the secret is that they make the codes with by which they approve a step of a run:
+        /// `${file:…}` or `${env:…}`, on their machine and on the one that carries the run out.
+        approves_with: Option<At<Reference>>,
     }
 }
 

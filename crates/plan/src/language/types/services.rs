@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::language::at::At;
 use crate::language::define::{section, words};
 use crate::language::scalar::{Every, Script};
+use crate::text::Reference;
 
 section! {
     /// A class of services that must be back in the same time.
@@ -154,6 +155,8 @@ section! {
         kept_in: Vec<At<String>>,
         /// Where it is found there, for people: a page, a project, a path. Never the secret itself.
         address: Option<At<String>>,
+        /// Where a run reads it: `${file:…}` or `${env:…}` on the machine that carries it out.
+        read_from: Option<At<Reference>>,
         /// What it opens: services, stores and vaults.
         opens: Vec<At<String>>,
         /// What it can delete: services, stores and vaults.

@@ -37,6 +37,8 @@ pub(super) fn procedure(
         services: Vec::new(),
         stores: BTreeMap::new(),
         teams: BTreeMap::new(),
+        approvals: BTreeMap::new(),
+        credentials: BTreeMap::new(),
         done_when: None,
     }
 }

@@ -1,0 +1,298 @@
+//! What would be done: `soter recover --dry-run`.
+
+use serde::Serialize;
+use soter_runbook::preflight::{Objection, Weight};
+use soter_runbook::procedure::{Action, Given, Procedure, Step};
+
+use super::prepare::Prepared;
+use crate::context::Context;
+use crate::failure::{Ending, Failure};
+use crate::output::human_duration;
+
+/// So much of the first line of a script is shown.
+const SHOWN_CHARS: usize = 90;
+
+#[derive(Serialize)]
+struct Preview<'p> {
+    scenario: &'p str,
+    title: &'p str,
+    kind: String,
+    target: &'p str,
+    plan: &'p str,
+    procedure: String,
+    requester: &'p str,
+    mirror: Option<&'p str>,
+    parameters: Vec<Value<'p>>,
+    phases: Vec<Phase<'p>>,
+    objections: Vec<Found<'p>>,
+}
+
+#[derive(Serialize)]
+struct Value<'p> {
+    name: &'p str,
+    about: Option<&'p str>,
+    /// None: it is not known yet.
+    value: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Phase<'p> {
+    title: &'p str,
+    budget_ms: Option<u64>,
+    after: Vec<&'p str>,
+    steps: Vec<Line<'p>>,
+}
+
+#[derive(Serialize)]
+struct Line<'p> {
+    id: &'p str,
+    title: &'p str,
+    kind: &'p str,
+    does: String,
+    after: Vec<&'p str>,
+    on: Option<&'p str>,
+    owner: Option<&'p str>,
+    budget_ms: Option<u64>,
+    timeout_ms: Option<u64>,
+    retries: u32,
+    destructive: bool,
+    only_if: Option<&'p str>,
+    already_done: Option<&'p str>,
+    verify: Vec<&'p str>,
+    obliges: &'p [String],
+    lifts: &'p [String],
+}
+
+#[derive(Serialize)]
+struct Found<'p> {
+    blocking: bool,
+    what: &'p str,
+    hint: &'p str,
+}
+
+/// Shows it. The answer is no if the run could not begin.
+pub(super) fn show(
+    context: &Context,
+    prepared: &Prepared,
+    found: &[Objection],
+) -> Result<(), Failure> {
+    let preview = Preview::of(prepared, found);
+    context.output.data(&preview, |preview| preview.in_words(found));
+    match preview.objections.iter().filter(|one| one.blocking).count() {
+        0 => Ok(()),
+        _ => Err(Failure::new(Ending::No, "the run could not begin as things are")),
+    }
+}
+
+/// What is in the way, the worst first.
+pub(super) fn objections(found: &[Objection]) -> String {
+    let line = |one: &Objection| {
+        let sign = if one.weight == Weight::Blocking { "BLOCKING" } else { "remark  " };
+        format!("  {sign}  {}\n            {}", one.what, one.hint)
+    };
+    found.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+impl<'p> Preview<'p> {
+    fn of(prepared: &'p Prepared, found: &'p [Objection]) -> Self {
+        let procedure = &prepared.procedure;
+        let bindings = &prepared.stage.tools.place.bindings;
+        let phases = procedure.phases.iter().enumerate();
+        Self {
+            scenario: &procedure.scenario,
+            title: &procedure.title,
+            kind: bindings.kind.to_string(),
+            target: bindings.title(),
+            plan: &prepared.digest,
+            procedure: procedure.digest(),
+            requester: &prepared.requester,
+            mirror: prepared.reach.vault.as_deref(),
+            parameters: procedure.parameters.iter().map(|one| value(prepared, one)).collect(),
+            phases: phases.map(|(at, _)| phase(procedure, at)).collect(),
+            objections: found.iter().map(in_the_way).collect(),
+        }
+    }
+
+    fn in_words(&self, found: &[Objection]) -> String {
+        let Self { kind, target, title, scenario, plan, requester, .. } = self;
+        let mut text = format!(
+            "{kind} on {target}: {title} ({scenario})\nNothing was done: this is what would be.\n\
+             plan {plan}, begun by {requester}\n"
+        );
+        match self.mirror {
+            Some(url) => text.push_str(&format!("journal here and in {url}\n")),
+            None => text.push_str("journal LOCAL ONLY\n"),
+        }
+        if !self.parameters.is_empty() {
+            text.push_str("\nParameters\n");
+        }
+        for Value { name, about, value } in &self.parameters {
+            let value = value.as_deref().unwrap_or("not known yet");
+            let about = about.map_or_else(String::new, |about| format!("  ({about})"));
+            text.push_str(&format!("  {name} = {value}{about}\n"));
+        }
+        for (at, phase) in self.phases.iter().enumerate() {
+            text.push_str(&format!("\n{}\n", phase.head(at)));
+            for step in &phase.steps {
+                text.push_str(&step.in_words());
+            }
+        }
+        if found.is_empty() {
+            text.push_str("\nNothing is in the way.");
+        } else {
+            text.push_str(&format!("\nIn the way\n{}", objections(found)));
+        }
+        text
+    }
+}
+
+impl Phase<'_> {
+    fn head(&self, at: usize) -> String {
+        let mut head = format!("{}. {}", at + 1, self.title);
+        if let Some(budget) = self.budget_ms {
+            head.push_str(&format!(", at most {}", duration(budget)));
+        }
+        if !self.after.is_empty() {
+            head.push_str(&format!(", after {}", self.after.join(" and ")));
+        }
+        head
+    }
+}
+
+impl Line<'_> {
+    fn in_words(&self) -> String {
+        let mut text =
+            format!("  {}  {}\n      {}: {}\n", self.id, self.title, self.kind, self.does);
+        let mut facts = Vec::new();
+        facts.extend(self.destructive.then(|| "CANNOT BE TAKEN BACK".to_owned()));
+        facts.extend(self.on.map(|host| format!("on {host}")));
+        facts.extend(self.owner.map(|owner| format!("by {owner}")));
+        facts.extend(self.budget_ms.map(|budget| format!("at most {}", duration(budget))));
+        facts.extend(self.timeout_ms.map(|limit| format!("ended after {}", duration(limit))));
+        facts.extend((self.retries > 0).then(|| format!("tried {} times", self.retries + 1)));
+        facts.extend((!self.after.is_empty()).then(|| format!("after {}", self.after.join(", "))));
+        if !facts.is_empty() {
+            text.push_str(&format!("      {}\n", facts.join("; ")));
+        }
+        let questions = [("only if", self.only_if), ("not if", self.already_done)];
+        for (word, question) in questions {
+            text.push_str(&question.map(|it| format!("      {word}: {it}\n")).unwrap_or_default());
+        }
+        for question in &self.verify {
+            text.push_str(&format!("      done when: {question}\n"));
+        }
+        for (word, names) in [("puts in place", self.obliges), ("lifts", self.lifts)] {
+            if !names.is_empty() {
+                text.push_str(&format!("      {word}: {}\n", names.join(", ")));
+            }
+        }
+        text
+    }
+}
+
+fn value<'p>(
+    prepared: &'p Prepared,
+    parameter: &'p soter_runbook::procedure::Parameter,
+) -> Value<'p> {
+    let value = prepared.values.given.get(&parameter.name).map(|given| match given {
+        Given::Plain(value) => value.clone(),
+        Given::Hidden(_) => "****".to_owned(),
+    });
+    Value { name: &parameter.name, about: parameter.about.as_deref(), value }
+}
+
+fn phase(procedure: &Procedure, at: usize) -> Phase<'_> {
+    let phase = &procedure.phases[at];
+    let title = |at: &usize| procedure.phases.get(*at).map(|phase| phase.title.as_str());
+    let steps = procedure.steps.iter().filter(|step| step.phase == at);
+    Phase {
+        title: &phase.title,
+        budget_ms: phase.budget.map(milliseconds),
+        after: phase.after.iter().filter_map(title).collect(),
+        steps: steps.map(line).collect(),
+    }
+}
+
+fn line(step: &Step) -> Line<'_> {
+    Line {
+        id: step.id.as_str(),
+        title: &step.title,
+        kind: step.action.word(),
+        does: does(step),
+        after: step.after.iter().map(soter_runbook::StepId::as_str).collect(),
+        on: step.on.as_deref(),
+        owner: step.owner.as_deref(),
+        budget_ms: step.budget.map(milliseconds),
+        timeout_ms: step.timeout.map(milliseconds),
+        retries: step.retries,
+        destructive: step.destructive,
+        only_if: step.only_if.as_ref().map(|probe| probe.title.as_str()),
+        already_done: step.already_done.as_ref().map(|probe| probe.title.as_str()),
+        verify: step.verify.iter().map(|probe| probe.title.as_str()).collect(),
+        obliges: &step.obliges,
+        lifts: &step.lifts,
+    }
+}
+
+/// What a step does, in a line.
+fn does(step: &Step) -> String {
+    match &step.action {
+        Action::Look => "its questions say whether it is done".to_owned(),
+        Action::Run(script) => first_line(script),
+        Action::Manual(text) => first_line(text),
+        Action::Http(http) => format!("{} {}", http.method, http.url),
+        Action::Sql(sql) => first_line(&sql.query),
+        Action::Kubernetes(of) => {
+            let object = of.object.as_deref().unwrap_or("what its manifest says");
+            let replicas = of.replicas.map_or_else(String::new, |count| format!(" to {count}"));
+            format!("{} {object}{replicas}", of.action)
+        }
+        Action::Terraform(of) => format!("{} in {}", of.action, of.directory),
+        Action::Restore(of) => {
+            let target = of.target.as_deref().unwrap_or("the store's new directory");
+            format!("{} to {}, in {target}", of.store, of.to)
+        }
+        Action::Quiesce(services) | Action::Resume(services) => {
+            let names: Vec<&str> = services.iter().map(|one| one.service.as_str()).collect();
+            names.join(", ")
+        }
+        Action::Capture => step.capture.join(", "),
+        Action::Wait { duration } => human_duration(*duration),
+        Action::Notify(of) => {
+            let by =
+                if of.by.is_empty() { String::new() } else { format!("{}: ", of.by.join(", ")) };
+            format!("{by}{}", first_line(&of.text))
+        }
+        Action::Approve { by, count, text, .. } => {
+            format!("{count} of {}: {}", by.join(", "), first_line(text))
+        }
+        Action::Ask { text, .. } => first_line(text),
+    }
+}
+
+/// The first line that does something, and how many more there are.
+fn first_line(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let is_word = |line: &&&str| !line.starts_with('#');
+    let first = lines.iter().find(is_word).or(lines.first()).copied().unwrap_or("");
+    let mut shown: String = first.chars().take(SHOWN_CHARS).collect();
+    if first.chars().count() > SHOWN_CHARS {
+        shown.push('…');
+    }
+    match lines.len() {
+        0 | 1 => shown,
+        count => format!("{shown}  (and {} lines)", count - 1),
+    }
+}
+
+fn in_the_way(one: &Objection) -> Found<'_> {
+    Found { blocking: one.weight == Weight::Blocking, what: &one.what, hint: &one.hint }
+}
+
+fn milliseconds(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn duration(milliseconds: u64) -> String {
+    human_duration(std::time::Duration::from_millis(milliseconds))
+}

@@ -1,0 +1,134 @@
+//! `soter run code`: the code that an approver says on the telephone.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+use soter_runbook::approval::Subject;
+use soter_runbook::journal::Mirror;
+use soter_runbook::procedure::Action;
+use soter_runbook::state::State;
+use soter_runbook::{RunId, StepId};
+use soter_world::Secret;
+
+use crate::context::{Access, Context};
+use crate::failure::{Ending, Failure};
+use crate::runs::stage::{self, Reach};
+use crate::runs::{PersonArgs, StateArgs, loaded, values};
+
+/// Make the code with which you approve a step of a run as it is now. It is good for this step, these
+/// values of the parameters and this engine, and for a quarter of an hour at least.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CodeArgs {
+    /// The run: its name; of one on this machine the beginning of it is enough.
+    run: String,
+    /// The step.
+    step: String,
+    /// The file with your secret; else where the plan says that it is.
+    #[arg(long, value_name = "FILE")]
+    secret: Option<PathBuf>,
+    #[command(flatten)]
+    person: PersonArgs,
+    #[command(flatten)]
+    state: StateArgs,
+    #[command(flatten)]
+    access: Access,
+}
+
+#[derive(Serialize)]
+struct Made {
+    run: String,
+    step: String,
+    person: String,
+    kind: String,
+    target: String,
+    text: String,
+    parameters: Vec<(String, String)>,
+    code: String,
+}
+
+pub(super) fn run(context: &Context, args: &CodeArgs) -> Result<(), Failure> {
+    let state = state(context, args)?;
+    let person = args.person.name()?;
+    let step = StepId::parse(&args.step).map_err(|error| Failure::of(Ending::Input, &error))?;
+    let known = state.step(&step).map(|one| &one.step.action);
+    let Some(Action::Approve { text, by, .. }) = known else {
+        return Err(Failure::new(Ending::Input, format!("`{step}` asks for no approval"))
+            .hint("`soter run show` says what is needed"));
+    };
+    if !by.iter().any(|name| state.begun.procedure.is_one_of(&person, name)) {
+        let what = format!("{person} may not approve `{step}`; {} may", by.join(", "));
+        return Err(Failure::new(Ending::Input, what).hint("name yourself: --as PERSON"));
+    }
+    let secret = secret(context, args, &state, &person)?;
+    let code = Subject::of(&state, &step).code_at(&secret, context.clock.now());
+    let (front, back) = code.split_at(code.len() / 2);
+    let values = state.parameters.iter().map(|(name, value)| (name.clone(), value.to_string()));
+    let made = Made {
+        run: state.run().to_string(),
+        step: step.to_string(),
+        person,
+        kind: state.begun.kind.to_string(),
+        target: state.begun.target.clone(),
+        text: text.clone(),
+        parameters: values.collect(),
+        code: format!("{front}-{back}"),
+    };
+    context.output.data(&made, Made::in_words);
+    Ok(())
+}
+
+/// The run as it is here, or in the vault.
+fn state(context: &Context, args: &CodeArgs) -> Result<State, Failure> {
+    if args.access.vault.is_none() {
+        return Ok(args.state.run(context, &args.run)?.load(context)?.state);
+    }
+    let identity = stage::identity(args.access.identity.as_deref())?;
+    let reach = Reach { target: None, vault: args.access.vault.clone(), identity };
+    let (Some(url), Some(key)) = (&reach.vault, reach.key(context)?) else {
+        return Err(Failure::new(Ending::Input, "a run in a vault is sealed")
+            .hint("--identity operator.key"));
+    };
+    let run = RunId::parse(&args.run).map_err(|error| Failure::of(Ending::Input, &error))?;
+    let slots = stage::mirror(context, &run, url, &key)?.read_all();
+    let slots = slots.map_err(|error| Failure::of(Ending::Failed, &error))?;
+    if slots.is_empty() {
+        return Err(Failure::new(Ending::No, format!("the vault has no run {run}"))
+            .hint("give the whole name, as it stands on the other screen"));
+    }
+    let bytes: Vec<u8> = slots.into_iter().flat_map(|slot| slot.lines).collect();
+    Ok(loaded(&bytes)?.state)
+}
+
+fn secret(
+    context: &Context,
+    args: &CodeArgs,
+    state: &State,
+    person: &str,
+) -> Result<Secret<Vec<u8>>, Failure> {
+    let reference = match &args.secret {
+        Some(file) => format!("${{file:{}}}", stage::absolute(file)?.display()),
+        None => state.begun.procedure.approvals.get(person).cloned().ok_or_else(|| {
+            let what = format!("the plan does not say where {person}'s secret is");
+            Failure::new(Ending::Input, what)
+                .hint("give it an `approves_with`, or name it: --secret FILE")
+        })?,
+    };
+    let secret = values::resolve(&*context.disk, &reference).map_err(|why| {
+        Failure::new(Ending::Input, format!("{person}'s secret cannot be read: {why}"))
+            .hint("name it: --secret FILE")
+    })?;
+    Ok(Secret::new(secret.expose().as_bytes().to_vec()))
+}
+
+impl Made {
+    fn in_words(&self) -> String {
+        let mut lines = vec![
+            format!("{} on {}: {}", self.kind, self.target, self.run),
+            format!("{} would say yes to {}: {}", self.person, self.step, self.text.trim()),
+        ];
+        lines.extend(self.parameters.iter().map(|(name, value)| format!("  {name} = {value}")));
+        lines.push(String::new());
+        lines.push(self.code.clone());
+        lines.join("\n")
+    }
+}

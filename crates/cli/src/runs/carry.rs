@@ -1,0 +1,201 @@
+//! Carrying a run on until it is over or somebody leaves.
+//!
+//! The rule it keeps: to leave changes nothing. What runs goes on by itself, and another engine adopts
+//! it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+use soter_recovery::mirror::VaultMirror;
+use soter_runbook::driver::{Engine, EngineError, EngineErrorKind, Progress};
+use soter_runbook::state::{Closing, Life, MirrorState, State};
+use soter_world::Stop;
+
+use super::follow::Follower;
+use super::words;
+use crate::context::Context;
+use crate::failure::{Ending, Failure};
+
+/// So long a request of another terminal waits at most until it is looked at.
+const TURN: Duration = Duration::from_millis(200);
+
+/// How a run was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Left {
+    /// It is over, and succeeded.
+    Success,
+    /// It is over: it was given up.
+    Aborted,
+    /// It goes on when an engine does.
+    Unfinished,
+}
+
+/// What is left of a run when its engine ends: the result of the command.
+#[derive(Serialize)]
+struct Summary<'s> {
+    run: &'s str,
+    kind: String,
+    target: &'s str,
+    result: Left,
+    records: u64,
+    epoch: u32,
+    mirror: MirrorState,
+    journal: String,
+}
+
+/// Carries a run on, and says how it ended as the command's result.
+pub(crate) fn carry(
+    context: &Context,
+    engine: &mut Engine<'_>,
+    mirror: Option<&VaultMirror>,
+    directory: &Path,
+    stop: &Stop,
+) -> Result<(), Failure> {
+    let mut screen = Screen::new(context, engine.state(), directory);
+    let left = loop {
+        screen.show(context, engine.state());
+        for finding in mirror.map(VaultMirror::findings).unwrap_or_default() {
+            context.output.warn(&format!("in the vault: {finding}"));
+        }
+        if stop.is_stopped() {
+            break Left::Unfinished;
+        }
+        match engine.turn(TURN) {
+            Ok(Progress::Going) => {}
+            Ok(Progress::Closed(Closing::Success)) => break Left::Success,
+            Ok(Progress::Closed(Closing::Aborted)) => break Left::Aborted,
+            Err(error) => {
+                screen.show(context, engine.state());
+                return Err(engine_failure(&error, engine.state().run().as_str()));
+            }
+        }
+    };
+    screen.show(context, engine.state());
+    finish(context, engine, left, directory)
+}
+
+fn finish(
+    context: &Context,
+    engine: &mut Engine<'_>,
+    left: Left,
+    directory: &Path,
+) -> Result<(), Failure> {
+    let going = engine.attempts().len();
+    let state = engine.state();
+    let run = state.run().as_str();
+    let summary = Summary {
+        run,
+        kind: state.begun.kind.to_string(),
+        target: &state.begun.target,
+        result: left,
+        records: state.records,
+        epoch: state.epoch,
+        mirror: state.mirror.0,
+        journal: directory.join("journal").display().to_string(),
+    };
+    context.output.data(&summary, |summary| match summary.result {
+        Left::Success => format!("{run}: done, {} records", summary.records),
+        Left::Aborted => format!("{run}: given up, {} records", summary.records),
+        Left::Unfinished => format!("{run}: not over, {} records", summary.records),
+    });
+    match left {
+        Left::Success => Ok(()),
+        Left::Aborted => Err(Failure::new(Ending::No, format!("{run} was given up"))
+            .hint(format!("soter run log {run} says why and by whom"))),
+        Left::Unfinished => {
+            let what = match going {
+                0 => format!("{run} is left, and goes on when it is resumed"),
+                1 => format!("{run} is left; one step goes on by itself meanwhile"),
+                many => format!("{run} is left; {many} steps go on by themselves meanwhile"),
+            };
+            Err(Failure::new(Ending::Unfinished, what).hint(format!("soter run resume {run}")))
+        }
+    }
+}
+
+/// An engine that cannot go on, in words.
+pub(crate) fn engine_failure(error: &EngineError, run: &str) -> Failure {
+    let ending = match error.kind() {
+        EngineErrorKind::Failed => Ending::Failed,
+        EngineErrorKind::Superseded => Ending::Superseded,
+        EngineErrorKind::Input => Ending::Input,
+        EngineErrorKind::Damaged => Ending::Failed,
+    };
+    let failure = Failure::of(ending, error);
+    match error {
+        EngineError::Closed => failure.hint(format!("soter run show {run} says how it ended")),
+        EngineError::Superseded => failure.hint("watch the run where the other engine is"),
+        EngineError::Elsewhere => failure.hint(format!(
+            "look whether it lives; if it does not: soter run resume {run} --take-over"
+        )),
+        EngineError::Taken => failure.hint("begin it again: it gets another name"),
+        EngineError::Journal(_) | EngineError::Disk { .. } => {
+            failure.hint(format!("mend the disk, then: soter run resume {run}"))
+        }
+        _ => failure,
+    }
+}
+
+/// What is shown meanwhile: a line for each record.
+struct Screen {
+    follower: Follower,
+    /// What people were last told that they are needed for.
+    questions: Vec<String>,
+}
+
+impl Screen {
+    fn new(context: &Context, state: &State, directory: &Path) -> Self {
+        for line in heading(state) {
+            context.output.say(&line);
+        }
+        let mut follower = Follower::new(directory.join("journal"));
+        // What an earlier engine wrote was shown by that one.
+        if state.epoch > 1 {
+            drop(follower.more(&*context.disk));
+        }
+        Self { follower, questions: Vec::new() }
+    }
+
+    fn show(&mut self, context: &Context, state: &State) {
+        let procedure = &state.begun.procedure;
+        for line in self.follower.more(&*context.disk).unwrap_or_default() {
+            context.output.say(&words::line(&line, Some(procedure)));
+        }
+        if let Life::Closed(_) = state.life {
+            return;
+        }
+        let run = state.run().as_str();
+        let questions = state.questions();
+        let questions: Vec<String> =
+            questions.iter().map(|one| words::question(one, run)).collect();
+        for question in questions.iter().filter(|one| !self.questions.contains(one)) {
+            context.output.say(&format!("  NEEDED: {question}"));
+        }
+        self.questions = questions;
+    }
+}
+
+/// What stands above everything about a run.
+pub(crate) fn heading(state: &State) -> Vec<String> {
+    let begun = &state.begun;
+    let mut lines = vec![format!(
+        "{} on {}: {} ({})",
+        begun.kind,
+        begun.target,
+        begun.procedure.title,
+        state.run()
+    )];
+    match state.mirror.0 {
+        MirrorState::Following => {}
+        MirrorState::Lost => {
+            lines.push("THE VAULT IS LOST: the journal is on this machine alone".to_owned());
+        }
+        MirrorState::Local => lines.push(
+            "LOCAL ONLY: the journal is on this machine alone, and nothing keeps a second engine out"
+                .to_owned(),
+        ),
+    }
+    lines
+}
