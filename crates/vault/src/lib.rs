@@ -4,6 +4,7 @@
 //! contents are sealed so that the machine that wrote them cannot read them again. The format is
 //! described byte by byte in `docs/format/vault.md`.
 
+pub mod contents;
 pub mod crypto;
 pub mod document;
 pub mod frame;

@@ -7,26 +7,19 @@
 //! Nothing is a backup before the commit; a crash anywhere leaves only what the session owns, and
 //! the next session uses it.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use postgres::Client;
+use soter_vault::contents::{BaseContents, ContentsWriter};
 use soter_vault::frame::Compression;
 use soter_vault::ids::BackupId;
 use soter_vault::keys::{StoreKeys, Trust};
 use soter_vault::log::{
-    BackupDraft, BackupRow, Catalogue, Duty, Incarnation, Log, Opening, PackSet, Session, TakeOver,
-    WalRange,
+    BackupDraft, BackupRow, Duty, Incarnation, Log, Opening, Session, TakeOver, WalRange,
 };
-use soter_vault::map::{
-    Adopted, BackupJob, Base, LoadedMap, MapAccess, PackTarget, Progress, Sharing, WriteOptions,
-    WrittenMap, write_backup,
-};
-use soter_vault::names::PackClass;
-use soter_vault::pack::{PackId, PackRow};
-use soter_vault::refresh::{PACK_AGE_MAX, shareable};
+use soter_vault::map::{Progress, WriteOptions, WrittenMap};
 use soter_vault::vault::Vault;
 use soter_world::{Disk, Stop, durable};
 
@@ -203,9 +196,7 @@ fn server_time(client: &mut Client) -> Result<Timestamp, BackupError> {
 pub(crate) struct Previous {
     id: BackupId,
     record: BackupRecord,
-    map_root: Vec<u8>,
-    row: BackupRow,
-    rows: BTreeMap<(PackClass, PackId), PackRow>,
+    contents: BaseContents,
 }
 
 impl Previous {
@@ -216,30 +207,25 @@ impl Previous {
         full: FullPolicy,
     ) -> Result<Option<Self>, BackupError> {
         let FullPolicy::OlderThan(age_max) = full else { return Ok(None) };
-        let log = session.log();
-        let catalogue = log.catalogue();
         let of_this_life = |row: &&BackupRow| {
             row.wal.is_some_and(|wal| wal.incarnation == incarnation.id) && row.retired.is_none()
         };
-        let Some(row) = catalogue.live().rev().find(of_this_life) else { return Ok(None) };
-        let body = log.body(row.id, &session.keys().metadata)?;
+        let (row, body) = {
+            let log = session.log();
+            let Some(row) = log.catalogue().live().rev().find(of_this_life) else {
+                return Ok(None);
+            };
+            (row.clone(), log.body(row.id, &session.keys().metadata)?)
+        };
         let Ok(record) = BackupRecord::parse(&body.content) else { return Ok(None) };
         let now = session.vault().clock.now();
         let age = now.duration_since(record.full_at);
         if Duration::try_from(age).is_ok_and(|age| age > age_max) {
             return Ok(None);
         }
-        let rows = pack_rows(catalogue, row);
-        Ok(Some(Self { id: row.id, record, map_root: body.map_root, row: row.clone(), rows }))
+        let contents = BaseContents::of(session, &row, body.map_root);
+        Ok(Some(Self { id: row.id, record, contents }))
     }
-}
-
-fn pack_rows(catalogue: &Catalogue, row: &BackupRow) -> BTreeMap<(PackClass, PackId), PackRow> {
-    let rows = row
-        .packs
-        .iter()
-        .filter_map(|(class, id)| catalogue.row(class, id).map(|pack| ((class, id), *pack)));
-    rows.collect()
 }
 
 /// The part of a backup between the session's beginning and its commit.
@@ -432,56 +418,15 @@ impl Copying<'_> {
         source: &ClusterSource<'_>,
         previous: Option<&Previous>,
     ) -> Result<WrittenMap, BackupError> {
-        let Self { setup, session, .. } = self;
-        let keys = setup.keys;
-        let dead: Vec<_> = session.adopted().iter().copied().collect();
-        let swept = session.log().catalogue().swept().clone();
-        let objects = &*setup.vault.objects;
-        let adopted = Adopted::load(objects, keys.store, &keys.metadata, &dead, &swept)?;
-        let target = PackTarget {
-            objects,
-            clock: &*setup.vault.clock,
-            random: &*setup.vault.random,
-            store: keys.store,
-            session: session.id(),
-            session_key: session.key().clone(),
-            metadata: keys.metadata.clone(),
-            content_ids: keys.content_ids.clone(),
-            numbers: session.pack_numbers(),
+        let writer = ContentsWriter {
+            session: self.session,
+            base: previous.map(|previous| &previous.contents),
+            options: WriteOptions {
+                workers: self.setup.workers,
+                compression: self.setup.compression,
+            },
         };
-        let lookup = |class, id| previous.and_then(|p| p.rows.get(&(class, id)).copied());
-        let base_map = match previous {
-            None => None,
-            Some(previous) => Some(LoadedMap::open(
-                &previous.map_root,
-                MapAccess {
-                    objects,
-                    store: keys.store,
-                    backup: previous.id,
-                    metadata: keys.metadata.clone(),
-                    packs: previous.row.packs.clone(),
-                    rows: &lookup,
-                },
-            )?),
-        };
-        let young = previous.map(|previous| young_packs(session, &previous.row));
-        let is_young = |class, pack| young.as_ref().is_some_and(|it| it.contains(class, pack));
-        // To choose, every leaf is read; without anything old there is nothing to choose.
-        let are_all_young = previous.is_none_or(|previous| {
-            previous.row.packs.iter().all(|(class, pack)| is_young(class, pack))
-        });
-        let sharing = if are_all_young { Sharing::All } else { Sharing::Chosen(&is_young) };
-        let base = base_map.as_ref().map(|map| Base { map, sharing });
-        let options = WriteOptions { workers: setup.workers, compression: setup.compression };
-        let job = BackupJob {
-            plan: &plan.files,
-            source,
-            base,
-            adopted: Some(&adopted),
-            target: &target,
-            options,
-        };
-        Ok(write_backup(&job, self.progress, self.stop)?)
+        Ok(writer.write(&plan.files, source, self.progress, self.stop)?)
     }
 }
 
@@ -491,14 +436,4 @@ pub const WAL_WAIT_MAX: Duration = Duration::from_secs(120);
 /// Says that the WAL did not arrive.
 pub fn wal_missing(wal: &WalRange, reached: Option<Lsn>) -> BackupError {
     BackupError::WalMissing { needed: Lsn(wal.to), reached }
-}
-
-/// What of a base is young enough to be shared, by the time at which the vault stored this session's
-/// first entry.
-fn young_packs(session: &Session, base: &BackupRow) -> PackSet {
-    let log = session.log();
-    let catalogue = log.catalogue();
-    // The session is in the log that it was opened in; were it not, nothing would be shared.
-    let now = catalogue.session(session.id()).map(|row| row.stored);
-    now.map(|now| shareable(catalogue, base, now, PACK_AGE_MAX)).unwrap_or_default()
 }

@@ -6,10 +6,10 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use soter_vault::keys::KeyError;
+use soter_vault::contents::with_map;
 use soter_vault::map::{
-    EntryKind, FileEntry, LoadedMap, MapAccess, NoProgress, RestoreOptions, SessionKeys, Sink,
-    SinkFile, restore,
+    EntryKind, FileEntry, LoadedMap, NoProgress, RestoreOptions, SessionKeys, Sink, SinkFile,
+    restore,
 };
 use soter_world::{Clock, Stop};
 
@@ -56,24 +56,7 @@ impl StoreReader<'_> {
         choice: &Choice,
         act: impl FnOnce(&LoadedMap<'_>, SessionKeys<'_>) -> Result<T, RestoreError>,
     ) -> Result<T, RestoreError> {
-        let catalogue = gathered.log.catalogue();
-        let row = catalogue.backup(choice.backup).ok_or(RestoreError::NothingThere)?;
-        let body = gathered.log.body(choice.backup, &self.keys.metadata)?;
-        let rows = |class, pack| catalogue.row(class, pack).copied();
-        let access = MapAccess {
-            objects: &*self.vault.objects,
-            store: self.keys.store,
-            backup: choice.backup,
-            metadata: self.keys.metadata.clone(),
-            packs: row.packs.clone(),
-            rows: &rows,
-        };
-        let map = LoadedMap::open(&body.map_root, access)?;
-        let session_key = |session| match catalogue.session(session) {
-            Some(row) => self.keys.unwrap(&row.wrapped, &row.commitment),
-            None => Err(KeyError::UnknownStore { store: self.keys.store }),
-        };
-        act(&map, &session_key)
+        with_map(&gathered.log, self.keys, choice.backup, act)
     }
 
     /// How large the chosen backup is where.
