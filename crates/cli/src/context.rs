@@ -158,6 +158,28 @@ impl Context {
         }
     }
 
+    /// The PostgreSQL store a command is about: the named one, or the plan's only one of that kind.
+    pub(crate) fn postgres_store<'p>(
+        &self,
+        plan: &'p Plan,
+        name: Option<&str>,
+    ) -> Result<(&'p StoreName, &'p Store), Failure> {
+        let is_postgres = |store: &Store| matches!(store.kind, Kind::Postgres(_));
+        let mut of_kind = plan.stores.iter().filter(|(_, store)| is_postgres(store));
+        let found = match (name, of_kind.next(), of_kind.next()) {
+            (None, Some(only), None) => only,
+            _ => self.store(plan, name)?,
+        };
+        if is_postgres(found.1) {
+            return Ok(found);
+        }
+        let what = format!("{} is an etcd, and this command is for PostgreSQL", found.0);
+        Err(Failure::new(Ending::Input, what).hint(
+            "an etcd is kept by soter backup and soter agent, looked at by backups and verify, and \
+             brought back by restore",
+        ))
+    }
+
     /// The connection string of a store, with its references resolved.
     pub(crate) fn connection(&self, postgres: &Postgres) -> Result<Secret<String>, Failure> {
         self.resolved(&postgres.connection)
@@ -311,10 +333,12 @@ pub(crate) fn look_up(disk: &dyn Disk, reference: &Reference) -> Result<String, 
     }
 }
 
-/// What only a PostgreSQL store has.
+/// What only a PostgreSQL store has; it comes from [`Context::postgres_store`], or its kind was looked at.
 pub(crate) fn postgres(store: &Store) -> &Postgres {
-    let Kind::Postgres(postgres) = &store.kind;
-    postgres
+    match &store.kind {
+        Kind::Postgres(postgres) => postgres,
+        Kind::Etcd(_) => unreachable!("a command of PostgreSQL has chosen a store of PostgreSQL"),
+    }
 }
 
 /// What the plan promises by naming more vaults than the one that is written to, in words.

@@ -3,6 +3,7 @@
 mod commands;
 mod context;
 mod demo;
+mod etcd;
 mod failure;
 mod onlooker;
 mod output;

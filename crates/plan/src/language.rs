@@ -30,7 +30,7 @@ pub use at::{At, FileId, Origin, Place, Source, Sources};
 pub use limited::{
     CanaryEvery, CompressionLevel, FullEvery, KeepFor, KeepLast, PartInterval, SpoolLimit, Workers,
 };
-pub use local::{AbsolutePath, ApplicationName, SlotName};
+pub use local::{AbsolutePath, ApplicationName, EtcdEndpoint, PathPattern, SlotName};
 pub use map::Named;
 pub(crate) use map::is_name;
 pub(crate) use scalar::script_lines;

@@ -38,7 +38,8 @@ mod tests;
 pub use connection::{Connection, ConnectionError, ConnectionErrorKind};
 pub use names::{NameError, StoreName, VaultName};
 pub use plan::{
-    Backup, Canary, Compression, Kind, Plan, Postgres, Retention, Spool, Store, Wal, WalMode,
+    Backup, Canary, ClientFiles, Compression, Etcd, Kind, Plan, Postgres, Retention, Spool, Store,
+    Wal, WalMode,
 };
 pub use protection::{parse, protected};
 pub use schedule::Schedule;

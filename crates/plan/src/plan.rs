@@ -56,6 +56,31 @@ impl Store {
 pub enum Kind {
     /// `kind: postgres`: a PostgreSQL cluster.
     Postgres(Postgres),
+    /// `kind: etcd`: an etcd, also the one inside Kubernetes.
+    Etcd(Etcd),
+}
+
+/// What only an etcd has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Etcd {
+    /// Its members, in the order they are asked: `https://HOST:PORT`. At least one.
+    pub endpoints: Vec<String>,
+    /// Certificates of the authorities that are believed; there if an endpoint has TLS.
+    pub ca_file: Option<PathBuf>,
+    /// The client's certificate, and its key.
+    pub client: Option<ClientFiles>,
+    /// Files of the agent's machine that are taken along: paths from the root, in which `*` and `?`
+    /// stand for what changes in a name. Of a directory everything is taken.
+    pub files: Vec<String>,
+}
+
+/// With what a client shows who it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientFiles {
+    /// Its certificate, in PEM.
+    pub certificate: PathBuf,
+    /// The certificate's key, in PEM.
+    pub key: PathBuf,
 }
 
 /// What only a PostgreSQL cluster has.

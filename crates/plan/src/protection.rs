@@ -1,5 +1,5 @@
-//! What Soter itself protects in a plan: the stores with a connection, and the vaults they are kept
-//! in, as values that an agent and the commands work with.
+//! What Soter itself protects in a plan: the stores that say how they are reached, and the vaults they
+//! are kept in, as values that an agent and the commands work with.
 //!
 //! The rule it keeps: whatever is not right is a finding, and after a finding there is no plan to
 //! work with. What the readers could not read is known, so that it is not called missing.
@@ -51,7 +51,7 @@ impl Unreadable {
 }
 
 /// Reads the files of a plan for the commands that protect and recover: every store with
-/// `kind: postgres` and a `connection`.
+/// `kind: postgres` and a `connection`, or with `kind: etcd` and `endpoints`.
 pub fn protected(inputs: &[Input]) -> Result<Plan, Report> {
     let Loaded { sources, plan, mut findings, unread, unreadable, .. } = load(inputs);
     let mut converter = Converter::new(&plan, &unreadable);
@@ -60,8 +60,8 @@ pub fn protected(inputs: &[Input]) -> Result<Plan, Report> {
     findings.extend(missing_sections(&plan, &unreadable));
     if findings.is_empty() && converted.stores.is_empty() {
         let title = "no store of this plan is protected by Soter";
-        let hint = "give one of them `kind: postgres` and `connection: \"host=… user=…\"`; \
-                    `soter init` writes both";
+        let hint = "give one of them `kind: postgres` and `connection: \"host=… user=…\"` \
+                    (`soter init` writes both), or `kind: etcd` and `endpoints: [\"https://…\"]`";
         findings.push(at_the_beginning(title.to_owned(), hint.to_owned()));
     }
     if findings.is_empty() { Ok(converted) } else { Err(Report::new(sources, findings, unread)) }

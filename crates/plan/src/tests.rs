@@ -41,7 +41,7 @@ fn read(source: &str) -> Plan {
 
 fn only_store(plan: &Plan) -> (&Store, &Postgres) {
     let store = plan.stores.values().next().unwrap();
-    let Kind::Postgres(postgres) = &store.kind;
+    let Kind::Postgres(postgres) = &store.kind else { panic!("{:?}", store.kind) };
     (store, postgres)
 }
 

@@ -4,12 +4,28 @@
 //! last byte, is that of what has arrived. `docs/decisions/0016` says why there is no gRPC.
 
 mod access;
+pub mod backup;
+mod census;
 mod client;
 mod error;
+mod files;
 mod gateway;
+mod members;
+mod record;
+pub mod restore;
 mod snapshot;
+mod source;
+mod stream;
 
 pub use access::{Access, Endpoint, EndpointError};
-pub use client::{Client, Member, Status};
+pub use census::{Census, GROUPS_MAX};
+pub use client::{Client, KeysHash, Member, Status};
 pub use error::{ErrorKind, EtcdError};
+pub use files::FilesError;
+pub use members::{BUMP_DEFAULT, MemberError, NewCluster, NewMember};
+pub use record::{
+    Counters, EtcdRecord, KIND, MemberRecord, RecordError, SNAPSHOT_FILE, Sharing, TAKEN_PREFIX,
+    TakenFile, kind_of,
+};
 pub use snapshot::{CheckedSnapshot, HASH_LENGTH, PAGE_LENGTH, check_snapshot};
+pub use stream::SnapshotStream;

@@ -3,3 +3,4 @@
 //! A store is asked through its own documented interface, never through its files while it runs.
 
 pub mod etcd;
+pub mod testing;

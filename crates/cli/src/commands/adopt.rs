@@ -61,7 +61,7 @@ struct Report {
 
 pub(super) fn run(context: &Context, args: &AdoptArgs) -> Result<(), Failure> {
     let plan = context.plan()?;
-    let (name, store) = context.store(&plan, args.store.as_deref())?;
+    let (name, store) = context.postgres_store(&plan, args.store.as_deref())?;
     let planned = &postgres(store).data_directory;
     let data = args.data_dir.as_ref().unwrap_or(planned);
     let is_planned = same_directory(data, planned);

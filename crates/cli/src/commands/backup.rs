@@ -1,8 +1,10 @@
 //! `soter backup`.
 
+pub(super) mod etcd;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use soter_plan::{Plan, Store, StoreName};
+use soter_plan::{Kind, Plan, Store, StoreName};
 use soter_postgres::agent::{Answer, BackupDone, Request, ask, ask_status, socket_in};
 use soter_postgres::backup::BackupError;
 use soter_postgres::backup::run::{
@@ -25,7 +27,8 @@ use crate::output::{Meter, human_bytes, human_duration};
 /// How often the vault is asked whether the WAL has come.
 const WAL_POLL: std::time::Duration = std::time::Duration::from_millis(250);
 
-/// Take a base backup of a cluster that runs on this machine, as the server's user or root.
+/// Take a backup: of a PostgreSQL cluster that runs on this machine, as the server's user or root; of
+/// an etcd, by a snapshot of whichever member answers.
 #[derive(Debug, clap::Args)]
 pub(super) struct BackupArgs {
     /// The store, as the plan calls it.
@@ -33,12 +36,15 @@ pub(super) struct BackupArgs {
     /// Read and store everything anew.
     #[arg(long)]
     full: bool,
+    /// This etcd takes the place of the one that was kept before: it was recovered, or made anew.
+    #[arg(long)]
+    new_cluster: bool,
 }
 
 impl BackupArgs {
     /// A backup of this store, an increment if that will do.
     pub(super) fn of(store: &StoreName) -> Self {
-        Self { store: Some(store.to_string()), full: false }
+        Self { store: Some(store.to_string()), full: false, new_cluster: false }
     }
 }
 
@@ -46,6 +52,13 @@ impl BackupArgs {
 struct Shown<'a> {
     meter: Meter<'a>,
     read: AtomicU64,
+}
+
+impl<'a> Shown<'a> {
+    fn new(context: &'a Context, name: &StoreName) -> Self {
+        let meter = context.output.progress(&*context.clock, &format!("backing up {name}"));
+        Self { meter, read: AtomicU64::new(0) }
+    }
 }
 
 impl Progress for Shown<'_> {
@@ -60,6 +73,14 @@ pub(super) fn run(context: &Context, args: &BackupArgs) -> Result<(), Failure> {
     let (name, store) = context.store(&plan, args.store.as_deref())?;
     if let Some(what) = kept_in_the_first_only(name, store) {
         context.output.warn(&what);
+    }
+    if let Kind::Etcd(of_etcd) = &store.kind {
+        let patient = etcd::Patient { plan: &plan, name, store, etcd: of_etcd };
+        return etcd::run(context, args, patient);
+    }
+    if args.new_cluster {
+        return Err(Failure::new(Ending::Input, "--new-cluster is said of an etcd")
+            .hint("a PostgreSQL cluster that was restored is adopted: soter adopt"));
     }
     let begun = context.clock.monotonic();
     let done = match by_agent(context, args, name, store)? {
@@ -138,10 +159,7 @@ fn by_ourselves(
         workers,
         compression,
     };
-    let shown = Shown {
-        meter: context.output.progress(&*context.clock, &format!("backing up {name}")),
-        read: AtomicU64::new(0),
-    };
+    let shown = Shown::new(context, name);
     let mut wait = |wal: &WalRange| wait_durable(context, &open, &keys, wal, &stop);
     let done = back_up(&setup, &mut wait, &shown, &stop);
     shown.meter.finish();

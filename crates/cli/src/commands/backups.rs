@@ -1,16 +1,19 @@
 //! `soter backups`: what a store can be brought back from, and to which moments.
 
+mod etcd;
 mod report;
 
 use jiff::Timestamp;
 use soter_postgres::backup::record::BackupRecord;
 use soter_postgres::lsn::{Lsn, Timeline};
+use soter_vault::ids::BackupId;
 use soter_vault::log::{BackupRow, Catalogue, Log, WalRange};
 use soter_vault::verify::{unreachable, usable_wal};
 use soter_vault::wal::{Archive, Range, Segment, WalVault, stretches};
 
 use self::report::{Gap, Recoverable, Report, Row, Verified};
 use crate::context::{Access, Context, log_failure};
+use crate::etcd::is_etcd;
 use crate::failure::{Ending, Failure};
 use crate::onlooker::Onlooker;
 
@@ -33,6 +36,11 @@ pub(super) fn run(context: &Context, args: &BackupsArgs) -> Result<(), Failure> 
     let catalogue = log.catalogue();
     for finding in catalogue.findings() {
         context.output.warn(&format!("the log of {}: {}", onlooker.name, finding.problem));
+    }
+    if let Some(metadata) = &onlooker.metadata
+        && is_etcd(&log, metadata)?
+    {
+        return etcd::run(context, &onlooker, &log);
     }
     let wal = usable_wal(&log).map_err(|error| log_failure(&error))?;
     let report = Report {
@@ -64,8 +72,13 @@ fn rows(onlooker: &Onlooker, log: &Log) -> Result<Vec<Row>, Failure> {
     Ok(rows)
 }
 
+/// What the last verification found.
+fn verified(catalogue: &Catalogue, backup: BackupId) -> Option<Verified> {
+    let last = catalogue.attests(backup).last()?;
+    Some(Verified { level: last.attest.level, passed: last.attest.passed, at: last.stored })
+}
+
 fn row(catalogue: &Catalogue, backup: &BackupRow, record: BackupRecord) -> Row {
-    let last = catalogue.attests(backup.id).last();
     Row {
         id: backup.id,
         incarnation: record.incarnation,
@@ -82,11 +95,7 @@ fn row(catalogue: &Catalogue, backup: &BackupRow, record: BackupRecord) -> Row {
         total_bytes: record.counters.total_bytes,
         new_bytes: backup.new_bytes,
         bad_pages: record.bad_pages.len(),
-        verified: last.map(|row| Verified {
-            level: row.attest.level,
-            passed: row.attest.passed,
-            at: row.stored,
-        }),
+        verified: verified(catalogue, backup.id),
         held: catalogue.holds().any(|hold| hold.hold.backup == backup.id),
     }
 }

@@ -43,7 +43,7 @@ struct Row {
 
 pub(super) fn run(context: &Context, args: &DoctorArgs) -> Result<(), Failure> {
     let plan = context.plan()?;
-    let (name, store) = context.store(&plan, args.store.as_deref())?;
+    let (name, store) = context.postgres_store(&plan, args.store.as_deref())?;
     let patient = Patient { context, plan: &plan, name, store };
     let mut rows = Vec::new();
     let agent = places::agent(&patient, &mut rows);

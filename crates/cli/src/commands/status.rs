@@ -60,7 +60,7 @@ fn ask_agent(context: &Context, args: &StatusArgs) -> Result<Option<Status>, Fai
         return Ok(None);
     }
     let plan = context.plan()?;
-    let (name, store) = context.store(&plan, args.store.as_deref())?;
+    let (name, store) = context.postgres_store(&plan, args.store.as_deref())?;
     let socket = socket_in(&state_directory(name, store));
     ask_status(&socket).map_err(|error| {
         Failure::of(Ending::Failed, &error)
@@ -75,7 +75,7 @@ fn shortfall(context: &Context, args: &StatusArgs) -> Result<Option<String>, Fai
         return Ok(None);
     }
     let plan = context.plan()?;
-    let (name, store) = context.store(&plan, args.store.as_deref())?;
+    let (name, store) = context.postgres_store(&plan, args.store.as_deref())?;
     Ok(kept_in_the_first_only(name, store))
 }
 

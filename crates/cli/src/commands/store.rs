@@ -35,7 +35,7 @@ struct Removed {
 pub(super) fn run(context: &Context, command: &StoreCommand) -> Result<(), Failure> {
     let StoreCommand::Remove(args) = command;
     let plan = context.plan()?;
-    let (name, store) = context.store(&plan, Some(&args.store))?;
+    let (name, store) = context.postgres_store(&plan, Some(&args.store))?;
     let state = state_directory(name, store);
     if let Ok(Some(status)) = ask_status(&socket_in(&state)) {
         let process = status.process;

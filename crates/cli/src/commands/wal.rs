@@ -77,7 +77,7 @@ pub(super) fn run(context: &Context, command: &WalCommand) -> Result<(), Failure
 
 fn push(context: &Context, args: &PushArgs) -> Result<(), Failure> {
     let plan = context.plan()?;
-    let (name, store) = context.store(&plan, args.store.as_deref())?;
+    let (name, store) = context.postgres_store(&plan, args.store.as_deref())?;
     let path = postgres(store).data_directory.join(&args.file);
     let by_agent = if args.mend { None } else { push_by_agent(name, store, &path)? };
     let done = match by_agent {

@@ -20,6 +20,8 @@ mod doctor;
 #[cfg(test)]
 mod endings;
 #[cfg(test)]
+mod etcd;
+#[cfg(test)]
 mod fetch;
 #[cfg(test)]
 mod graph;

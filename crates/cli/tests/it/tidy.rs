@@ -14,7 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("plan", &[]),
     ("vault", &["world"]),
     ("postgres", &["world", "vault"]),
-    ("stores", &["world"]),
+    ("stores", &["world", "vault"]),
     ("runbook", &["world", "plan"]),
     ("recovery", &["world", "plan", "vault", "postgres", "stores", "runbook"]),
     ("cli", &["world", "plan", "vault", "postgres", "stores", "runbook", "recovery"]),

@@ -22,6 +22,14 @@ use crate::vault::RootKey;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AbsolutePath(pub PathBuf);
 
+/// The address of a member of an etcd.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EtcdEndpoint(pub String);
+
+/// A path from the root, with `*` and `?` in names that change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathPattern(pub String);
+
 /// The name of a replication slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlotName(pub String);
@@ -75,6 +83,73 @@ impl Value for AbsolutePath {
 
     fn write(&self) -> Yaml {
         Yaml::text(&self.0.to_string_lossy().replace("${", "$${"))
+    }
+}
+
+impl Value for EtcdEndpoint {
+    const WHAT: &'static str = "an address such as https://10.0.0.1:2379";
+
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        let text = literal(reader.scalar(node, Self::WHAT)?, node, reader)?;
+        if is_endpoint(&text) {
+            return Some(Self(text.strip_suffix('/').unwrap_or(&text).to_owned()));
+        }
+        let hint = "write https://HOST:PORT, without a path and without a password";
+        reader.report(Code::InvalidValue, &node.span, "this is no address of a member", hint);
+        None
+    }
+
+    fn schema(schemas: &mut Schemas) -> Json {
+        let schema = json!({ "type": "string", "pattern": "^https?://[^/@]+:[0-9]+/?$" });
+        schemas.value("EtcdEndpoint", "The address of a member of an etcd.", schema)
+    }
+
+    fn write(&self) -> Yaml {
+        Yaml::text(&self.0)
+    }
+}
+
+/// A scheme, a host and a port, and nothing else: what a client of etcd takes.
+fn is_endpoint(text: &str) -> bool {
+    let text = text.strip_suffix('/').unwrap_or(text);
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let Some((host, port)) = rest.and_then(|rest| rest.rsplit_once(':')) else { return false };
+    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+    let bracketed = host.starts_with('[') && host.ends_with(']');
+    !host.is_empty()
+        && host.bytes().all(is_host)
+        && (bracketed || !host.contains([':', '[', ']']))
+        && port.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
+impl Value for PathPattern {
+    const WHAT: &'static str = "a path from the root, `*` for what changes in a name";
+
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        let text = literal(reader.scalar(node, Self::WHAT)?, node, reader)?;
+        let mut names = text.split('/').skip(1).filter(|name| !name.is_empty()).peekable();
+        let problem = if !text.starts_with('/') {
+            "this path is not absolute"
+        } else if names.peek().is_none() {
+            "this is everything there is"
+        } else if names.any(|name| matches!(name, "." | ".." | "**")) {
+            "a path to take along has no `.`, `..` or `**` in it"
+        } else {
+            return Some(Self(text));
+        };
+        let hint = "write it from the root, such as /var/lib/rancher/k3s/server/tls";
+        reader.report(Code::InvalidValue, &node.span, problem, hint);
+        None
+    }
+
+    fn schema(schemas: &mut Schemas) -> Json {
+        let schema = json!({ "type": "string", "pattern": "^/." });
+        let doc = "A path from the root; `*` and `?` stand for what changes in a name.";
+        schemas.value("PathPattern", doc, schema)
+    }
+
+    fn write(&self) -> Yaml {
+        Yaml::text(&self.0.replace("${", "$${"))
     }
 }
 

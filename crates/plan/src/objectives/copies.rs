@@ -7,7 +7,8 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::language::{self, Method, Origin, Plan, Store, StoreKind};
+use crate::language::{self, At, Method, Origin, Plan, Store, StoreKind};
+use crate::plan::SCHEDULE;
 use crate::schedule::Schedule;
 
 /// A copy that is kept of a store.
@@ -19,6 +20,8 @@ pub struct Kept<'p> {
     pub to: Option<&'p str>,
     /// Its declaration; none: Soter's own, in the first of `vaults`.
     pub copy: Option<&'p language::Copy>,
+    /// When Soter makes its own, where it does not send all changes as they come.
+    pub schedule: Option<&'p At<String>>,
     /// Where that was written.
     pub origin: Origin,
 }
@@ -52,6 +55,10 @@ impl Kept<'_> {
     pub fn interval(&self, schedules: &Schedules) -> Option<Interval> {
         let known = |length, origin| Interval { length, origin, is_default: false };
         let Some(copy) = self.copy else {
+            if self.method == Some(Method::Snapshot) {
+                let line = self.schedule.map_or(SCHEDULE, |schedule| &schedule.value);
+                return Some(known(schedules.pause(line)?, self.schedule.map(|at| at.origin)));
+            }
             return Some(Interval { length: SOTER_PAUSE, origin: None, is_default: true });
         };
         if let Some(every) = copy.every {
@@ -125,13 +132,17 @@ pub(crate) fn of<'p>(plan: &'p Plan, store: &'p Store) -> Vec<Kept<'p>> {
         method: copy.method.map(|method| method.value),
         to: copy.to.as_ref().map(|to| to.value.as_str()),
         copy: Some(copy),
+        schedule: None,
         origin: place(copy),
     });
+    // An etcd has no log that could be streamed.
+    let has_log = store.kind.is_none_or(|kind| kind.value != StoreKind::Etcd);
     // No other is written, whatever the plan names.
     let by_soter = store.vaults.first().map(|vault| Kept {
-        method: Some(Method::Soter),
+        method: Some(if has_log { Method::Soter } else { Method::Snapshot }),
         to: Some(&vault.value),
         copy: None,
+        schedule: store.backup.as_ref().and_then(|backup| backup.schedule.as_ref()),
         origin: vault.origin,
     });
     declared.chain(by_soter).collect()

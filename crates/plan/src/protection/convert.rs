@@ -11,15 +11,18 @@ use crate::findings::Code;
 use crate::language::{self, At, BackupSettings, Named, Origin, StoreKind, WalSettings};
 use crate::names::{StoreName, VaultName};
 use crate::plan::{
-    Backup, CANARY_EVERY, Canary, Compression, FULL_EVERY, KEEP_FOR, KEEP_LAST, Kind, LEVEL,
-    PART_INTERVAL, Plan, Postgres, Retention, SCHEDULE, SPOOL_LIMIT, Spool, Store, WORKERS, Wal,
-    WalMode,
+    Backup, CANARY_EVERY, Canary, ClientFiles, Compression, Etcd, FULL_EVERY, KEEP_FOR, KEEP_LAST,
+    Kind, LEVEL, PART_INTERVAL, Plan, Postgres, Retention, SCHEDULE, SPOOL_LIMIT, Spool, Store,
+    WORKERS, Wal, WalMode,
 };
 use crate::schedule::{Schedule, time_zone};
 use crate::suggest::nearest;
 use crate::text::Text;
 use crate::tree::short;
 use crate::vault::{AGENT_KEY_DEFAULT, ROOT_KEYS_MAX, Vault, VaultUrl};
+
+/// What needs the keys that tell Soter how.
+const PROTECTED: &str = "a store that Soter protects";
 
 /// Makes the values, and collects what is in the way.
 pub(super) struct Converter<'p> {
@@ -158,22 +161,12 @@ impl<'p> Converter<'p> {
     fn store(&mut self, key: &At<String>, store: &language::Store) -> Option<(StoreName, Store)> {
         let place = ["stores", key.value.as_str()];
         let name = self.name::<StoreName>(key);
-        if let Some(kind) = store.kind.as_ref().filter(|kind| kind.value != StoreKind::Postgres) {
-            let title = format!("Soter cannot protect a store of the kind `{}` yet", kind.value);
-            let hint = "remove the keys that tell Soter how, and write `copies` that others make";
-            self.report(Code::InvalidValue, kind.origin, title, hint);
-        }
-        let what = "a store that Soter protects";
-        if store.connection.is_none() {
-            let example = "connection: \"host=/run/postgresql user=soter\"";
-            self.missing(place, key.origin, ["connection", what, example]);
-        }
-        if store.data_directory.is_none() {
-            let example = "data_directory: /var/lib/postgresql/15/main";
-            self.missing(place, key.origin, ["data_directory", what, example]);
-        }
+        let kind = match store.kind.map_or(StoreKind::Postgres, |kind| kind.value) {
+            StoreKind::Etcd => self.etcd(key, store).map(Kind::Etcd),
+            _ => self.postgres(key, store).map(Kind::Postgres),
+        };
         if store.vaults.is_empty() {
-            self.missing(place, key.origin, ["vaults", what, "vaults: [main]"]);
+            self.missing(place, key.origin, ["vaults", PROTECTED, "vaults: [main]"]);
         }
         let vaults = self.vaults(&store.vaults);
         let backup = self.backup(store.backup.as_ref());
@@ -183,14 +176,9 @@ impl<'p> Converter<'p> {
         });
         let (keep_for, keep_last) =
             store.retention.as_ref().map_or((None, None), |kept| (kept.keep_for, kept.keep_last));
-        let postgres = Postgres {
-            connection: store.connection.as_ref()?.value.clone(),
-            data_directory: store.data_directory.as_ref()?.value.0.clone(),
-            wal: wal(store.wal.as_ref(), &key.value),
-        };
         let store = Store {
             vaults,
-            kind: Kind::Postgres(postgres),
+            kind: kind?,
             backup: backup?,
             compression: Compression { level: level.map_or(LEVEL.default, |level| level.value.0) },
             canary,
@@ -200,6 +188,91 @@ impl<'p> Converter<'p> {
             },
         };
         Some((name?, store))
+    }
+
+    fn postgres(&mut self, key: &At<String>, store: &language::Store) -> Option<Postgres> {
+        let place = ["stores", key.value.as_str()];
+        if let Some(kind) = store.kind.as_ref().filter(|kind| kind.value != StoreKind::Postgres) {
+            let title = format!("Soter cannot protect a store of the kind `{}` yet", kind.value);
+            let hint = "remove the keys that tell Soter how, and write `copies` that others make";
+            self.report(Code::InvalidValue, kind.origin, title, hint);
+            return None;
+        }
+        let of_etcd = [
+            ("endpoints", !store.endpoints.is_empty()),
+            ("ca_file", store.ca_file.is_some()),
+            ("certificate_file", store.certificate_file.is_some()),
+            ("key_file", store.key_file.is_some()),
+            ("files", !store.files.is_empty()),
+        ];
+        self.of_another_kind(key, &of_etcd, "an etcd");
+        if store.connection.is_none() {
+            let example = "connection: \"host=/run/postgresql user=soter\"";
+            self.missing(place, key.origin, ["connection", PROTECTED, example]);
+        }
+        if store.data_directory.is_none() {
+            let example = "data_directory: /var/lib/postgresql/15/main";
+            self.missing(place, key.origin, ["data_directory", PROTECTED, example]);
+        }
+        Some(Postgres {
+            connection: store.connection.as_ref()?.value.clone(),
+            data_directory: store.data_directory.as_ref()?.value.0.clone(),
+            wal: wal(store.wal.as_ref(), &key.value),
+        })
+    }
+
+    fn etcd(&mut self, key: &At<String>, store: &language::Store) -> Option<Etcd> {
+        let place = ["stores", key.value.as_str()];
+        let of_postgres = [
+            ("connection", store.connection.is_some()),
+            ("data_directory", store.data_directory.is_some()),
+            ("wal", store.wal.is_some()),
+            ("canary", store.canary.is_some()),
+        ];
+        self.of_another_kind(key, &of_postgres, "a PostgreSQL cluster");
+        let what = "an etcd that Soter protects";
+        if store.endpoints.is_empty() {
+            let example = "endpoints: [\"https://10.0.0.1:2379\"]";
+            self.missing(place, key.origin, ["endpoints", what, example]);
+        }
+        if store.endpoints.iter().any(|at| at.value.0.starts_with("https://"))
+            && store.ca_file.is_none()
+        {
+            let example = "ca_file: /var/lib/rancher/k3s/server/tls/etcd/server-ca.crt";
+            self.missing(place, key.origin, ["ca_file", "an etcd with https", example]);
+        }
+        let client = match (&store.certificate_file, &store.key_file) {
+            (Some(certificate), Some(key)) => Some(ClientFiles {
+                certificate: certificate.value.0.clone(),
+                key: key.value.0.clone(),
+            }),
+            (Some(_), None) => {
+                let what = "a store with `certificate_file`";
+                self.missing(place, key.origin, ["key_file", what, "key_file: /etc/…/client.key"]);
+                None
+            }
+            (None, Some(_)) => {
+                let what = "a store with `key_file`";
+                let example = "certificate_file: /etc/…/client.crt";
+                self.missing(place, key.origin, ["certificate_file", what, example]);
+                None
+            }
+            (None, None) => None,
+        };
+        Some(Etcd {
+            endpoints: store.endpoints.iter().map(|at| at.value.0.clone()).collect(),
+            ca_file: store.ca_file.as_ref().map(|at| at.value.0.clone()),
+            client,
+            files: store.files.iter().map(|at| at.value.0.clone()).collect(),
+        })
+    }
+
+    /// Keys that mean nothing for this kind of store.
+    fn of_another_kind(&mut self, key: &At<String>, keys: &[(&str, bool)], kind: &str) {
+        for (name, _) in keys.iter().filter(|(_, is_there)| *is_there) {
+            let title = format!("`{name}` is a key of {kind}, which this store is not");
+            self.report(Code::InvalidValue, key.origin, title, "remove it, or correct `kind`");
+        }
     }
 
     fn vaults(&mut self, written: &[At<String>]) -> Vec<VaultName> {
@@ -280,7 +353,7 @@ impl<'p> Converter<'p> {
 
     /// Copies that lie inside the data directory are lost with it.
     fn outside_of_what_it_protects(&mut self, origin: Origin, store: &Store, plan: &Plan) {
-        let Kind::Postgres(postgres) = &store.kind;
+        let Kind::Postgres(postgres) = &store.kind else { return };
         let spool =
             postgres.wal.spool.iter().map(|spool| ("its spool".to_owned(), &spool.directory));
         let vaults = store.vaults.iter().filter_map(|name| {
@@ -300,6 +373,11 @@ impl<'p> Converter<'p> {
 /// Whether Soter is told how to protect it.
 fn is_protected(store: &language::Store) -> bool {
     store.connection.is_some()
+        || !store.endpoints.is_empty()
+        || !store.files.is_empty()
+        || store.ca_file.is_some()
+        || store.certificate_file.is_some()
+        || store.key_file.is_some()
         || store.data_directory.is_some()
         || store.wal.is_some()
         || store.backup.is_some()

@@ -80,7 +80,7 @@ fn all_mistakes_at_once() {
     9:39 S0008 `250` has no unit | say what it counts: 5 s, 250 ms, 15 min
     10:5 S0007 `backup` has no value | write a section: keys with values below it, or remove the key
     11:5 S0007 `compression` is a text here | write a section: keys with values below it
-    12:5 S0005 `unknown` is not a key of a store | its keys are title, kind, product, size, restore_rate, rpo, domains, location, survives, points_to, rebuilt_from, policy, copies, vaults, connection, data_directory, wal, backup, compression, canary, retention
+    12:5 S0005 `unknown` is not a key of a store | its keys are title, kind, product, size, restore_rate, rpo, domains, location, survives, points_to, rebuilt_from, policy, copies, vaults, connection, endpoints, ca_file, certificate_file, key_file, files, data_directory, wal, backup, compression, canary, retention
     "#);
 }
 

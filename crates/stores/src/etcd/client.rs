@@ -1,21 +1,20 @@
 //! Asking an etcd: one member after the other until one answers.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use soter_world::Secret;
 use ureq::Agent;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, TlsProvider};
 
-use crate::etcd::gateway::{self, Complaint, LINE_LENGTH_MAX, LineFault};
-use crate::etcd::snapshot::Hashing;
-use crate::etcd::{Access, CheckedSnapshot, Endpoint, EtcdError};
+use crate::etcd::gateway::{self, Complaint};
+use crate::etcd::{Access, CheckedSnapshot, Endpoint, EtcdError, SnapshotStream};
 
 /// A member that does not answer within this is asked no more: another one is next.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,6 +27,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A longer plain answer is refused: a list of members has a few KiB.
 const ANSWER_LENGTH_MAX: u64 = 1 << 20;
+
+/// A snapshot is handed on in pieces of this length.
+const PIECE_LENGTH: usize = 1 << 20;
 
 /// The member that was asked, as it describes itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +100,28 @@ struct StatusAnswer {
 #[derive(Deserialize)]
 struct MembersAnswer {
     members: Vec<Member>,
+}
+
+/// A hash of all keys and values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeysHash {
+    /// The hash, etcd's own. Of two members it can be compared only if the other number is the same.
+    #[serde(default)]
+    pub hash: u32,
+    /// Up to which revision old values were let go.
+    #[serde(default, deserialize_with = "gateway::number_or_text")]
+    pub compact_revision: u64,
+}
+
+#[derive(Deserialize)]
+struct KeysAnswer {
+    #[serde(default)]
+    kvs: Vec<KeyAnswer>,
+}
+
+#[derive(Deserialize)]
+struct KeyAnswer {
+    key: String,
 }
 
 #[derive(Deserialize)]
@@ -184,29 +208,77 @@ impl Client {
         endpoint: &Endpoint,
         sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<CheckedSnapshot, EtcdError> {
-        let response = self.post(endpoint, "/v3/maintenance/snapshot", &json!({}))?;
-        let mut lines = BufReader::new(response);
-        let (mut line, mut hashing) = (Vec::new(), Hashing::new());
-        let mut announced: Option<u64> = None;
+        let mut stream = self.open_snapshot(endpoint)?;
+        let mut buffer = vec![0; PIECE_LENGTH];
         loop {
-            line.clear();
-            let limit = u64::try_from(LINE_LENGTH_MAX).unwrap_or(u64::MAX);
-            let read = lines.by_ref().take(limit).read_until(b'\n', &mut line);
-            let length = read.map_err(|error| broken(endpoint, &error))?;
-            if length == 0 {
-                break;
+            let length = stream.read(&mut buffer)?;
+            sink(&buffer[..length]).map_err(EtcdError::Disk)?;
+            if length < buffer.len() {
+                return stream.finish();
             }
-            let piece = gateway::piece(&line).map_err(|fault| of_line(endpoint, fault))?;
-            // What the server said would follow, less what came: it may not grow on the way.
-            if announced.is_some_and(|before| piece.remaining > before) {
-                let reason = "it has more to send than it said".to_owned();
-                return Err(EtcdError::Damaged(reason));
-            }
-            announced = Some(piece.remaining);
-            hashing.add(&piece.bytes);
-            sink(&piece.bytes).map_err(EtcdError::Disk)?;
         }
-        hashing.finish().map_err(EtcdError::Damaged)
+    }
+
+    /// Has one member begin a snapshot: what it has committed when this returns is in it.
+    ///
+    /// # Errors
+    /// See [`EtcdError`].
+    pub fn open_snapshot(&self, endpoint: &Endpoint) -> Result<SnapshotStream, EtcdError> {
+        let body = self.post(endpoint, "/v3/maintenance/snapshot", &json!({}))?;
+        SnapshotStream::begin(endpoint.clone(), body)
+    }
+
+    /// How many keys lie in a range at a revision, by what this member has.
+    ///
+    /// # Errors
+    /// See [`EtcdError`]; [`EtcdError::is_compacted`] when the revision is not there any more.
+    pub fn count_at(
+        &self,
+        endpoint: &Endpoint,
+        (from, to): (&[u8], &[u8]),
+        revision: u64,
+    ) -> Result<u64, EtcdError> {
+        let question = json!({
+            "key": BASE64.encode(from), "range_end": BASE64.encode(to), "count_only": true,
+            "revision": revision.to_string(), "serializable": true,
+        });
+        let answer: CountAnswer = self.ask(endpoint, "/v3/kv/range", &question)?;
+        Ok(answer.count)
+    }
+
+    /// The first key at or behind this one at a revision, by what this member has.
+    ///
+    /// # Errors
+    /// See [`EtcdError`]; [`EtcdError::is_compacted`] when the revision is not there any more.
+    pub fn key_at(
+        &self,
+        endpoint: &Endpoint,
+        from: &[u8],
+        revision: u64,
+    ) -> Result<Option<Vec<u8>>, EtcdError> {
+        let question = json!({
+            "key": BASE64.encode(from), "range_end": BASE64.encode([0]), "keys_only": true,
+            "limit": "1", "revision": revision.to_string(), "serializable": true,
+        });
+        let answer: KeysAnswer = self.ask(endpoint, "/v3/kv/range", &question)?;
+        let Some(first) = answer.kvs.into_iter().next() else { return Ok(None) };
+        let key = BASE64.decode(&first.key);
+        key.map(Some).map_err(|error| senseless(endpoint, error.to_string()))
+    }
+
+    /// What a member makes of all keys and values up to a revision that are not compacted. It reads its
+    /// whole database for that.
+    ///
+    /// # Errors
+    /// See [`EtcdError`].
+    pub fn hash_at(&self, endpoint: &Endpoint, revision: u64) -> Result<KeysHash, EtcdError> {
+        let question = json!({ "revision": revision.to_string() });
+        self.ask(endpoint, "/v3/maintenance/hash", &question)
+    }
+
+    /// Tells the first member that answers to do something.
+    pub(crate) fn say(&self, path: &str, order: &Value) -> Result<(), EtcdError> {
+        self.first(|endpoint| self.ask::<Value>(endpoint, path, order)).map(drop)
     }
 
     /// What the first member that answers says.
@@ -243,7 +315,7 @@ impl Client {
         endpoint: &Endpoint,
         path: &str,
         question: &Value,
-    ) -> Result<impl Read + use<>, EtcdError> {
+    ) -> Result<impl Read + Send + use<>, EtcdError> {
         let request = self.agent.post(format!("{endpoint}{path}"));
         let response = request.content_type("application/json").send(question.to_string());
         let response = response.map_err(|error| EtcdError::Connection {
@@ -273,15 +345,6 @@ fn broken(endpoint: &Endpoint, error: &io::Error) -> EtcdError {
 
 fn senseless(endpoint: &Endpoint, reason: String) -> EtcdError {
     EtcdError::Senseless { endpoint: endpoint.clone(), reason }
-}
-
-fn of_line(endpoint: &Endpoint, fault: LineFault) -> EtcdError {
-    match fault {
-        LineFault::Refused(code, message) => {
-            EtcdError::Refused { endpoint: endpoint.clone(), code, message }
-        }
-        LineFault::Senseless(reason) => senseless(endpoint, reason),
-    }
 }
 
 /// The first key that begins so, and the first behind all that do; one zero byte each stands for the

@@ -66,7 +66,16 @@ pub enum ErrorKind {
 /// gRPC: the caller may not, or is nobody.
 const DENIED: [i64; 4] = [7, 16, 401, 403];
 
+/// gRPC: out of range, such as a revision that was compacted.
+const OUT_OF_RANGE: i64 = 11;
+
 impl EtcdError {
+    /// Whether what was asked for is of a revision that was let go meanwhile.
+    #[must_use]
+    pub fn is_compacted(&self) -> bool {
+        matches!(self, Self::Refused { code: OUT_OF_RANGE, message, .. } if message.contains("compacted"))
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

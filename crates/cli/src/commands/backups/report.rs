@@ -127,11 +127,7 @@ impl Report {
 
 impl Row {
     fn cells(&self) -> Vec<String> {
-        let verified = match &self.verified {
-            None => "-".to_owned(),
-            Some(it) if it.passed => format!("{:?}", it.level).to_lowercase(),
-            Some(it) => format!("DAMAGED ({})", format!("{:?}", it.level).to_lowercase()),
-        };
+        let verified = verified_in_words(self.verified.as_ref());
         let held = if self.held { " (held)" } else { "" };
         vec![
             self.id.to_string(),
@@ -145,5 +141,14 @@ impl Row {
             verified,
             self.bad_pages.to_string(),
         ]
+    }
+}
+
+/// What the last verification found, in a word.
+pub(super) fn verified_in_words(verified: Option<&Verified>) -> String {
+    match verified {
+        None => "-".to_owned(),
+        Some(it) if it.passed => format!("{:?}", it.level).to_lowercase(),
+        Some(it) => format!("DAMAGED ({})", format!("{:?}", it.level).to_lowercase()),
     }
 }

@@ -1,6 +1,7 @@
 //! `soter vault init`: making a vault with all its keys.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use serde::Serialize;
 use soter_vault::ids::VaultId;
@@ -23,12 +24,36 @@ pub(in crate::commands) struct InitArgs {
     /// The directory the key files are put into.
     #[arg(long, value_name = "DIR")]
     keys: PathBuf,
-    /// The stores it is to keep, by their names in the plan.
-    #[arg(long = "store", value_name = "NAME", required = true)]
-    stores: Vec<String>,
+    /// The stores it is to keep, by their names in the plan; of an etcd with its kind: `cluster:etcd`.
+    #[arg(long = "store", value_name = "NAME[:KIND]", required = true)]
+    stores: Vec<NewStore>,
     /// Make one operator's key only: if it gets lost, so is every backup.
     #[arg(long)]
     one_key: bool,
+}
+
+/// A store that a vault is to keep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::commands) struct NewStore {
+    /// What the plan calls it.
+    pub(in crate::commands) name: String,
+    /// What it is.
+    pub(in crate::commands) kind: String,
+}
+
+/// The kinds of stores that are kept, the usual one first.
+const KINDS: [&str; 2] = ["postgres", "etcd"];
+
+impl FromStr for NewStore {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, kind) = text.split_once(':').unwrap_or((text, KINDS[0]));
+        if KINDS.contains(&kind) {
+            return Ok(Self { name: name.to_owned(), kind: kind.to_owned() });
+        }
+        Err(format!("{kind:?} is no kind of store that is kept: {}", KINDS.join(", ")))
+    }
 }
 
 /// What the first key of the operators' side signs: everything that agents do not. Separating the
@@ -115,9 +140,9 @@ fn draft(
     };
     let numbered = operators.iter().enumerate();
     let operator_rows = numbered.map(|(number, key)| key.row(&format!("operator-{}", number + 1)));
-    let stores = args.stores.iter().map(|name| StoreDraft {
-        name: name.clone(),
-        kind: "postgres".to_owned(),
+    let stores = args.stores.iter().map(|store| StoreDraft {
+        name: store.name.clone(),
+        kind: store.kind.clone(),
         agents: vec![enrolled.clone()],
     });
     let operator_count =

@@ -13,6 +13,7 @@ use soter_vault::keys::{
 use soter_vault::wal::stored_wal;
 
 use super::access::{VaultAccess, WholeVault};
+use super::init::NewStore;
 use super::people::{People, people};
 use crate::context::{Context, file_failure, key_failure, log_failure};
 use crate::failure::{Ending, Failure};
@@ -111,8 +112,9 @@ pub(in crate::commands) struct AddSignerArgs {
 
 #[derive(Debug, clap::Args)]
 pub(in crate::commands) struct AddStoreArgs {
-    /// Its name, as the plan calls it.
-    name: String,
+    /// Its name, as the plan calls it; of an etcd with its kind: `cluster:etcd`.
+    #[arg(value_name = "NAME[:KIND]")]
+    store: NewStore,
     /// An agent that is enrolled already, by its name; may be repeated.
     #[arg(long = "agent", value_name = "NAME")]
     agents: Vec<String>,
@@ -253,8 +255,9 @@ fn add_store(context: &Context, args: &AddStoreArgs) -> Result<(), Failure> {
         };
         agents.push(AgentDraft { name: row.name.clone(), key: row.key, recipient });
     }
-    let draft = StoreDraft { name: args.name.clone(), kind: "postgres".to_owned(), agents };
-    let done = format!("the vault keeps {}", args.name);
+    let NewStore { name, kind } = args.store.clone();
+    let done = format!("the vault keeps {name}");
+    let draft = StoreDraft { name, kind, agents };
     let next = "name the store in the plan, and start its agent";
     desk.publish(context, &done, next, |list| list.add_store(&*context.random, &draft).map(|_| ()))
 }

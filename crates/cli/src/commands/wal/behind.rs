@@ -69,7 +69,7 @@ pub(super) fn start(
 /// The process's work.
 pub(super) fn run(context: &Context, args: &PushArgs) -> Result<(), Failure> {
     let plan = context.plan()?;
-    let (name, store) = context.store(&plan, args.store.as_deref())?;
+    let (name, store) = context.postgres_store(&plan, args.store.as_deref())?;
     let path = postgres(store).data_directory.join(&args.file);
     let direct = Direct::open(context, (&plan, name, store))?;
     let Some((notes, file)) = notes(context, &plan, store, &path) else { return Ok(()) };

@@ -25,7 +25,7 @@ pub(super) fn fetch(context: &Context, args: &FetchArgs) -> Result<Outcome, Fail
             .hint("the operator's key file says which vault and root to believe"));
     }
     let plan = context.plan()?;
-    let (name, store) = context.store(&plan, args.store.as_deref())?;
+    let (name, store) = context.postgres_store(&plan, args.store.as_deref())?;
     // The server that asks; by hand, the plan's.
     let control = read_control(context, Path::new("."))
         .or_else(|| read_control(context, &postgres(store).data_directory));

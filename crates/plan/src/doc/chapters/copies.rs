@@ -5,8 +5,9 @@ use super::super::inline::{Line, code, listed, own, words};
 use super::super::page::{Block, Page};
 use super::super::words::{duration, every, keep, length, shown};
 use super::{Book, is, maybe, maybe_code};
-use crate::language::{At, Copy, Method, Store};
+use crate::language::{At, Copy, Method, Store, StoreKind};
 use crate::objectives::{Loses, Threat};
+use crate::plan::SCHEDULE;
 
 pub(super) fn write(book: &Book<'_>, page: &mut Page) {
     let plan = book.plan;
@@ -63,7 +64,13 @@ fn schedule(book: &Book<'_>, page: &mut Page) {
         rows.extend(store.copies.iter().chain(shared).map(|copy| copy_row(book, title, copy)));
         if let Some(vault) = store.vaults.first() {
             let to = words(plan.vaults.title(&vault.value));
-            rows.push(row_of_six([Line::new().strong(title), own("Soter"), own("always"), to]));
+            let is_etcd = store.kind.is_some_and(|kind| kind.value == StoreKind::Etcd);
+            let written = store.backup.as_ref().and_then(|backup| backup.schedule.as_ref());
+            let when = match (is_etcd, written) {
+                (true, written) => code(written.map_or(SCHEDULE, |line| &line.value)),
+                (false, _) => own("always"),
+            };
+            rows.push(row_of_six([Line::new().strong(title), own("Soter"), when, to]));
         }
         if rows.len() == before {
             rows.push(row_of_six([Line::new().strong(title), own("none")]));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::connection::Connection;
 use crate::language::at::At;
 use crate::language::define::{section, words};
-use crate::language::local::AbsolutePath;
+use crate::language::local::{AbsolutePath, EtcdEndpoint, PathPattern};
 use crate::language::map::Named;
 use crate::language::scalar::{Every, Rate, Script};
 use crate::language::types::{
@@ -134,6 +134,19 @@ section! {
         /// How Soter's agent connects to it. A PostgreSQL cluster with a connection is protected by
         /// Soter; the keys below say how.
         connection: Option<At<Connection>>,
+        /// The members of an etcd, such as `https://10.0.0.1:2379`, in the order they are asked. An
+        /// etcd with endpoints is protected by Soter, by snapshots.
+        endpoints: Vec<At<EtcdEndpoint>>,
+        /// The certificates of the authorities that vouch for its members, in PEM.
+        ca_file: Option<At<AbsolutePath>>,
+        /// The client certificate that it is asked with, in PEM.
+        certificate_file: Option<At<AbsolutePath>>,
+        /// The key of this certificate, in PEM.
+        key_file: Option<At<AbsolutePath>>,
+        /// Files of the agent's machine without which a snapshot opens nowhere, such as the server
+        /// token and the keys of K3s: taken along with each, owner and mode kept. `*` and `?` stand
+        /// for what changes in a name; of a directory everything is taken.
+        files: Vec<At<PathPattern>>,
         /// The cluster's data directory on the machine of the agent.
         data_directory: Option<At<AbsolutePath>>,
         /// How its write-ahead log is taken.

@@ -8,7 +8,8 @@ use std::collections::{BTreeSet, HashMap};
 use super::RESTORE_NEEDS_MORE;
 use crate::check::{Finding, Model};
 use crate::graph::{Cause, Loss};
-use crate::language::Store;
+use crate::language::{Method, Store};
+use crate::objectives::Kept;
 use crate::products::{self, RestoreNeed};
 
 /// So many of what is missing are told in one title.
@@ -25,7 +26,7 @@ pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
         let Some((name, store)) = model.plan.stores.at(at) else { continue };
         let title = model.plan.stores.title(&name.value);
         let copies = model.objectives.copies(store);
-        let Some(first) = copies.iter().find(|kept| kept.copy.is_some()) else { continue };
+        let Some(first) = copies.iter().find(|kept| is_snapshot_or_told(kept)) else { continue };
         let mut missing: Vec<&RestoreNeed> = Vec::new();
         for product in products_of(store, title) {
             let of_product = missing_of.entry(product).or_insert_with(|| {
@@ -39,6 +40,12 @@ pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
             findings.push(finding(title, first.origin, &missing));
         }
     }
+}
+
+/// Soter's own copies of a PostgreSQL cluster bring along what a restore needs; of an etcd they bring
+/// what `files` says.
+fn is_snapshot_or_told(kept: &Kept<'_>) -> bool {
+    kept.copy.is_some() || kept.method == Some(Method::Snapshot)
 }
 
 /// The stores that a scenario destroys or brings back.
@@ -108,8 +115,9 @@ impl Held {
             words.extend(copy.artefact.iter().map(|name| name.value.clone()));
             words.extend(copy.run.iter().map(|run| run.text.clone()));
         }
-        for (name, title, _) in plan.stores.titled() {
+        for (name, title, store) in plan.stores.titled() {
             words.extend([name.value.clone(), title.to_owned()]);
+            words.extend(store.files.iter().map(|path| path.value.0.clone()));
         }
         for (name, title, _) in plan.credentials.titled() {
             words.extend([name.value.clone(), title.to_owned()]);
@@ -151,7 +159,7 @@ fn finding(title: &str, origin: crate::language::Origin, missing: &[&RestoreNeed
         .why(why.join("; "))
         .proof(sources.join(", "))
         .hint(
-            "copy that too, and say so in `includes` of the copy; or keep it as a credential with \
-             `kept_in`",
+            "copy that too, and say so in `includes` of the copy, or in `files` of a store that Soter \
+             protects; or keep it as a credential with `kept_in`",
         )
 }

@@ -1,19 +1,17 @@
 use std::fs;
 use std::io::Write;
+use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
 use std::thread;
 
-use soter_world::exec::{Child, Command, Finished};
-use soter_world::{Clock, SystemClock};
+use soter_world::exec::Command;
 
 use super::*;
+use crate::etcd::gateway::LINE_LENGTH_MAX;
 use crate::etcd::{ErrorKind, HASH_LENGTH};
+use crate::testing::{TestEtcd, make_certificates, ports, programs, wait_until};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
-
-/// How often a server that starts is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// A server that answers every request with these bytes, behind a head that says nothing of their
 /// length, and then hangs up.
@@ -135,177 +133,77 @@ fn a_prefix_is_a_range_of_keys() {
     check(&[255, 255], &[255, 255], &[0]);
 }
 
-/// The programs of etcd, or the sentence why there are none.
-fn tools() -> Option<PathBuf> {
-    #[expect(clippy::disallowed_methods, reason = "tests have no other way to be told")]
-    let variable = |name: &str| std::env::var(name).ok().map(PathBuf::from);
-    let named = variable("SOTER_LAB_TOOLS");
-    let cache = || Some(variable("HOME")?.join(".cache/soter/lab-tools"));
-    let found = named.or_else(cache)?.join("bin");
-    if found.join("etcd").exists() && found.join("etcdutl").exists() {
-        return Some(found);
-    }
-    eprintln!("skipped: no etcd in {}; scripts/install-lab-tools gets it", found.display());
-    None
-}
-
-/// Three members on loopback that believe one authority, of theirs and of their clients.
-struct Cluster {
-    tools: PathBuf,
-    directory: tempfile::TempDir,
-    endpoints: Vec<Endpoint>,
-    members: Vec<Child>,
-}
-
-fn ran(command: Command) -> Finished {
-    command.run(TIMEOUT).unwrap().checked().unwrap()
-}
-
-/// Ports that are free now.
-fn ports<const N: usize>() -> [u16; N] {
-    let listeners: [TcpListener; N] =
-        std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
-}
-
-/// An authority, and a certificate of it that is good for all.
-fn make_certificates(directory: &Path) {
-    let script = "openssl ecparam -name prime256v1 -genkey -noout -out ca.key
-        openssl req -x509 -new -key ca.key -subj /CN=test-ca -days 2 -out ca.crt
-        openssl ecparam -name prime256v1 -genkey -noout -out n.ec
-        openssl pkcs8 -topk8 -nocrypt -in n.ec -out n.key
-        openssl req -new -key n.key -subj /CN=etcd -out n.csr
-        printf 'subjectAltName=IP:127.0.0.1\\nextendedKeyUsage=serverAuth,clientAuth\\n' > ext
-        openssl x509 -req -in n.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 \\
-            -extfile ext -out n.crt";
-    ran(Command::new("bash").args(["-euc", script]).current_dir(directory));
-}
-
-impl Cluster {
-    fn start(tools: PathBuf) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        make_certificates(directory.path());
-        let ports: [u16; 6] = ports();
-        let url = |index: usize| format!("https://127.0.0.1:{}", ports[index]);
-        let all: Vec<String> = (0..3).map(|it| format!("m{it}={}", url(it + 3))).collect();
-        let members = (0..3).map(|index| {
-            let (client, peer, name) = (url(index), url(index + 3), format!("m{index}"));
-            let command = Command::new(tools.join("etcd"))
-                .args(["--name", &name, "--data-dir", &name])
-                .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
-                .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
-                .args(["--initial-cluster", &all.join(","), "--initial-cluster-state", "new"])
-                .args(["--cert-file", "n.crt", "--key-file", "n.key", "--client-cert-auth"])
-                .args(["--trusted-ca-file", "ca.crt", "--peer-trusted-ca-file", "ca.crt"])
-                .args(["--peer-cert-file", "n.crt", "--peer-key-file", "n.key"])
-                .args(["--peer-client-cert-auth", "--unsafe-no-fsync"]);
-            command.current_dir(directory.path()).spawn().unwrap()
-        });
-        let members = members.collect();
-        let endpoints = (0..3).map(|index| url(index).parse().unwrap()).collect();
-        let cluster = Self { tools, directory, endpoints, members };
-        let client = cluster.client();
-        for endpoint in &cluster.endpoints {
-            wait_for(|| client.status_of(endpoint).is_ok_and(|status| status.leader != 0));
-        }
-        cluster
-    }
-
-    fn read(&self, name: &str) -> Vec<u8> {
-        fs::read(self.directory.path().join(name)).unwrap()
-    }
-
-    fn access(&self) -> Access {
-        let client = Some((self.read("n.crt"), Secret::new(self.read("n.key"))));
-        Access { endpoints: self.endpoints.clone(), ca: self.read("ca.crt"), client }
-    }
-
-    fn client(&self) -> Client {
-        Client::new(&self.access()).unwrap()
-    }
-}
-
-fn wait_for(mut is_so: impl FnMut() -> bool) {
-    let until = SystemClock.monotonic() + TIMEOUT;
-    while !is_so() {
-        assert!(SystemClock.monotonic() < until, "it did not come about");
-        SystemClock.sleep(LOOK_EVERY);
-    }
-}
-
-fn put(client: &Client, endpoint: &Endpoint, key: &str, value: &str) {
-    let question = json!({ "key": BASE64.encode(key), "value": BASE64.encode(value) });
-    let _: Value = client.ask(endpoint, "/v3/kv/put", &question).unwrap();
-}
-
 #[test]
 fn real_snapshot_over_tls_comes_back_with_every_key() {
-    let Some(tools) = tools() else { return };
-    let mut cluster = Cluster::start(tools);
-    let client = cluster.client();
+    let Some(tools) = programs() else { return };
+    let place = tempfile::tempdir().unwrap();
+    let mut cluster = TestEtcd::start(&tools, place.path(), 3).unwrap();
+    let client = Client::new(&cluster.access().unwrap()).unwrap();
     let (endpoint, status) = client.status().unwrap();
     assert_eq!((&endpoint, client.members().unwrap().len()), (&cluster.endpoints[0], 3));
     assert!(status.version.starts_with("3."), "{status:?}");
-    let value = "v".repeat(2000);
-    for number in 0..300 {
-        put(&client, &endpoint, &format!("/registry/{number}"), &value);
-    }
-    put(&client, &endpoint, "/other", "1");
+    let value = vec![b'v'; 2000];
+    let many = (0..300).map(|number| (format!("/registry/{number}"), value.clone()));
+    cluster.put(many).unwrap();
+    cluster.put([("/other".to_owned(), b"1".to_vec())]).unwrap();
     assert_eq!(client.count_keys(b"/registry/").unwrap(), 300);
     assert_eq!(client.count_keys(b"").unwrap(), 301);
     let keyless = client.ask::<Value>(&endpoint, "/v3/kv/range", &json!({})).unwrap_err();
     assert!(keyless.to_string().ends_with("key is not provided"), "{keyless}");
 
-    let path = cluster.directory.path().join("snapshot.db");
+    let path = cluster.directory().join("snapshot.db");
     let mut file = fs::File::create(&path).unwrap();
     let last = cluster.endpoints[2].clone();
     let checked = client.snapshot(&last, &mut |bytes| file.write_all(bytes)).unwrap();
     assert_eq!(checked.bytes, fs::metadata(&path).unwrap().len());
     assert!(checked.bytes > 600_000 + HASH_LENGTH as u64, "{checked:?}");
-    put(&client, &endpoint, "/registry/later", "1");
+    cluster.put([("/registry/later".to_owned(), b"1".to_vec())]).unwrap();
 
     // A member that is gone costs a look at the next one.
-    cluster.members.remove(0);
+    cluster.kill(0);
     let (answered, _) = client.status().unwrap();
     assert_eq!(answered, cluster.endpoints[1]);
 
     // etcd's own tool takes it, and a scratch member has what was there then.
-    let [port, peer] = ports();
+    let [port, peer] = ports().unwrap();
     let (url, peer) = (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{peer}"));
     let all = format!("scratch={peer}");
-    let restore = Command::new(cluster.tools.join("etcdutl"))
+    let restore = Command::new(tools.join("etcdutl"))
         .args(["snapshot", "restore", "snapshot.db", "--data-dir", "scratch"])
         .args(["--name", "scratch", "--initial-cluster", &all])
         .args(["--initial-advertise-peer-urls", &peer]);
-    ran(restore.current_dir(cluster.directory.path()));
-    let member = Command::new(cluster.tools.join("etcd"))
+    restore.current_dir(cluster.directory()).run(TIMEOUT).unwrap().checked().unwrap();
+    let member = Command::new(tools.join("etcd"))
         .args(["--name", "scratch", "--data-dir", "scratch", "--unsafe-no-fsync"])
         .args(["--listen-client-urls", &url, "--advertise-client-urls", &url])
         .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
         .args(["--initial-cluster", &all]);
-    let member = member.current_dir(cluster.directory.path()).spawn().unwrap();
+    let member = member.current_dir(cluster.directory()).spawn().unwrap();
     let scratch = plain(vec![url.parse().unwrap()]);
-    wait_for(|| scratch.count_keys(b"").is_ok());
+    wait_until("the scratch member answers", || scratch.count_keys(b"").is_ok()).unwrap();
     assert_eq!(scratch.count_keys(b"").unwrap(), 301, "the later key is not in it");
     drop(member);
 }
 
 #[test]
 fn real_strangers_are_refused_before_anything_is_said() {
-    let Some(tools) = tools() else { return };
-    let cluster = Cluster::start(tools);
-    let nobody = Access { client: None, ..cluster.access() };
+    let Some(tools) = programs() else { return };
+    let place = tempfile::tempdir().unwrap();
+    let cluster = TestEtcd::start(&tools, place.path(), 3).unwrap();
+    let read = |name: &str| fs::read(cluster.directory().join(name)).unwrap();
+    let access = cluster.access().unwrap();
+    let nobody = Access { client: None, ..access.clone() };
     let error = Client::new(&nobody).unwrap().status().unwrap_err();
     assert!(matches!(error, EtcdError::NoMember(_)), "{error}");
     let elsewhere = tempfile::tempdir().unwrap();
-    make_certificates(elsewhere.path());
+    make_certificates(elsewhere.path()).unwrap();
     let other = fs::read(elsewhere.path().join("ca.crt")).unwrap();
-    let error = Client::new(&Access { ca: other, ..cluster.access() }).unwrap().status();
+    let error = Client::new(&Access { ca: other, ..access.clone() }).unwrap().status();
     let said = error.unwrap_err().to_string();
     assert!(said.contains("certificate"), "{said}");
-    for broken in [&b"junk"[..], b"", &cluster.read("n.crt")] {
-        let client = Some((cluster.read("n.crt"), Secret::new(broken.to_vec())));
-        let error = Client::new(&Access { client, ..cluster.access() }).unwrap_err();
+    for broken in [&b"junk"[..], b"", &read("n.crt")] {
+        let client = Some((read("n.crt"), Secret::new(broken.to_vec())));
+        let error = Client::new(&Access { client, ..access.clone() }).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Input, "{error}");
     }
 }

@@ -1,0 +1,203 @@
+//! An etcd with TLS as a protected store, by the commands that users run. Real servers, on loopback.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+use soter_stores::testing::{TestEtcd, programs};
+use soter_world::exec::{Command, Finished, Status};
+
+use crate::lab::{overwrite, text};
+
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// What an object of Kubernetes is about as long as.
+const VALUE_BYTES: usize = 2000;
+
+/// An etcd, a vault, a plan, and files to be taken along.
+struct Keep {
+    etcd: TestEtcd,
+    place: tempfile::TempDir,
+}
+
+impl Keep {
+    /// One for each member; none without programs of etcd.
+    fn new(members: usize) -> Option<Self> {
+        let programs = programs()?;
+        let place = tempfile::tempdir().unwrap();
+        let servers = place.path().join("servers");
+        fs::create_dir(&servers).unwrap();
+        let keep = Self { etcd: TestEtcd::start(&programs, &servers, members).unwrap(), place };
+        let (url, keys) = (keep.url(), keep.path("keys"));
+        let init = ["vault", "init", "--url", &url, "--keys", &keys, "--store", "cluster:etcd"];
+        let made = keep.json(&init);
+        keep.write("k3s/token", "K10secret::server:word");
+        keep.write("k3s/tls/server-ca.key", "the authority's key");
+        keep.write_plan(made["root"].as_str().unwrap(), &keep.path("servers/ca.crt"));
+        Some(keep)
+    }
+
+    fn write_plan(&self, root_key: &str, ca_file: &str) {
+        let endpoints: Vec<String> = self.etcd.endpoints.iter().map(ToString::to_string).collect();
+        let (url, place) = (self.url(), self.place.path().display());
+        let plan = format!(
+            "vaults:\n  main: {{ url: \"{url}\", keys: {{ root: \"{root_key}\", agent: {place}/keys/agent.key }} }}\n\
+             stores:\n  cluster:\n    kind: etcd\n    endpoints: [{}]\n    ca_file: {ca_file}\n    \
+             certificate_file: {place}/servers/n.crt\n    key_file: {place}/servers/n.key\n    \
+             files: [{place}/k3s/token, {place}/k3s/tls/*.key]\n    vaults: [main]\n",
+            endpoints.join(", "),
+        );
+        self.write("soter.yaml", &plan);
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        let path = self.place.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::File::create(&path).unwrap().write_all(content.as_bytes()).unwrap();
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.place.path().join(name).display().to_string()
+    }
+
+    fn url(&self) -> String {
+        format!("file://{}", self.path("vault"))
+    }
+
+    fn put(&self, prefix: &str, count: usize) {
+        let keys = (0..count).map(|it| (format!("{prefix}{it:05}"), value(it)));
+        self.etcd.put(keys).unwrap();
+    }
+
+    fn soter(&self, arguments: &[&str]) -> Finished {
+        let command = Command::new(env!("CARGO_BIN_EXE_soter")).args(arguments);
+        command.current_dir(self.place.path()).run(TIMEOUT).unwrap()
+    }
+
+    fn ok(&self, arguments: &[&str]) -> String {
+        let done = self.soter(arguments);
+        assert_eq!(done.status, Status::Exited(0), "{arguments:?}: {}", text(&done.stderr));
+        text(&done.stdout)
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.ok(&[&["--json"], arguments].concat())).unwrap()
+    }
+
+    fn fails(&self, arguments: &[&str], code: i32, says: &str) {
+        let done = self.soter(arguments);
+        let said = text(&done.stderr);
+        assert_eq!(done.status, Status::Exited(code), "{arguments:?}: {said}");
+        assert!(said.contains(says), "{arguments:?}: {said}");
+    }
+}
+
+/// Bytes that no other number has.
+fn value(number: usize) -> Vec<u8> {
+    let line = format!("{number} of a value that is about as long as an object; ");
+    line.bytes().cycle().take(VALUE_BYTES).collect()
+}
+
+fn object_named(directory: &Path, part: &str) -> Option<std::path::PathBuf> {
+    let mut left = vec![directory.to_owned()];
+    while let Some(path) = left.pop() {
+        for entry in fs::read_dir(&path).unwrap() {
+            let found = entry.unwrap().path();
+            match found.is_dir() {
+                true => left.push(found),
+                false if found.display().to_string().contains(part) => return Some(found),
+                false => {}
+            }
+        }
+    }
+    None
+}
+
+#[test]
+fn real_an_etcd_is_backed_up_listed_and_verified() {
+    let Some(mut keep) = Keep::new(3) else { return };
+    keep.fails(&["backups"], 1, "cluster has no backup");
+    keep.put("/registry/pods/default/", 300);
+    keep.put("/registry/secrets/default/", 20);
+    let first = keep.json(&["backup"]);
+    assert_eq!(first["kind"], "full");
+    assert_eq!(first["keys"]["keys"], 320);
+    assert_eq!(first["keys"]["groups"]["/registry/pods/"], 300);
+    assert_eq!(first["revision"], first["revision_max"], "nobody wrote meanwhile");
+    assert_eq!(first["files"].as_array().unwrap().len(), 2);
+    assert!(first["hash"]["hash"].as_u64().unwrap() > 0, "{first}");
+    assert_eq!(first["members"].as_array().unwrap().len(), 3);
+
+    // The first member is gone: the next one is asked, and that is said.
+    keep.put("/registry/pods/default/", 10);
+    keep.etcd.kill(0);
+    let second = keep.json(&["backup", "cluster"]);
+    assert_eq!((&second["kind"], &second["base"]), (&"increment".into(), &first["id"]));
+    assert_ne!(second["endpoint"], first["endpoint"]);
+    assert_eq!(second["cluster"], first["cluster"]);
+    let remark = second["remarks"][0].as_str().unwrap();
+    assert!(remark.contains("does not answer"), "{remark}");
+
+    let listed = keep.json(&["backups"]);
+    let rows = listed["backups"].as_array().unwrap();
+    assert_eq!(
+        rows.iter().map(|row| &row["id"]).collect::<Vec<_>>(),
+        [&first["id"], &second["id"]]
+    );
+    let key = keep.path("keys/operator-1.key");
+    let (url, collector) = (keep.url(), keep.path("keys/collector.key"));
+    let words = keep.ok(&["backups", "--vault", &url, "--identity", &key]);
+    assert!(words.contains("revision") && words.contains(second["cluster"].as_str().unwrap()));
+    keep.ok(&["verify", "--vault", &url, "--collector", &collector]);
+    assert_eq!(keep.json(&["backups"])["backups"][1]["verified"]["level"], "hashed");
+    keep.ok(&["vault", "collect", "--collector", &collector, "--dry-run"]);
+    keep.fails(&["wal", "push", "x"], 2, "cluster is an etcd");
+    keep.fails(&["doctor", "cluster"], 2, "cluster is an etcd");
+
+    // An object of the first backup that is damaged is named.
+    let pack = object_named(&Path::new(&keep.path("vault")).join("data"), "000000").unwrap();
+    let mut bytes = fs::read(&pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    overwrite(&pack, &bytes);
+    let found = keep.soter(&["verify", "--vault", &url, "--identity", &key]);
+    assert_eq!(found.status, Status::Exited(1), "{}", text(&found.stderr));
+    let (said, name) = (text(&found.stdout), pack.file_name().unwrap().to_str().unwrap());
+    assert!(said.contains(name) && said.contains("snapshot.db"), "{said}");
+}
+
+#[test]
+fn real_what_keeps_an_etcd_from_being_backed_up_is_said() {
+    let Some(keep) = Keep::new(1) else { return };
+    keep.put("/a/b/", 3);
+    let first = keep.json(&["backup"]);
+    let plan = fs::read_to_string(keep.path("soter.yaml")).unwrap();
+    let with = |from: &str, to: &str| keep.write("soter.yaml", &plan.replace(from, to));
+    with("k3s/token", "k3s/tokens");
+    keep.fails(&["backup"], 2, "there is nothing at");
+    with("servers/ca.crt", "k3s/token");
+    keep.fails(&["backup"], 2, "the ca cannot be used");
+    with(&keep.etcd.endpoints[0].to_string(), "https://127.0.0.1:1");
+    keep.fails(&["backup"], 3, "no member of the etcd answers");
+    with("servers/n.key", "servers/no.key");
+    keep.fails(&["backup"], 2, "no.key");
+    with("kind: etcd", "kind: etcd\n    wal: { mode: synchronous }");
+    keep.fails(&["backup"], 2, "`wal` is a key of a PostgreSQL cluster");
+
+    // Another etcd at the same address is not taken for this one, until somebody says so.
+    let Some(other) = Keep::new(1) else { return };
+    other.put("/x/y/", 1);
+    let mut text =
+        plan.replace(&keep.etcd.endpoints[0].to_string(), &other.etcd.endpoints[0].to_string());
+    for name in ["ca.crt", "n.crt", "n.key"] {
+        let (from, to) = (format!("servers/{name}"), format!("servers/{name}"));
+        text = text.replace(&keep.path(&from), &other.path(&to));
+    }
+    keep.write("soter.yaml", &text);
+    keep.fails(&["backup"], 2, "the backups so far are of cluster");
+    let taken = keep.json(&["backup", "--new-cluster"]);
+    assert_ne!(taken["cluster"], first["cluster"]);
+    assert_eq!(taken["keys"]["keys"], 1);
+}
