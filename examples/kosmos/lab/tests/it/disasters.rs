@@ -175,9 +175,10 @@ fn data_from_the_vault(bench: &Bench, rows: &str) {
         (bench.root().join("node-1/postgres/data"), bench.root().join("laptop/soter.yaml"));
     fs::create_dir_all(data.parent().unwrap()).unwrap();
     let soter = || Command::new(description["programs"]["soter"].as_str().unwrap());
+    let programs = description["programs"]["postgres"].as_str().unwrap();
     let restore = soter()
         .args(["restore", "postgres", "--vault", &address("vault"), "--identity"])
-        .args([&address("vault-identity"), "--start", "--target-dir"])
+        .args([&address("vault-identity"), "--start", "--bin-dir", programs, "--target-dir"])
         .arg(&data);
     // Its server's user must get there before the server is the laboratory's.
     let owner = description["server_owner"].as_array().unwrap();
