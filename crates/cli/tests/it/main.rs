@@ -28,6 +28,8 @@ mod graph;
 #[cfg(test)]
 mod import;
 #[cfg(test)]
+mod kosmos;
+#[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod licences;

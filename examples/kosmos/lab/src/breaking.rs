@@ -22,6 +22,7 @@ pub(crate) enum What {
         name: String,
     },
     /// All nodes are gone.
+    #[command(alias = "everything")]
     Cluster,
     /// Bits of a table's file are flipped.
     Pages {

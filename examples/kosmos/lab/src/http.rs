@@ -32,6 +32,15 @@ pub(crate) struct Request {
     pub(crate) path: String,
     /// What was sent along.
     pub(crate) body: Vec<u8>,
+    /// By what the asker is known: the header `Authorization`.
+    pub(crate) authorization: Option<String>,
+}
+
+/// What of a head matters.
+#[derive(Debug, Default)]
+struct Headers {
+    length: Option<usize>,
+    authorization: Option<String>,
 }
 
 /// What is answered.
@@ -112,6 +121,7 @@ fn respond(mut stream: TcpStream, response: &Response) -> io::Result<()> {
     let reason = match response.status {
         200 => "OK",
         400 => "Bad Request",
+        403 => "Forbidden",
         404 => "Not Found",
         _ => "Service Unavailable",
     };
@@ -131,27 +141,30 @@ fn read_request(reader: &mut impl BufRead) -> io::Result<Request> {
     let (Some(method), Some(path), Some(_)) = (words.next(), words.next(), words.next()) else {
         return Err(invalid("this is not HTTP"));
     };
-    let length = content_length(reader)?.unwrap_or(0);
-    let mut body = vec![0; length];
+    let Headers { length, authorization } = headers(reader)?;
+    let mut body = vec![0; length.unwrap_or(0)];
     reader.read_exact(&mut body)?;
-    Ok(Request { method: method.to_owned(), path: path.to_owned(), body })
+    Ok(Request { method: method.to_owned(), path: path.to_owned(), body, authorization })
 }
 
-/// Reads the headers to their end; one of them matters.
-fn content_length(reader: &mut impl BufRead) -> io::Result<Option<usize>> {
-    let mut length = None;
+/// Reads the headers to their end.
+fn headers(reader: &mut impl BufRead) -> io::Result<Headers> {
+    let mut found = Headers::default();
     for _ in 0..LINES_MAX {
         let header = line(reader)?;
         if header.is_empty() {
-            return Ok(length);
+            return Ok(found);
         }
         let Some((name, value)) = header.split_once(':') else { continue };
+        if name.eq_ignore_ascii_case("authorization") {
+            found.authorization = Some(value.trim().to_owned());
+        }
         if name.eq_ignore_ascii_case("content-length") {
             let value = value.trim().parse().map_err(|_| invalid("a length is a number"))?;
             if value > BODY_BYTES_MAX {
                 return Err(invalid("the body is too long"));
             }
-            length = Some(value);
+            found.length = Some(value);
         }
     }
     Err(invalid("too many headers"))
@@ -200,7 +213,7 @@ pub(crate) fn ask(
     let status = first.split_whitespace().nth(1).and_then(|status| status.parse().ok());
     let status = status.ok_or_else(|| invalid("the answer is not HTTP"))?;
     let mut body = Vec::new();
-    match content_length(&mut reader)? {
+    match headers(&mut reader)?.length {
         Some(length) => {
             body.resize(length, 0);
             reader.read_exact(&mut body)?;

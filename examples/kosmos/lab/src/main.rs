@@ -2,21 +2,25 @@
 //!
 //! [`place`] is its directory, [`processes`] who runs in it, [`parts`] what it consists of,
 //! [`services`] the two services that are its own, [`kubelet`] what runs them as pods, [`node`] its
-//! nodes, [`standin`] programs that steps call, [`target`] how a run finds all this; [`up`], [`status`], [`breaking`] and [`down`] are what one does with it. Nothing of it is
+//! nodes, [`load`] its users, [`copy`] and [`rotate`] jobs, [`environment`] what whoever recovers has, [`standin`] programs that steps call, [`target`] how a run finds all this; [`up`], [`status`], [`breaking`] and [`down`] are what one does with it. Nothing of it is
 //! part of the product.
 
 mod breaking;
+mod copy;
 mod down;
+mod environment;
 mod failure;
 mod http;
 mod kubelet;
 mod lab;
+mod load;
 mod nats;
 mod node;
 mod parts;
 mod place;
 mod ports;
 mod processes;
+mod rotate;
 mod services;
 mod standin;
 mod status;
@@ -69,6 +73,18 @@ enum Command {
         #[command(subcommand)]
         what: breaking::What,
     },
+    /// Users who work all the time; what was acknowledged, and what of it is there.
+    Load {
+        #[command(subcommand)]
+        what: load::What,
+    },
+    /// Make the copies that the plan's job makes, now: a snapshot of etcd, sealed, into S3.
+    Copy,
+    /// Print what whoever recovers has in hand, as lines for a shell.
+    Environment,
+    /// What Terraform does with credentials: makes new ones.
+    #[command(hide = true)]
+    Rotate,
     /// Run a program on a node, as `ssh` would.
     Exec {
         /// The node.
@@ -143,28 +159,8 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     let root = absolute(&arguments.directory)?;
     match &arguments.command {
-        Command::Up { without } => {
-            let stop = Stop::on_signals().map_err(failed("listen for signals"))?;
-            let wishes = up::Wishes { root, without: without.clone(), quiet: arguments.json };
-            let began = SystemClock.monotonic();
-            let (lab, done) = up::run(&wishes, &stop)?;
-            let seconds = (SystemClock.monotonic() - began).as_secs_f64();
-            let description = lab.description();
-            let shown = json!({"directory": description.directory, "done": done,
-                "seconds": seconds, "addresses": description.addresses,
-                "without": description.without});
-            let words = format!("up after {seconds:.1} s; kosmos-lab status says how it is");
-            print(arguments.json, &shown, &words)
-        }
-        Command::Status => {
-            let status = status::run(&root)?;
-            let shown = serde_json::to_value(&status).map_err(failed("show the status"))?;
-            print(arguments.json, &shown, &status.in_words())?;
-            if status.is_well() {
-                return Ok(());
-            }
-            Err(Failure::new(Ending::No, "not all of it works"))
-        }
+        Command::Up { without } => make(arguments, root, without),
+        Command::Status => look(arguments, &root),
         Command::Down => {
             let ended = down::run(&root)?;
             let words = match ended {
@@ -180,6 +176,25 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             drop(held);
             let shown = json!({"what": damage.what, "details": damage.details});
             print(arguments.json, &shown, &damage.what)
+        }
+        Command::Load { what } => {
+            let (shown, words) = load::run(&status::open(&root)?, what)?;
+            print(arguments.json, &shown, &words)
+        }
+        Command::Environment => {
+            let variables = environment::variables(&status::open(&root)?);
+            let shown = serde_json::to_value(&variables).map_err(failed("show the variables"))?;
+            print(arguments.json, &shown, &environment::lines(&variables))
+        }
+        Command::Copy => {
+            let name = copy::run(&status::open(&root)?)?;
+            print(arguments.json, &json!({"copy": name}), &name)
+        }
+        Command::Rotate => {
+            let held = place::hold(&root)?;
+            rotate::run(&status::open(&root)?)?;
+            drop(held);
+            Ok(())
         }
         Command::Exec { node, command } => node::enter(&status::open(&root)?, node, command),
         Command::Node { action, names } => {
@@ -199,6 +214,30 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Launch { name } => processes::launch(&status::open(&root)?.table(), name),
         Command::Service { which } => services::run(&status::open(&root)?, *which),
     }
+}
+
+fn make(arguments: &Arguments, root: PathBuf, without: &[Part]) -> Result<(), Failure> {
+    let stop = Stop::on_signals().map_err(failed("listen for signals"))?;
+    let wishes = up::Wishes { root, without: without.to_vec(), quiet: arguments.json };
+    let began = SystemClock.monotonic();
+    let (lab, done) = up::run(&wishes, &stop)?;
+    let seconds = (SystemClock.monotonic() - began).as_secs_f64();
+    let description = lab.description();
+    let shown = json!({"directory": description.directory, "done": done,
+        "seconds": seconds, "addresses": description.addresses,
+        "without": description.without});
+    let words = format!("up after {seconds:.1} s; kosmos-lab status says how it is");
+    print(arguments.json, &shown, &words)
+}
+
+fn look(arguments: &Arguments, root: &Path) -> Result<(), Failure> {
+    let status = status::run(root)?;
+    let shown = serde_json::to_value(&status).map_err(failed("show the status"))?;
+    print(arguments.json, &shown, &status.in_words())?;
+    if status.is_well() {
+        return Ok(());
+    }
+    Err(Failure::new(Ending::No, "not all of it works"))
 }
 
 /// As it will be found from another directory, without links where it is there already.

@@ -13,6 +13,7 @@ use soter_world::exec::{self, Command};
 
 use crate::failure::{Ending, Failure, failed};
 use crate::lab::Lab;
+use crate::parts::server_home;
 use crate::place::{NODES, VIEWS};
 use crate::processes::NODE;
 
@@ -57,7 +58,10 @@ pub(crate) fn known(name: &str) -> Result<&'static str, Failure> {
 /// Makes a node, unless it is there.
 pub(crate) fn make(lab: &Lab, name: &str) -> Result<(), Failure> {
     let name = known(name)?;
-    lab.directory(&format!("{name}/sbin"))?;
+    // Directories that the image has, and steps put files into.
+    for directory in ["sbin", "files/etc/rancher/k3s", "files/etc/default", "files/etc/soter"] {
+        lab.directory(&format!("{name}/{directory}"))?;
+    }
     let beacon = lab.file(&format!("{name}/{BEACON_PATH}"), BEACON)?;
     // Others enter it too: PostgreSQL does not run as root.
     let open = |path: PathBuf| fs::set_permissions(path, fs::Permissions::from_mode(0o755));
@@ -69,6 +73,10 @@ pub(crate) fn make(lab: &Lab, name: &str) -> Result<(), Failure> {
     lab.directory("laptop/images")?;
     let generation = std::env::var_os(GENERATION).unwrap_or_else(|| "first".into());
     let generation = generation.to_string_lossy();
+    if name == NODES[0] && !lab.is_without("postgres") {
+        server_home(lab)?;
+    }
+    lab.file(&format!("{name}/generation"), &format!("{generation}\n"))?;
     let image = json!({"node": name, "generation": generation, "files": {BEACON_PATH: hash}});
     lab.file(&format!("laptop/images/{name}.json"), &format!("{image:#}\n")).map(drop)
 }

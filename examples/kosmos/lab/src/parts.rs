@@ -1,5 +1,6 @@
 //! The parts of a laboratory: how each is made, and how one sees that it works.
 
+mod edge;
 mod etcd;
 mod git;
 mod kubernetes;
@@ -9,6 +10,7 @@ mod objects;
 mod postgres;
 mod prometheus;
 mod protection;
+pub(crate) mod server_files;
 mod services;
 mod terraform;
 pub(crate) mod units;
@@ -22,7 +24,10 @@ use crate::place::NODES;
 use crate::tools;
 
 pub(crate) use self::kubernetes::{is_ready, list};
-pub(crate) use self::postgres::{connect, stop as stop_server};
+pub(crate) use self::postgres::{
+    connect, data as server_data, home as server_home, stop as stop_server,
+};
+pub(crate) use self::protection::{CONFIGURATION, configure as configure_laptop};
 pub(crate) use self::terraform::make as make_nodes;
 
 /// How long one look at a part may take.
@@ -45,6 +50,8 @@ pub(crate) enum Part {
     Nats,
     /// Zeus and the gateway; pods where there is Kubernetes.
     Services,
+    /// What users reach, outside; it can turn them away.
+    Edge,
     /// SeaweedFS as S3, outside.
     Objects,
     /// A Git remote, outside.
@@ -55,13 +62,26 @@ pub(crate) enum Part {
 
 /// The names of the ports on loopback that a laboratory has.
 pub(crate) fn port_names() -> Vec<String> {
-    let single =
-        ["postgres", "nats", "nats-monitor", "zeus", "gateway", "kubernetes", "controllers"];
+    let single = [
+        "postgres",
+        "nats",
+        "nats-monitor",
+        "zeus",
+        "gateway",
+        "edge",
+        "kubernetes",
+        "controllers",
+    ];
     let of_nodes = NODES
         .into_iter()
         .flat_map(|node| [format!("etcd-client-{node}"), format!("etcd-peer-{node}")]);
     let more = objects::PORTS.into_iter().chain(["prometheus"]);
     single.into_iter().chain(more).map(str::to_owned).chain(of_nodes).collect()
+}
+
+/// Whether the member of etcd on a node is well.
+pub(crate) fn is_well_on(lab: &Lab, node: &str) -> bool {
+    etcd::healthy(lab, node).is_ok()
 }
 
 /// What the Git remote has of the cluster: what is applied to it.
@@ -73,7 +93,7 @@ fn kubernetes_objects(lab: &Lab) -> Result<String, Failure> {
 
 impl Part {
     /// All of them.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Terraform,
         Self::Postgres,
         Self::Protection,
@@ -81,6 +101,7 @@ impl Part {
         Self::Kubernetes,
         Self::Nats,
         Self::Services,
+        Self::Edge,
         Self::Objects,
         Self::Git,
         Self::Prometheus,
@@ -96,6 +117,7 @@ impl Part {
             Self::Kubernetes => "kubernetes",
             Self::Nats => "nats",
             Self::Services => "services",
+            Self::Edge => "edge",
             Self::Objects => "objects",
             Self::Git => "git",
             Self::Prometheus => "prometheus",
@@ -113,6 +135,7 @@ impl Part {
             | Self::Postgres
             | Self::Etcd
             | Self::Nats
+            | Self::Edge
             | Self::Objects
             | Self::Git => &[],
         }
@@ -144,6 +167,7 @@ impl Part {
             Self::Nats => Some("nats"),
             Self::Services if lab.is_without("kubernetes") => Some("zeus"),
             Self::Services => Some("apiserver"),
+            Self::Edge => Some("edge"),
             Self::Objects => Some("objects"),
             Self::Prometheus => Some("prometheus"),
         }
@@ -165,6 +189,7 @@ impl Part {
             }
             Self::Nats => find(&["nats-server"]),
             Self::Services => Ok(Vec::new()),
+            Self::Edge => find(&["curl"]),
             Self::Objects => find(&["weed", "curl"]),
             Self::Git => find(&["git"]),
             Self::Prometheus => find(&["prometheus"]),
@@ -182,6 +207,7 @@ impl Part {
             Self::Kubernetes => kubernetes::make(lab),
             Self::Nats => nats::make(lab),
             Self::Services => services::make(lab),
+            Self::Edge => edge::make(lab),
             Self::Objects => objects::make(lab),
             Self::Git => git::make(lab),
             Self::Prometheus => prometheus::make(lab),
@@ -198,6 +224,7 @@ impl Part {
             Self::Kubernetes => kubernetes::look(lab),
             Self::Nats => nats::look(lab),
             Self::Services => services::look(lab),
+            Self::Edge => edge::look(lab),
             Self::Objects => objects::look(lab),
             Self::Git => git::look(lab),
             Self::Prometheus => prometheus::look(lab),

@@ -1,16 +1,17 @@
-//! The two services of the laboratory. They keep nothing: what they need is PostgreSQL, NATS, and one
-//! the other; without it they say 503 and which it is.
+//! The two services of the laboratory, and the edge before them. They keep nothing: what they need is
+//! PostgreSQL, NATS, and one the other; without it they say 503 and which it is.
 //!
 //! ```text
-//! client ─▶ gateway ─▶ zeus ─▶ PostgreSQL: conversations
-//!              │         └──▶ NATS: stream agents
-//!              └─▶ PostgreSQL: agent_sessions
+//! client ─▶ edge ─▶ gateway ─▶ zeus ─▶ PostgreSQL: conversations
+//!                      │         └──▶ NATS: stream agents
+//!                      └─▶ PostgreSQL: agent_sessions
 //! ```
 //!
 //! An answer 200 to work means that its row is committed, which with a synchronous agent means: in
 //! the vault. A commit that waits longer than the client does was never acknowledged.
 
 mod database;
+pub(crate) mod edge;
 mod gateway;
 mod zeus;
 
@@ -39,6 +40,8 @@ pub(crate) enum Service {
     Zeus,
     /// The way in for users: a row of its own, then Zeus.
     Gateway,
+    /// What stands before it: somebody else's, outside of the cluster.
+    Edge,
 }
 
 /// Something that a service needs does not work. The sentence names it.
@@ -63,6 +66,9 @@ trait Serve: Sync {
 
 /// Runs a service for ever.
 pub(crate) fn run(lab: &Lab, which: Service) -> Result<(), Failure> {
+    if which == Service::Edge {
+        return edge::run(lab);
+    }
     let database = Database::new(&lab.address("postgres")?, which.name())?;
     let port = lab.port(which.name())?;
     let listener = http::listen(port).map_err(failed(&format!("listen on port {port}")))?;
@@ -72,7 +78,7 @@ pub(crate) fn run(lab: &Lab, which: Service) -> Result<(), Failure> {
             let zeus = Zeus::new(database, lab.port("nats")?);
             http::serve(&listener, |request| answer(which, &zeus, &counters, request))
         }
-        Service::Gateway => {
+        Service::Gateway | Service::Edge => {
             let gateway = Gateway::new(database, lab.port("zeus")?);
             http::serve(&listener, |request| answer(which, &gateway, &counters, request))
         }
@@ -85,6 +91,7 @@ impl Service {
         match self {
             Self::Zeus => "zeus",
             Self::Gateway => "gateway",
+            Self::Edge => "edge",
         }
     }
 }

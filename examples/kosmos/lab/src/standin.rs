@@ -3,7 +3,10 @@
 //! they are.
 
 mod aliyun;
+mod curl;
 mod k3s;
+mod nats;
+mod soter;
 mod ssh;
 mod systemctl;
 
@@ -17,8 +20,14 @@ use crate::lab::Lab;
 pub(crate) enum Program {
     /// The provider's command line: `oss` by S3, `ecs DescribeInstances` by looking at the nodes.
     Aliyun,
+    /// The machine's own, with the addresses of KOSMOS bound.
+    Curl,
     /// Snapshots of etcd, and a cluster begun from one.
     K3s,
+    /// What is in the stream.
+    Nats,
+    /// The real one, configured as the laptop is.
+    Soter,
     /// A command on a node.
     Ssh,
     /// Starts and stops what a node runs.
@@ -26,12 +35,16 @@ pub(crate) enum Program {
 }
 
 impl Program {
-    const ALL: [Self; 4] = [Self::Aliyun, Self::K3s, Self::Ssh, Self::Systemctl];
+    const ALL: [Self; 7] =
+        [Self::Aliyun, Self::Curl, Self::K3s, Self::Nats, Self::Soter, Self::Ssh, Self::Systemctl];
 
     fn name(self) -> &'static str {
         match self {
             Self::Aliyun => "aliyun",
+            Self::Curl => "curl",
             Self::K3s => "k3s",
+            Self::Nats => "nats",
+            Self::Soter => "soter",
             Self::Ssh => "ssh",
             Self::Systemctl => "systemctl",
         }
@@ -60,7 +73,10 @@ pub(crate) fn write(lab: &Lab) -> Result<(), Failure> {
 pub(crate) fn run(lab: &Lab, program: Program, arguments: &[String]) -> Result<(), Failure> {
     match program {
         Program::Aliyun => aliyun::run(lab, arguments),
+        Program::Curl => curl::run(lab, arguments),
         Program::K3s => k3s::run(lab, arguments),
+        Program::Nats => nats::run(lab, arguments),
+        Program::Soter => soter::run(lab, arguments),
         Program::Ssh => ssh::run(lab, arguments),
         Program::Systemctl => systemctl::run(lab, arguments),
     }

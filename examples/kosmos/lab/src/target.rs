@@ -1,18 +1,38 @@
 //! `laptop/target.yaml`: what a run of the plan of KOSMOS has to know so that its steps, as they are,
 //! reach this laboratory and nothing else.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use crate::failure::{Failure, failed};
 use crate::lab::Lab;
-use crate::place::NODES;
+use crate::place::{Description, NODES};
 use crate::tls;
 
 /// The address that users of KOSMOS have, in its plan.
-const USERS_ADDRESS: &str = "https://api.kosmos.example";
+pub(crate) const USERS_ADDRESS: &str = "https://api.kosmos.example";
+
+/// Where the rules of the edge are changed, in its plan.
+pub(crate) const EDGE_ADDRESS: &str = "https://api.cloudflare.com";
 
 /// The channels of the plan: in a drill a message goes into a file.
 const CHANNELS: [&str; 6] = ["pagerduty", "slack", "status", "mail", "telephone", "bridge"];
+
+/// Where programs are found: stand-ins first, then those that the laboratory runs by.
+fn directories(description: &Description, stand_ins: &str) -> Vec<String> {
+    let programs = &description.programs;
+    let servers = programs.get("postgres").cloned();
+    let of_etcd = programs.get("etcdctl").and_then(|path| path.parent()).map(Path::to_owned);
+    let found = servers.into_iter().chain(of_etcd).map(|path| path.display().to_string());
+    let mut all = vec![stand_ins.to_owned()];
+    for path in found.filter(|path| !path.is_empty()) {
+        if !all.contains(&path) {
+            all.push(path);
+        }
+    }
+    all
+}
 
 /// Writes it.
 pub(crate) fn write(lab: &Lab) -> Result<(), Failure> {
@@ -32,7 +52,7 @@ pub(crate) fn write(lab: &Lab) -> Result<(), Failure> {
     line("name", json!("laboratory"));
     line("kind", json!("drill"));
     line("about", json!(format!("real servers on loopback, below {}", root.display())));
-    line("path", json!([path("bin")]));
+    line("path", json!(directories(&description, &path("bin"))));
     let mut variables = json!({"TF_CLI_CONFIG_FILE": "/dev/null", "CHECKPOINT_DISABLE": "1",
         "TF_IN_AUTOMATION": "1", "AWS_DEFAULT_REGION": "us-east-1"});
     let named = [
@@ -41,7 +61,14 @@ pub(crate) fn write(lab: &Lab) -> Result<(), Failure> {
         ("AWS_ACCESS_KEY_ID", description.secrets.get("s3-access-key").cloned()),
         ("AWS_SECRET_ACCESS_KEY", description.secrets.get("s3-secret-key").cloned()),
         ("NATS_URL", address("nats")),
-        ("SOTER_IDENTITY", address("vault-identity")),
+        // PostgreSQL's own programs come through the socket, as the superuser.
+        ("PGHOST", Some(path("node-1/postgres"))),
+        ("PGPORT", Some(lab.port("postgres")?.to_string())),
+        ("PGUSER", Some("postgres".to_owned())),
+        ("ETCDCTL_ENDPOINTS", address("etcd")),
+        ("ETCDCTL_CACERT", Some(path("laptop/pki/ca.crt"))),
+        ("ETCDCTL_CERT", Some(path("laptop/pki/admin.crt"))),
+        ("ETCDCTL_KEY", Some(path("laptop/pki/admin.key"))),
     ];
     for (name, value) in named {
         if let Some(value) = value {
@@ -61,7 +88,8 @@ pub(crate) fn write(lab: &Lab) -> Result<(), Failure> {
             "key_file": path(&format!("{pki}.key"))});
     }
     line("stores", stores);
-    line("endpoints", json!({USERS_ADDRESS: address("gateway")}));
+    let edge = address("edge").or_else(|| address("gateway"));
+    line("endpoints", json!({USERS_ADDRESS: edge, EDGE_ADDRESS: edge}));
     lab.directory("laptop/messages")?;
     let message = |name: &str| {
         let file = path(&format!("laptop/messages/{name}.txt"));

@@ -9,13 +9,16 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 use soter_world::{Clock, Stop, SystemClock};
 
+use crate::copy;
 use crate::down;
+use crate::environment;
 use crate::failure::{Ending, Failure, failed};
 use crate::kubelet;
 use crate::lab::Lab;
 use crate::node;
 use crate::parts::{Part, make_nodes, port_names};
 use crate::place::{self, Description, Found, NODES, OUTSIDE};
+use crate::rotate;
 use crate::standin;
 use crate::target;
 use crate::tools;
@@ -108,7 +111,15 @@ fn make_new(wishes: &Wishes, root: &std::path::Path, stop: &Stop) -> Result<Lab,
         let logs = format!("logs are in {}; `kosmos-lab down` removes it", root.display());
         failure.hint(logs)
     })?;
+    environment::make_people(&lab)?;
     target::write(&lab)?;
+    if parts.contains(&Part::Postgres) {
+        rotate::write(&lab)?;
+    }
+    if parts.contains(&Part::Kubernetes) && parts.contains(&Part::Objects) {
+        let name = copy::run(&lab)?;
+        lab.say(format_args!("  {:12} {name}", "copied"));
+    }
     lab.describe(|description| description.complete = true)?;
     Ok(lab)
 }

@@ -50,6 +50,9 @@ const OF_THE_SHELL: &[&str] = &[
     "_",
 ];
 
+/// What a run tells the scripts of its steps and probes.
+const OF_A_RUN: &[&str] = &["SOTER_RUN", "SOTER_STEP", "SOTER_KIND", "SOTER_OUTPUT"];
+
 pub(super) fn placeholders(scripts: &Scripts<'_>, piece: &Piece<'_>, findings: &mut Vec<Finding>) {
     let found: Vec<&Placeholder> =
         piece.shell.placeholders.iter().filter(|found| !is_only_said(piece, found)).collect();
@@ -115,7 +118,9 @@ pub(super) fn parameters(scripts: &Scripts<'_>, piece: &Piece<'_>, findings: &mu
         LazyCell::new(|| reads_a_file(piece) || scripts.before(piece).iter().any(reads_a_file));
     for parameter in &piece.shell.parameters {
         let name = parameter.name.as_str();
+        let is_told = matches!(piece.kind, PieceKind::Step | PieceKind::Probe);
         let is_known = OF_THE_SHELL.contains(&name)
+            || (is_told && OF_A_RUN.contains(&name))
             || ["BASH", "LC_", "LD_", "COMP_"].iter().any(|start| name.starts_with(start))
             || is_asked_for(piece, name)
             || piece.given.iter().any(|given| given.eq_ignore_ascii_case(name))

@@ -201,6 +201,7 @@ fn s0304_values_without_a_source() {
         ]
     );
     assert_eq!(titles("S0304", &job("pg_dump $DATABASE > x")).len(), 1);
+    assert_eq!(titles("S0304", &job("pg_dump x > $SOTER_OUTPUT")).len(), 1, "it is no step");
     assert_eq!(titles("S0304", &step("ssh node \"rm -rf $DIR\"")).len(), 1);
     assert_eq!(titles("S0304", &step("X=1 echo; echo $X")).len(), 1, "it was for one command");
 }
@@ -210,6 +211,7 @@ fn s0304_is_silent() {
     quiet(
         "S0304",
         &[
+            "echo moment=12 >> \"$SOTER_OUTPUT\"; echo \"$SOTER_RUN $SOTER_STEP $SOTER_KIND\"",
             "T=$(date +%s)\necho \"$T\" > f_${T}",
             "for N in a b; do ssh $N uptime; done",
             "read -r NAME; echo $NAME > f",

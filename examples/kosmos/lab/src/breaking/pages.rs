@@ -12,7 +12,7 @@ use soter_world::sim::SeededRandom;
 use super::Damage;
 use crate::failure::{Ending, Failure, failed};
 use crate::lab::Lab;
-use crate::parts::{connect, stop_server};
+use crate::parts::{connect, server_data, stop_server};
 
 /// PostgreSQL's page, and where its header ends: a flipped bit behind it is seen by the checksum
 /// alone.
@@ -25,7 +25,7 @@ const ROWS: u32 = 2_000;
 /// Flips a bit in so many pages of a table.
 pub(super) fn flip(lab: &Lab, table: &str, count: u32, seed: u64) -> Result<Damage, Failure> {
     let file = file_of(lab, table)?;
-    let path = lab.root().join("node-1/postgres/data").join(&file);
+    let path = server_data(lab).join(&file);
     stop_server(lab)?;
     let cannot = || failed::<io::Error>(&format!("damage {}", path.display()));
     let opened = File::options().read(true).write(true).open(&path).map_err(cannot())?;

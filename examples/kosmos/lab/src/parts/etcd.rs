@@ -1,5 +1,6 @@
 //! Three members of etcd, one on each node, that believe nobody without a certificate.
 
+use super::server_files;
 use crate::failure::Failure;
 use crate::lab::Lab;
 use crate::place::NODES;
@@ -12,6 +13,12 @@ pub(super) const TOKEN: &str = "kosmos-lab";
 /// Makes the authority and the members, and waits until they agree.
 pub(super) fn make(lab: &Lab) -> Result<(), Failure> {
     tls::make_authority(lab)?;
+    server_files::make_recovery_key(lab)?;
+    let [first, others @ ..] = &NODES;
+    server_files::make(lab, first)?;
+    for node in others {
+        server_files::share(lab, first, node)?;
+    }
     let endpoints: Result<Vec<String>, Failure> =
         NODES.into_iter().map(|node| client_url(lab, node)).collect();
     let endpoints = endpoints?.join(",");

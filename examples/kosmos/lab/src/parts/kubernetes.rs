@@ -1,9 +1,12 @@
 //! Kubernetes: a real API server and controller manager on node-1, their state in etcd, and on each
 //! node a small kubelet of ours that runs pods as processes.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use soter_world::exec::Command;
 
+use super::server_files;
 use crate::failure::{Failure, failed};
 use crate::lab::Lab;
 use crate::place::NODES;
@@ -47,15 +50,11 @@ pub(super) fn start_control_plane(lab: &Lab, node: &str) -> Result<(), Failure> 
         return Ok(());
     }
     tls::issue(lab, &home, "api", "/CN=kube-apiserver")?;
-    let (key, public) = (home.join("accounts.key"), home.join("accounts.pub"));
-    let openssl = lab.program("openssl")?;
-    let make_key = Command::new(&openssl)
-        .args(["genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"])
-        .arg("-out")
-        .arg(&key);
-    lab.run("make the key of service accounts", make_key)?;
-    let show_key = Command::new(openssl).arg("pkey").arg("-in").arg(&key);
-    lab.run("show it", show_key.args(["-pubout", "-out"]).arg(&public))?;
+    let (kept, public) = (server_files::directory(lab, node), home.join("accounts.pub"));
+    lab.directory(&format!("{node}/files/var/lib/rancher/k3s/server/logs"))?;
+    let show_key = Command::new(lab.program("openssl")?).arg("pkey").arg("-in");
+    let show_key = show_key.arg(kept.join("tls/service.key")).args(["-pubout", "-out"]);
+    lab.run("show the key of service accounts", show_key.arg(&public))?;
     lab.start(&api_server(lab, node)?)?;
     lab.wait_ready("apiserver", || tls::get(lab, &format!("{url}/readyz")).map(drop))?;
     lab.start(&controllers(lab, node)?)
@@ -86,10 +85,13 @@ pub(super) fn look(lab: &Lab) -> Result<String, String> {
 /// Makes the services' objects, unless they are there.
 pub(super) fn apply(lab: &Lab) -> Result<(), String> {
     let url = lab.address("kubernetes").map_err(|failure| failure.to_string())?;
-    for object in objects(lab).map_err(|failure| failure.to_string())? {
+    let secret = password(lab).map_err(|failure| failure.to_string())?;
+    let objects = objects(lab).map_err(|failure| failure.to_string())?;
+    for object in objects.into_iter().chain([secret]) {
         let kind = object["kind"].as_str().unwrap_or_default();
         let place = match kind {
             "Namespace" => "/api/v1/namespaces".to_owned(),
+            "Secret" => format!("/api/v1/namespaces/{NAMESPACE}/secrets"),
             _ => format!("/apis/apps/v1/namespaces/{NAMESPACE}/deployments"),
         };
         let body = object.to_string();
@@ -154,9 +156,18 @@ pub(super) fn objects(lab: &Lab) -> Result<Vec<Value>, Failure> {
     Ok(objects)
 }
 
+/// The database's password as the cluster keeps it: in etcd, sealed. It is not in Git.
+fn password(lab: &Lab) -> Result<Value, Failure> {
+    let password = STANDARD.encode(lab.secret("postgres-kosmos")?);
+    Ok(json!({"apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+        "metadata": {"name": "database", "namespace": NAMESPACE}, "data": {"password": password}}))
+}
+
 fn api_server(lab: &Lab, node: &str) -> Result<Spec, Failure> {
     let home = lab.root().join(node).join("kubernetes");
     let path = |name: &str| home.join(name).display().to_string();
+    let kept = server_files::directory(lab, node);
+    let kept = |name: &str| kept.join(name).display().to_string();
     let etcd = lab.root().join(node).join("etcd");
     let of_etcd = |name: &str| etcd.join(name).display().to_string();
     Ok(Spec::new("apiserver", node, &lab.program("kube-apiserver")?, home.clone()).args([
@@ -170,7 +181,9 @@ fn api_server(lab: &Lab, node: &str) -> Result<Spec, Failure> {
         format!("--tls-private-key-file={}", path("api.key")),
         format!("--client-ca-file={}", path("ca.crt")),
         format!("--service-account-key-file={}", path("accounts.pub")),
-        format!("--service-account-signing-key-file={}", path("accounts.key")),
+        format!("--service-account-signing-key-file={}", kept("tls/service.key")),
+        // What is in etcd of secrets opens with this file alone.
+        format!("--encryption-provider-config={}", kept("cred/encryption-config.json")),
         "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
         "--authorization-mode=RBAC".to_owned(),
         "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
@@ -180,7 +193,7 @@ fn api_server(lab: &Lab, node: &str) -> Result<Spec, Failure> {
         "--disable-admission-plugins=ServiceAccount".to_owned(),
         format!("--default-not-ready-toleration-seconds={TOLERATION_SECONDS}"),
         format!("--default-unreachable-toleration-seconds={TOLERATION_SECONDS}"),
-        format!("--audit-log-path={}", path("audit.log")),
+        format!("--audit-log-path={}", kept("logs/audit.log")),
         format!(
             "--audit-policy-file={}",
             lab.file(&format!("{node}/kubernetes/audit.yaml"), AUDIT)?.display()
@@ -201,9 +214,10 @@ fn controllers(lab: &Lab, node: &str) -> Result<Spec, Failure> {
     let home = lab.root().join(node).join("kubernetes");
     let path = |name: &str| home.join(name).display().to_string();
     let program = lab.program("kube-controller-manager")?;
+    let key = server_files::directory(lab, node).join("tls/service.key");
     Ok(Spec::new("controllers", node, &program, home.clone()).args([
         format!("--kubeconfig={}", lab.address("kubeconfig")?),
-        format!("--service-account-private-key-file={}", path("accounts.key")),
+        format!("--service-account-private-key-file={}", key.display()),
         format!("--root-ca-file={}", path("ca.crt")),
         "--use-service-account-credentials=false".to_owned(),
         "--leader-elect=false".to_owned(),

@@ -9,6 +9,7 @@ use soter_world::exec::Command;
 use soter_world::{Disk, OsDisk};
 
 use super::etcd::{TOKEN, client_url, healthy, member, peer_url, process};
+use super::server_files;
 use crate::failure::{Ending, Failure, failed};
 use crate::lab::Lab;
 use crate::place::{NODES, secret};
@@ -26,6 +27,7 @@ pub(crate) fn begin_from(lab: &Lab, node: &str, snapshot: &Path) -> Result<(), F
         let what = format!("the member on {node} is at work");
         return Err(Failure::new(Ending::Input, what).hint("stop it: systemctl stop k3s"));
     }
+    server_files::check(lab, node)?;
     let home = certified(lab, node)?;
     let data = home.join("data");
     if data.exists() {
@@ -46,7 +48,8 @@ pub(crate) fn begin_from(lab: &Lab, node: &str, snapshot: &Path) -> Result<(), F
     lab.run("restore etcd from a snapshot", restore).map(drop)
 }
 
-/// Starts the member on a node: with its data if it has some, else as a new one of those at work.
+/// Starts the member on a node: with its data if it has some, as the first of a new cluster if that is
+/// what the node is configured for, else as a new one of those at work.
 pub(crate) fn start(lab: &Lab, node: &str) -> Result<(), Failure> {
     if healthy(lab, node).is_ok() {
         return Ok(());
@@ -54,6 +57,9 @@ pub(crate) fn start(lab: &Lab, node: &str) -> Result<(), Failure> {
     let home = certified(lab, node)?;
     let spec = if home.join("data").exists() {
         member(lab, node, "existing", &[node])?
+    } else if server_files::begins(lab, node) {
+        server_files::make(lab, node)?;
+        member(lab, node, "new", &[node])?
     } else {
         join(lab, node)?
     };
@@ -68,6 +74,7 @@ fn join(lab: &Lab, node: &str) -> Result<crate::processes::Spec, Failure> {
         Failure::new(Ending::No, "there is no cluster to join")
             .hint("begin one from a snapshot: k3s server --cluster-reset")
     })?;
+    server_files::admit(lab, helper, node)?;
     let peer = peer_url(lab, node)?;
     // Asked before: with the new one added, two of two would have to answer.
     let there = members(lab, helper)?;
@@ -125,7 +132,13 @@ fn certified(lab: &Lab, node: &str) -> Result<std::path::PathBuf, Failure> {
 /// `etcdctl` on the member of a node.
 fn control(lab: &Lab, node: &str) -> Result<Command, Failure> {
     let pki = lab.root().join(tls::AUTHORITY);
-    Ok(Command::new(lab.program("etcdctl")?)
+    // It refuses flags where the same stands in its environment, as in that of a step.
+    let variables = ["ENDPOINTS", "CACERT", "CERT", "KEY"];
+    let etcdctl = Command::new(lab.program("etcdctl")?);
+    let etcdctl = variables
+        .into_iter()
+        .fold(etcdctl, |etcdctl, name| etcdctl.env_remove(format!("ETCDCTL_{name}")));
+    Ok(etcdctl
         .args(["--endpoints", &client_url(lab, node)?, "--cacert"])
         .arg(pki.join("ca.crt"))
         .arg("--cert")

@@ -21,6 +21,12 @@ use crate::processes::{Entry, Spec};
 /// The node it is on.
 const NODE: &str = "node-1";
 
+/// What the unit of the server reads, seen from outside of the node: `PGDATA=…`.
+const CONFIGURATION: &str = "node-1/files/etc/default/postgresql";
+
+/// Where a node has its clusters, as in the plan of KOSMOS.
+const CLUSTERS: &str = "var/lib/postgresql/16";
+
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -48,20 +54,42 @@ RESET ROLE;
 CREATE EXTENSION amcheck;
 ";
 
-/// The directory of the server, its user's own.
-fn home(lab: &Lab) -> Result<PathBuf, Failure> {
+/// The directory of the server, its user's own; on the node it is also where clusters are.
+pub(crate) fn home(lab: &Lab) -> Result<PathBuf, Failure> {
     let home = lab.directory("node-1/postgres")?;
     let owner = lab.server_owner();
     fs::set_permissions(&home, fs::Permissions::from_mode(0o700))
         .and_then(|()| std::os::unix::fs::chown(&home, Some(owner.user), Some(owner.group)))
         .map_err(failed("hand a directory to the server's user"))?;
+    let link = lab.root().join("node-1/files").join(CLUSTERS);
+    if fs::symlink_metadata(&link).is_err() {
+        let above = link.parent().unwrap_or(Path::new("/"));
+        fs::create_dir_all(above)
+            .and_then(|()| std::os::unix::fs::symlink(&home, &link))
+            .map_err(failed("give the node its clusters' directory"))?;
+    }
     Ok(home)
+}
+
+/// The data directory that the node's unit is configured for; `data` in the server's own if nobody
+/// has said another.
+pub(crate) fn data(lab: &Lab) -> PathBuf {
+    let text = fs::read_to_string(lab.root().join(CONFIGURATION)).unwrap_or_default();
+    let named = text.lines().filter_map(|line| line.trim().strip_prefix("PGDATA="));
+    let named = named.map(|path| Path::new(path.trim_matches(['"', '\'']))).next_back();
+    let home = lab.root().join("node-1/postgres");
+    // On the node that directory is a link to the server's own.
+    match named.map(|path| (path, path.strip_prefix(format!("/{CLUSTERS}")))) {
+        Some((_, Ok(below))) => home.join(below),
+        Some((path, Err(_))) => path.to_owned(),
+        None => home.join("data"),
+    }
 }
 
 /// The server on the cluster that is there.
 fn server(lab: &Lab) -> Result<Spec, Failure> {
     let home = home(lab)?;
-    let data = home.join("data").display().to_string();
+    let data = data(lab).display().to_string();
     let program = lab.program("postgres")?.join("postgres");
     let spec = Spec::new("postgres", NODE, &program, home);
     Ok(spec.args(["-D".to_owned(), data]).run_as(lab.server_owner()))
@@ -69,10 +97,12 @@ fn server(lab: &Lab) -> Result<Spec, Failure> {
 
 /// Starts the server again, and waits until it lets people in.
 pub(super) fn start(lab: &Lab) -> Result<(), Failure> {
-    let data = home(lab)?.join("data");
+    home(lab)?;
+    let data = data(lab);
     if !data.exists() {
         let what = format!("there is no cluster in {}", data.display());
-        return Err(Failure::new(Ending::No, what).hint("restore one to there first"));
+        return Err(Failure::new(Ending::No, what)
+            .hint("restore one to there first, or name another in /etc/default/postgresql"));
     }
     let is_ours = lab.table().entry("postgres")?.is_some_and(|entry| entry.is_alive());
     if !is_ours {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use soter_world::exec::{Command, Status};
 
-use super::postgres::connect;
+use super::postgres::{self, connect};
 use crate::failure::{Ending, Failure, failed};
 use crate::lab::Lab;
 use crate::processes::Spec;
@@ -20,6 +20,9 @@ const VAULT: &str = "vault-dublin";
 
 /// The agent's plan.
 const PLAN: &str = "node-1/soter/soter.yaml";
+
+/// The same plan on the laptop.
+pub(crate) const CONFIGURATION: &str = "laptop/soter.yaml";
 
 /// How the agent is known to the server.
 const APPLICATION: &str = "soter_postgres";
@@ -49,8 +52,7 @@ pub(super) fn make(lab: &Lab) -> Result<(), Failure> {
         let identity = keys.join("operator-1.key").display().to_string();
         addresses.insert("vault-identity".to_owned(), identity);
     })?;
-    // The same for whoever recovers, who adopts what was restored before there is an agent again.
-    lab.file("laptop/soter.yaml", &plan(lab, &keys.join("agent.key"))?)?;
+    configure(lab)?;
     let admin = lab.address("postgres-admin")?;
     // Before the agent is there: it looks at the settings when it comes, then seldom. What commits
     // from here on waits for it.
@@ -61,6 +63,13 @@ pub(super) fn make(lab: &Lab) -> Result<(), Failure> {
         .map_err(failed("make commits wait for the vault"))?;
     start(lab)?;
     lab.wait_ready("agent", || look(lab).map(drop))
+}
+
+/// Writes what Soter is configured with on the laptop, for whoever recovers: they adopt what was restored
+/// before there is an agent again.
+pub(crate) fn configure(lab: &Lab) -> Result<(), Failure> {
+    let key = lab.root().join("laptop/keys/agent.key");
+    lab.file(CONFIGURATION, &plan(lab, &key)?).map(drop)
 }
 
 /// Starts the agent, with the plan and the key that it needs on its node.
@@ -87,7 +96,7 @@ fn plan(lab: &Lab, key: &Path) -> Result<String, Failure> {
         root = lab.address("vault-root")?,
         admin = lab.address("postgres-admin")?,
         key = key.display(),
-        data = lab.root().join("node-1/postgres/data").display(),
+        data = postgres::data(lab).display(),
         state = lab.root().join("node-1/soter/agent").display(),
     ))
 }

@@ -78,7 +78,8 @@ resource "terraform_data" "replacement" {
       set -e
       ${local.lab} node remove ${var.replace}
       ${local.lab} node make ${var.replace}
-      # The image joins by itself.
+      # The image joins by itself: it brings the token.
+      install -m 600 @ROOT@/laptop/k3s/token @ROOT@/${var.replace}/files/etc/rancher/k3s/token
       ${local.lab} exec ${var.replace} -- systemctl start k3s
     EOT
     environment = { KOSMOS_GENERATION = local.generation }
@@ -90,14 +91,35 @@ output "second_node" { value = terraform_data.node["node-2"].input.name }
 output "third_node" { value = terraform_data.node["node-3"].input.name }
 "#;
 
+/// Where credentials are made anew.
+const CREDENTIALS: &str = "laptop/infrastructure/terraform/credentials";
+
+/// Every other generation has credentials of its own.
+const OF_CREDENTIALS: &str = r#"
+variable "generation" {
+  description = "Another value makes all credentials anew"
+  default     = "first"
+}
+
+resource "terraform_data" "credentials" {
+  input            = var.generation
+  triggers_replace = var.generation
+  provisioner "local-exec" {
+    command = "@PROGRAM@ --directory @ROOT@ rotate"
+  }
+}
+"#;
+
 /// Makes the nodes by Terraform.
 pub(crate) fn make(lab: &Lab) -> Result<(), Failure> {
     let us = std::env::current_exe().map_err(failed("find this program"))?;
-    lab.directory(DIRECTORY)?;
-    let resources = RESOURCES
-        .replace("@PROGRAM@", &us.display().to_string())
-        .replace("@ROOT@", &lab.root().display().to_string());
-    lab.file(&format!("{DIRECTORY}/main.tf"), resources.trim_start())?;
+    for (directory, resources) in [(DIRECTORY, RESOURCES), (CREDENTIALS, OF_CREDENTIALS)] {
+        lab.directory(directory)?;
+        let resources = resources
+            .replace("@PROGRAM@", &us.display().to_string())
+            .replace("@ROOT@", &lab.root().display().to_string());
+        lab.file(&format!("{directory}/main.tf"), resources.trim_start())?;
+    }
     run(lab, &["init", "-input=false", "-no-color"])?;
     run(lab, &["apply", "-input=false", "-no-color", "-auto-approve"]).map(drop)
 }

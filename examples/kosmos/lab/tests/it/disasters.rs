@@ -7,6 +7,9 @@ use soter_world::exec::{Command, Status};
 
 use crate::support::{Bench, TIMEOUT, wait_until};
 
+/// What a server of K3s keeps besides etcd, on a node.
+const SERVER_FILES: &str = "files/var/lib/rancher/k3s/server";
+
 #[test]
 fn real_whole_kosmos_is_broken_in_every_way() {
     let bench = Bench::new();
@@ -128,11 +131,30 @@ fn replacement(bench: &Bench) {
 
 fn on_new_node(bench: &Bench) {
     bench.run(&["node", "make", "node-3"]).checked().unwrap();
+    let refused = bench.run(&["exec", "node-3", "--", "systemctl", "start", "k3s"]);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("does not know the cluster's token"), "{said}");
+    give_token(bench, "node-3");
     on(bench, "node-3", &["systemctl", "start", "k3s"]);
 }
 
-/// A snapshot of etcd, outside.
+/// What lets a new node in.
+fn give_token(bench: &Bench, node: &str) {
+    let there = bench.root().join(node).join("files/etc/rancher/k3s/token");
+    fs::copy(bench.root().join("laptop/k3s/token"), there).unwrap();
+}
+
+/// What a server of K3s keeps besides etcd, of a node or aside.
+fn server_files(from: &std::path::Path, to: &std::path::Path) {
+    fs::create_dir_all(to.parent().unwrap()).unwrap();
+    let copy = Command::new("cp").args(["--archive", "--no-target-directory"]).arg(from).arg(to);
+    copy.run(TIMEOUT).unwrap().checked().unwrap();
+}
+
+/// A snapshot of etcd, outside, and what opens it.
 fn snapshot(bench: &Bench) -> std::path::PathBuf {
+    let files = bench.root().join("node-1").join(SERVER_FILES);
+    server_files(&files, &bench.root().join("outside/server"));
     let directory = bench.root().join("outside/snapshots");
     let place = directory.display().to_string();
     let said =
@@ -150,13 +172,23 @@ fn cluster_from(bench: &Bench, snapshot: &std::path::Path) {
     let said = String::from_utf8(refused.stderr).unwrap();
     assert!(said.contains("there is no cluster to join"), "{said}");
     let path = format!("--cluster-reset-restore-path={}", snapshot.display());
+    let refused = bench.run(&["exec", "node-1", "--", "k3s", "server", "--cluster-reset", &path]);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("node-1 has no token"), "{said}");
+    let files = bench.root().join("node-1").join(SERVER_FILES);
+    server_files(&bench.root().join("outside/server"), &files);
     on(bench, "node-1", &["k3s", "server", "--cluster-reset", &path]);
+    give_token(bench, "node-2");
+    give_token(bench, "node-3");
     for node in ["node-1", "node-2", "node-3"] {
         on(bench, node, &["systemctl", "start", "k3s"]);
     }
     let status = bench.status();
     assert_eq!(part(&status, "etcd")["works"], true, "{status:#}");
     if bench.description()["without"]["kubernetes"].is_null() {
+        // What is sealed in etcd opens again with the key that came along.
+        let secret = kubernetes_says(bench, "/api/v1/namespaces/kosmos-core/secrets/database");
+        assert!(secret["data"]["password"].is_string(), "{secret}");
         // The objects are back, and so Zeus is started, though it has nothing to work with.
         wait_until("Zeus has its processes again", || {
             let processes = bench.status()["processes"].as_array().unwrap().clone();
@@ -236,22 +268,30 @@ fn writers_stop_and_start(bench: &Bench) {
 
 /// Scales a deployment through the API.
 fn kubernetes(bench: &Bench, deployment: &str, replicas: u32) {
-    let description = bench.description();
-    let url = format!(
-        "{}/apis/apps/v1/namespaces/kosmos-core/deployments/{deployment}/scale",
-        description["addresses"]["kubernetes"].as_str().unwrap()
-    );
-    let pki = bench.root().join("laptop/pki");
+    let path = format!("/apis/apps/v1/namespaces/kosmos-core/deployments/{deployment}/scale");
     let scale = json!({"spec": {"replicas": replicas}}).to_string();
-    let curl = Command::new("curl")
-        .args(["-sSf", "--noproxy", "*", "-X", "PATCH", "--data-binary", &scale, "-H"])
-        .args(["Content-Type: application/merge-patch+json", &url, "--cacert"])
+    let kind = "Content-Type: application/merge-patch+json";
+    let curl = ask_kubernetes(bench, &path).args(["-X", "PATCH", "--data-binary", &scale]);
+    curl.args(["-H", kind]).run(TIMEOUT).unwrap().checked().unwrap();
+}
+
+/// What the API server has at a path.
+fn kubernetes_says(bench: &Bench, path: &str) -> Value {
+    let said = ask_kubernetes(bench, path).run(TIMEOUT).unwrap().checked().unwrap();
+    serde_json::from_slice(&said.stdout).unwrap()
+}
+
+fn ask_kubernetes(bench: &Bench, path: &str) -> Command {
+    let description = bench.description();
+    let pki = bench.root().join("laptop/pki");
+    let server = description["addresses"]["kubernetes"].as_str().unwrap();
+    Command::new("curl")
+        .args(["-sSf", "--noproxy", "*", &format!("{server}{path}"), "--cacert"])
         .arg(pki.join("ca.crt"))
         .arg("--cert")
         .arg(pki.join("admin.crt"))
         .arg("--key")
-        .arg(pki.join("admin.key"));
-    curl.run(TIMEOUT).unwrap().checked().unwrap();
+        .arg(pki.join("admin.key"))
 }
 
 fn migration(bench: &Bench) {
@@ -348,7 +388,7 @@ fn cluster(bench: &Bench) {
         let image: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
         assert_eq!(image["files"]["sbin/beacon"], hash(bench, node));
         assert_eq!(image["generation"], "new");
-        assert!(!bench.root().join(node).join("postgres").exists());
+        assert!(!bench.root().join(node).join("postgres/data").exists());
     }
     // The same again changes nothing.
     fs::File::create(bench.root().join("node-1/kept")).unwrap();

@@ -34,6 +34,9 @@ fn real_laboratory_works_stops_and_leaves_nothing() {
     assert_eq!(answer["message"], 1);
     assert_eq!(bench.sql("SELECT sync_state FROM pg_stat_replication"), "sync");
 
+    users(&bench);
+    edge(&bench);
+
     // Up again: nothing is started twice, and what has ended is started again.
     let agent = bench.process("agent");
     assert_eq!(bench.json(&["up"])["done"], "was_up");
@@ -70,6 +73,47 @@ fn real_laboratory_works_stops_and_leaves_nothing() {
     assert_eq!(bench.json(&["down"])["ended"], Value::Null);
     let said = words(&bench.run(&["status"]));
     assert!(said.contains("kosmos-lab up"), "{said}");
+}
+
+/// Users are told what is durable, and what is there is counted.
+fn users(bench: &Bench) {
+    bench.json(&["load", "start"]);
+    let counted = || bench.json(&["load", "count"]);
+    wait_until("some work was acknowledged", || counted()["acknowledged"].as_u64().unwrap() > 3);
+    bench.json(&["load", "stop"]);
+    let count = counted();
+    assert_eq!((count["lost"].as_u64(), count["doubled"].as_u64()), (Some(0), Some(0)), "{count}");
+    assert_eq!(count["there"], count["acknowledged"]);
+    bench.sql("DELETE FROM conversations WHERE text = 'load 2'");
+    let count = counted();
+    assert_eq!(count["lost_texts"], serde_json::json!(["load 2"]), "{count}");
+    bench.sql("DELETE FROM conversations WHERE text LIKE 'load %'");
+}
+
+/// The edge turns everybody away while a rule says so, and lets nobody but the owner make one.
+fn edge(bench: &Bench) {
+    let rules = "https://api.cloudflare.com/client/v4/zones/kosmos/firewall/custom_rules";
+    let token = bench.description()["secrets"]["edge-token"].as_str().unwrap().to_owned();
+    let curl = |token: &str, arguments: &[&str]| {
+        let program = bench.root().join("bin/curl");
+        let header = format!("Authorization: Bearer {token}");
+        let curl = exec::Command::new(program).args(["-sS", "-H", &header]);
+        let said = curl.args(arguments).run(crate::support::TIMEOUT).unwrap().checked().unwrap();
+        serde_json::from_slice::<Value>(&said.stdout).unwrap()
+    };
+    assert_eq!(curl("wrong", &[rules])["success"], false);
+    assert_eq!(bench.ask("GET", "edge", "/health", "").0, 200);
+    let block = r#"{"action":"block","expression":"true","description":"a test"}"#;
+    let made = curl(&token, &["-X", "POST", "--data", block, rules]);
+    let rule = made["result"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(bench.ask("GET", "edge", "/health", "").0, 403);
+    // It outlives the process.
+    exec::signal_process(bench.process("edge"), Signal::Kill).unwrap();
+    wait_until("the edge has ended", || bench.status()["well"] == false);
+    assert_eq!(bench.json(&["up"])["done"], "started_again");
+    assert_eq!(bench.ask("POST", "edge", "/api/v1/work", "hello").0, 403);
+    assert_eq!(curl(&token, &["-X", "DELETE", &format!("{rules}/{rule}")])["success"], true);
+    assert_eq!(bench.ask("GET", "edge", "/health", "").0, 200);
 }
 
 #[test]
