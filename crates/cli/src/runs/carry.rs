@@ -141,6 +141,8 @@ pub(crate) fn engine_failure(error: &EngineError, run: &str) -> Failure {
 /// What is shown meanwhile: a line for each record.
 struct Screen {
     follower: Follower,
+    /// What earlier engines wrote was shown by them.
+    epoch: u32,
     /// What people were last told that they are needed for.
     questions: Vec<String>,
 }
@@ -150,18 +152,15 @@ impl Screen {
         for line in heading(state) {
             context.output.say(&line);
         }
-        let mut follower = Follower::new(directory.join("journal"));
-        // What an earlier engine wrote was shown by that one.
-        if state.epoch > 1 {
-            drop(follower.more(&*context.disk));
-        }
-        Self { follower, questions: Vec::new() }
+        let follower = Follower::new(directory.join("journal"));
+        Self { follower, epoch: state.epoch, questions: Vec::new() }
     }
 
     fn show(&mut self, context: &Context, state: &State) {
         let procedure = &state.begun.procedure;
-        for line in self.follower.more(&*context.disk).unwrap_or_default() {
-            context.output.say(&words::line(&line, Some(procedure)));
+        let lines = self.follower.more(&*context.disk).unwrap_or_default();
+        for line in lines.iter().filter(|line| line.epoch >= self.epoch) {
+            context.output.say(&words::line(line, Some(procedure)));
         }
         if let Life::Closed(_) = state.life {
             return;

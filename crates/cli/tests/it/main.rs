@@ -40,6 +40,8 @@ mod output;
 #[cfg(test)]
 mod push;
 #[cfg(test)]
+mod runs;
+#[cfg(test)]
 mod start;
 #[cfg(test)]
 mod tidy;
