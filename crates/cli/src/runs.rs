@@ -12,6 +12,7 @@ pub(crate) mod prompt;
 pub(crate) mod stage;
 pub(crate) mod values;
 pub(crate) mod words;
+mod workloads;
 
 use std::io;
 use std::path::{Path, PathBuf};

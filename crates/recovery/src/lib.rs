@@ -8,4 +8,7 @@ mod actions;
 
 pub mod mirror;
 
+mod quiesce;
+
 pub use actions::{Means, actions};
+pub use quiesce::{Connect, Quiesce, Standing, Trouble, Which, Workloads};

@@ -4,9 +4,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use soter_recovery::Means;
-use soter_runbook::steps::Action;
+use soter_kubernetes::KubernetesSteps;
+use soter_recovery::{Means, Quiesce};
+use soter_runbook::steps::{Action, Tools};
 
+use super::workloads;
 use crate::context::Context;
 use crate::failure::{Ending, Failure};
 
@@ -24,4 +26,12 @@ pub(crate) fn actions(
         clock: Arc::clone(&context.clock),
     };
     Ok(soter_recovery::actions(&means))
+}
+
+/// Those that need the ways of the others.
+pub(crate) fn with_tools(tools: &Tools) -> Vec<Arc<dyn Action>> {
+    vec![
+        Arc::new(Quiesce::new(tools.clone(), Arc::new(workloads::connect))),
+        Arc::new(KubernetesSteps::new(tools.children.clone(), Arc::clone(&tools.clock))),
+    ]
 }

@@ -170,7 +170,7 @@ impl Stage {
             machine.boot.clone(),
         );
         let (disk, known) = (Arc::clone(&context.disk), procedure.clone());
-        let tools = Tools {
+        let mut tools = Tools {
             children,
             clock: Arc::clone(&context.clock),
             random: Arc::clone(&context.random),
@@ -179,6 +179,7 @@ impl Stage {
             credential: Arc::new(move |name| values::credential(&*disk, &known, name)),
             actions: actions::actions(context, identity)?,
         };
+        tools.actions.extend(actions::with_tools(&tools));
         // Who has another directory on the same machine knows as little of its children as another
         // machine does.
         let state = directory.parent().and_then(Path::parent).unwrap_or(directory);

@@ -17,7 +17,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("stores", &["world", "vault"]),
     ("runbook", &["world", "plan"]),
     ("recovery", &["world", "plan", "vault", "postgres", "stores", "runbook"]),
-    ("cli", &["world", "plan", "vault", "postgres", "stores", "runbook", "recovery"]),
+    ("kubernetes", &["world", "plan", "runbook"]),
+    ("cli", &["world", "plan", "vault", "postgres", "stores", "runbook", "recovery", "kubernetes"]),
 ];
 
 /// What is not shipped, and what it may use. Nothing that is shipped may use it.
@@ -29,8 +30,9 @@ const LINES_MAX: usize = 800;
 /// Larger things are made by a script, not kept in git.
 const FILE_BYTES_MAX: u64 = 100 << 10;
 
-/// 310 when this was written, and room for forty. Each package is code that somebody must trust.
-const PACKAGES_MAX: usize = 350;
+/// 310 without the client of Kubernetes; that one is 66, of which thirteen are other systems'. And room
+/// for forty. Each package is code that somebody must trust.
+const PACKAGES_MAX: usize = 420;
 
 /// There is one TLS provider, aws-lc-rs.
 const FOREIGN_TLS: &[&str] = &["ring", "openssl-sys", "native-tls"];
