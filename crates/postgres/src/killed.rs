@@ -247,7 +247,14 @@ impl Bench {
         let gathered = reader.gather(target)?;
         let choice = choose(&gathered.recoverable, target, true)?;
         let directory = Path::new(TARGET);
-        let restore = RestoreTarget { disk, directory, owner: None, workers: 1, tablespaces: &[] };
+        let restore = RestoreTarget {
+            disk,
+            directory,
+            owner: None,
+            workers: 1,
+            tablespaces: &[],
+            claim: None,
+        };
         restore.write(&reader, &gathered, &choice, &NoProgress, &Stop::new())?;
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 pub mod checks;
 pub mod choice;
+pub mod claim;
 pub mod configure;
 mod error;
 pub mod feed;

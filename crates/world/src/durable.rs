@@ -100,6 +100,33 @@ pub fn create_dir_all_durable(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Removes a directory with everything in it; nothing is there afterwards, or was. What a symbolic
+/// link leads to stays. Cut off, it has removed some, and can be done again.
+///
+/// # Errors
+/// Whatever the disk says; some may be gone by then.
+pub fn remove_tree(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    let entries = match disk.list(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    // By levels, not by calls: how deep it goes is not ours to say.
+    let mut directories = vec![path.to_owned()];
+    let mut waiting: Vec<(PathBuf, FileKind)> =
+        entries.into_iter().map(|entry| (path.join(&entry.name), entry.kind)).collect();
+    while let Some((found, kind)) = waiting.pop() {
+        if kind == FileKind::Directory {
+            let below = disk.list(&found)?;
+            waiting.extend(below.into_iter().map(|one| (found.join(&one.name), one.kind)));
+            directories.push(found);
+        } else {
+            disk.remove_file(&found)?;
+        }
+    }
+    directories.iter().rev().try_for_each(|directory| disk.remove_dir(directory))?;
+    disk.sync_dir(parent(path))
+}
+
 /// The whole file, if it is not longer than `length_max` bytes.
 ///
 /// # Errors

@@ -1,5 +1,6 @@
 //! `soter restore`.
 
+mod again;
 mod checks;
 mod start;
 
@@ -8,12 +9,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::Value;
 use soter_postgres::error::ErrorKind;
 use soter_postgres::lsn::{Lsn, Timeline};
 use soter_postgres::restore::RestoreError;
 use soter_postgres::restore::choice::choose;
 use soter_postgres::restore::feed::Feeder;
 use soter_postgres::restore::gather::StoreReader;
+use soter_postgres::restore::start::Started;
 use soter_postgres::restore::tablespaces::{TablespaceMapping, tablespace_places};
 use soter_postgres::restore::target::{Target, TargetError};
 use soter_postgres::restore::write::RestoreTarget;
@@ -25,8 +28,9 @@ use soter_world::{Stop, exec};
 use crate::context::{Access, Context};
 use crate::failure::{Ending, Failure};
 use crate::output::{Meter, human_bytes, human_duration};
+use again::{AgainArgs, Taking};
 use checks::Forecast;
-use start::{StartArgs, StartedReport, Times};
+use start::{StartArgs, StartedReport, Starting, Times};
 
 /// Long enough for a program that looks up a user.
 const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(30);
@@ -68,6 +72,8 @@ pub(super) struct RestoreArgs {
     dry_run: bool,
     #[command(flatten)]
     start: StartArgs,
+    #[command(flatten)]
+    again: AgainArgs,
 }
 
 #[derive(Serialize)]
@@ -114,15 +120,6 @@ pub(super) fn run(context: &Context, args: &RestoreArgs) -> Result<(), Failure> 
     let directory = absolute(&args.target_dir)?;
     let tablespaces = tablespace_places(&record.server.tablespaces, &args.tablespace, &directory)
         .map_err(|error| failure(&error))?;
-    let restore = RestoreTarget {
-        disk: &*context.disk,
-        directory: &directory,
-        owner: server_owner(context, args.owner.as_deref())?,
-        workers: 2,
-        tablespaces: &tablespaces,
-    };
-    let feeder = Feeder { reader: &source, gathered: &gathered, choice: &choice, target: &restore };
-    let (starting, findings) = checks::check(context, &args.start, &feeder)?;
     let mut plan = Plan {
         store: reader.name.clone(),
         backup: choice.backup,
@@ -135,6 +132,24 @@ pub(super) fn run(context: &Context, args: &RestoreArgs) -> Result<(), Failure> 
         bytes_read: None,
         started: None,
     };
+    let claim = args.again.claim(args, &plan, &reader.vault.url);
+    let restore = RestoreTarget {
+        disk: &*context.disk,
+        directory: &directory,
+        owner: server_owner(context, args.owner.as_deref())?,
+        workers: 2,
+        tablespaces: &tablespaces,
+        claim: claim.as_ref(),
+    };
+    let stop = Stop::on_signals().map_err(|error| Failure::of(Ending::Failed, &error))?;
+    if let Some(claim) = claim.as_ref().filter(|_| !args.dry_run) {
+        let taking = Taking { context, args, claim, restore: &restore, record, stop: &stop };
+        if taking.take_up(&mut plan, begun)? {
+            return Ok(());
+        }
+    }
+    let feeder = Feeder { reader: &source, gathered: &gathered, choice: &choice, target: &restore };
+    let (starting, findings) = checks::check(context, &args.start, &feeder)?;
     if args.dry_run {
         plan.forecast = checks::forecast(context, &feeder, plan.total_bytes)?;
         context.output.data(&plan, |plan| describe(plan, "would restore"));
@@ -143,33 +158,74 @@ pub(super) fn run(context: &Context, args: &RestoreArgs) -> Result<(), Failure> 
     if args.dry_run {
         return Ok(());
     }
-    let gathered_at = context.clock.monotonic();
-    let stop = Stop::on_signals().map_err(|error| Failure::of(Ending::Failed, &error))?;
-    let shown = Shown {
-        meter: context.output.progress(&*context.clock, &format!("restoring {}", plan.store)),
-        written: AtomicU64::new(0),
-        total: plan.total_bytes,
-    };
-    let outcome = match &starting {
-        None => restore.write(&source, &gathered, &choice, &shown, &stop),
-        Some(_) => restore.write_unfinished(&source, &gathered, &choice, &shown, &stop),
-    };
-    shown.meter.finish();
-    outcome.map_err(|error| failure(&error))?;
-    let written_at = context.clock.monotonic();
-    if let Some(starting) = starting {
-        let started = starting.run(context, &stop, &feeder);
-        let started = started.map_err(|error| failure(&error))?;
-        let times = Times { begun, gathered_at, written_at };
+    let carrying = Carrying { context, feeder: &feeder, starting, stop: &stop, begun };
+    let written = carrying.carry_out(&mut plan)?;
+    plan.bytes_read = Some(reader.vault.objects.counts().read_bytes);
+    let report = carrying.finish(&plan, written.started)?;
+    context.output.data(&plan, |plan| describe(plan, "restored"));
+    context.output.say(&next_steps(&plan, written.at.saturating_sub(begun)));
+    args.again.leave(context, &report)
+}
+
+/// A restore with everything decided.
+struct Carrying<'a> {
+    context: &'a Context,
+    feeder: &'a Feeder<'a>,
+    starting: Option<Starting<'a>>,
+    stop: &'a Stop,
+    begun: Duration,
+}
+
+/// What is written, and the server on it, which is stopped with this value.
+struct Written {
+    at: Duration,
+    started: Option<Started>,
+}
+
+impl Carrying<'_> {
+    /// Writes, and starts the server if that was asked for.
+    fn carry_out(&self, plan: &mut Plan) -> Result<Written, Failure> {
+        let Self { context, feeder, stop, .. } = self;
+        let Feeder { reader, gathered, choice, target } = feeder;
+        let gathered_at = context.clock.monotonic();
+        let shown = Shown {
+            meter: context.output.progress(&*context.clock, &format!("restoring {}", plan.store)),
+            written: AtomicU64::new(0),
+            total: plan.total_bytes,
+        };
+        let outcome = match &self.starting {
+            None => target.write(reader, gathered, choice, &shown, stop),
+            Some(_) => target.write_unfinished(reader, gathered, choice, &shown, stop),
+        };
+        shown.meter.finish();
+        outcome.map_err(|error| failure(&error))?;
+        let written_at = context.clock.monotonic();
+        let Some(starting) = &self.starting else {
+            return Ok(Written { at: written_at, started: None });
+        };
+        let started = starting.run(context, stop, feeder).map_err(|error| failure(&error))?;
+        let times = Times { begun: self.begun, gathered_at, written_at };
         starting.warn(context, &started);
         plan.started = Some(starting.report(context, &started, times));
-        restore.finish().map_err(|error| failure(&error))?;
-        started.server.release();
+        Ok(Written { at: written_at, started: Some(started) })
     }
-    plan.bytes_read = Some(reader.vault.objects.counts().read_bytes);
-    context.output.data(&plan, |plan| describe(plan, "restored"));
-    context.output.say(&next_steps(&plan, written_at.saturating_sub(begun)));
-    Ok(())
+
+    /// Says in the directory that it is done, and lets the server go on; what came of it.
+    fn finish(&self, plan: &Plan, started: Option<Started>) -> Result<Value, Failure> {
+        let target = self.feeder.target;
+        let report = match (target.claim, &started) {
+            (Some(claim), _) => again::keep(claim, target, plan)?,
+            (None, None) => Value::Null,
+            (None, Some(_)) => {
+                target.finish().map_err(|error| failure(&error))?;
+                Value::Null
+            }
+        };
+        if let Some(started) = started {
+            started.server.release();
+        }
+        Ok(report)
+    }
 }
 
 fn parse_target(text: &str) -> Result<Target, Failure> {
@@ -252,6 +308,7 @@ fn failure(error: &RestoreError) -> Failure {
         RestoreError::Postmaster(error) if error.kind() == ErrorKind::Input => Ending::Input,
         RestoreError::Refused(_)
         | RestoreError::NotEmpty { .. }
+        | RestoreError::Otherwise { .. }
         | RestoreError::Tablespace { .. }
         | RestoreError::UnknownTablespace { .. }
         | RestoreError::SharedPlace { .. } => Ending::Input,

@@ -62,6 +62,24 @@ pub enum RestoreError {
         /// Whether a restore was broken off there.
         unfinished: bool,
     },
+    /// A restore still works there, or a server that cannot be ended.
+    #[error("process {process} still works in {path}")]
+    Busy {
+        /// The directory.
+        path: PathBuf,
+        /// The process.
+        process: u32,
+    },
+    /// A restore of this name has brought something else back there, and it may have been written to.
+    #[error("{path} holds what the restore {once:?} has brought back to {to}")]
+    Otherwise {
+        /// The directory.
+        path: PathBuf,
+        /// The name.
+        once: String,
+        /// What it was to bring back.
+        to: String,
+    },
     /// It is not known where a tablespace was, so nothing says where it goes.
     #[error("tablespace {tablespace} needs a place")]
     Tablespace {
@@ -156,6 +174,12 @@ impl RestoreError {
                 "name another directory (for a tablespace: --tablespace OLD=NEW), or empty {} if nothing in it is needed",
                 path.display()
             ),
+            Self::Busy { .. } => {
+                "wait until it has ended, or end it, and run this again".to_owned()
+            }
+            Self::Otherwise { .. } => {
+                "name another directory: what is there may be needed, and is not touched".to_owned()
+            }
             Self::Tablespace { .. } | Self::SharedPlace { .. } => {
                 "give it a directory of its own with --tablespace OLD=NEW".to_owned()
             }

@@ -8,6 +8,7 @@
 //! A failure, a difference or a Ctrl-C stops the server; the directory is kept, and stays marked as
 //! unfinished.
 
+mod again;
 mod doors;
 mod watch;
 
@@ -19,9 +20,11 @@ use postgres::Client;
 use soter_world::disk::Owner;
 use soter_world::{Clock, Disk, Stop, durable};
 
+pub use again::{Again, end_in, running_in};
 pub use doors::{Doors, NAMES_NAME, RULES_NAME};
 
 use super::choice::Choice;
+use super::claim::{Claim, Stage};
 use super::error::RestoreError;
 use super::feed::{Feed, Feeder};
 use crate::agent::{CANARY_SCHEMA, CANARY_TABLE};
@@ -79,6 +82,8 @@ pub struct Start<'a> {
     pub role: Option<&'a str>,
     /// Settings of a person's, stronger than ours, as long as this server runs.
     pub settings: &'a [(String, String)],
+    /// The name of the restore, if it is to be taken up again by it.
+    pub claim: Option<&'a Claim>,
 }
 
 /// A cluster that is back.
@@ -98,6 +103,8 @@ pub struct Started {
     pub back_at: Duration,
     /// When the youngest canary in it was written.
     pub last_canary_at: Option<Timestamp>,
+    /// When the last transaction that it replayed was committed; none if it replayed none.
+    pub last_commit_at: Option<Timestamp>,
     /// Databases whose library for sorting is of another version here than when their indexes were
     /// built; 15 on.
     pub sorts_otherwise: Vec<String>,
@@ -141,6 +148,7 @@ impl Start<'_> {
         let settings = self.all_settings(record);
         let log = self.directory.join(LOG_NAME);
         self.wait_for_first_wal(feed, record)?;
+        self.advance(Stage::Recovering, None)?;
         let launch = Launch {
             programs: self.programs,
             data_directory: self.directory,
@@ -153,6 +161,8 @@ impl Start<'_> {
         let watch = Watch { start: self, postmaster: &postmaster, choice, record, feed };
         let (mut client, end_reached) = watch.until_it_stands(&connection, replayed)?;
         let arrived = self.clock.monotonic();
+        let last_commit_at = last_commit(&mut client)?;
+        self.advance(Stage::Promoting, Some(end_reached))?;
         self.promote(&postmaster, &mut client)?;
         // What a standby could not do: to take a number for a transaction, and to commit it.
         let write = "BEGIN; SELECT pg_catalog.pg_current_xact_id(); COMMIT";
@@ -172,8 +182,15 @@ impl Start<'_> {
             promote: back_at.saturating_sub(arrived),
             back_at,
             last_canary_at,
+            last_commit_at,
             sorts_otherwise,
         })
+    }
+
+    /// Says how far it has come, to whoever takes it up again.
+    fn advance(&self, stage: Stage, end_reached: Option<Lsn>) -> Result<(), RestoreError> {
+        let Some(claim) = self.claim else { return Ok(()) };
+        claim.write(self.disk, self.directory, stage, end_reached)
     }
 
     /// Ours, and those of a person behind them, since the last one counts.
@@ -298,6 +315,16 @@ fn timeline(client: &mut Client) -> Result<Timeline, RestoreError> {
     let number = name.get(..8).and_then(|digits| u32::from_str_radix(digits, 16).ok());
     let answer = || server::Error::Answer { what: "name of a WAL segment", text: name.clone() };
     Ok(Timeline(number.ok_or_else(answer)?))
+}
+
+/// When the last transaction was committed that was replayed, by the clock of the lost server.
+fn last_commit(client: &mut Client) -> Result<Option<Timestamp>, RestoreError> {
+    const ACTION: &str = "ask for the last commit";
+    let ask =
+        "SELECT (extract(epoch FROM pg_catalog.pg_last_xact_replay_timestamp()) * 1000000)::int8";
+    let row = client.query_one(ask, &[]).map_err(cannot(ACTION))?;
+    let microseconds: Option<i64> = row.try_get(0).map_err(cannot(ACTION))?;
+    Ok(microseconds.and_then(|at| Timestamp::from_microsecond(at).ok()))
 }
 
 /// The time of the youngest canary, if canaries were kept in this database.

@@ -108,7 +108,7 @@ impl Lab {
 
     fn target<'a>(&self, directory: &'a Path) -> RestoreTarget<'a> {
         let owner = Some(self.cluster.owner());
-        RestoreTarget { disk: &OsDisk, directory, owner, workers: 2, tablespaces: &[] }
+        RestoreTarget { disk: &OsDisk, directory, owner, workers: 2, tablespaces: &[], claim: None }
     }
 
     /// Decides, and does something with the decision.
@@ -164,6 +164,7 @@ impl Lab {
             doors,
             role: None,
             settings: &[],
+            claim: None,
         }
     }
 

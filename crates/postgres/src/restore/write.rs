@@ -13,6 +13,7 @@ use soter_world::disk::{FileKind, Owner};
 use soter_world::{Disk, DiskFile, Stop, durable};
 
 use super::choice::{Choice, StopAt};
+use super::claim::{Claim, Stage};
 use super::configure::{auto_conf, disarm, place_of};
 use super::error::RestoreError;
 use super::feed::{Feed, Feeder};
@@ -47,6 +48,8 @@ pub struct RestoreTarget<'a> {
     pub workers: usize,
     /// Where each tablespace goes: absent or empty directories.
     pub tablespaces: &'a [TablespacePlace],
+    /// Its name, if it is to be taken up again by it.
+    pub claim: Option<&'a Claim>,
 }
 
 impl RestoreTarget<'_> {
@@ -156,7 +159,13 @@ impl RestoreTarget<'_> {
     /// When the file cannot be removed.
     pub fn finish(&self) -> Result<(), RestoreError> {
         for directory in self.directories() {
-            let removed = self.disk.remove_file(&directory.join(UNFINISHED));
+            let removed = match self.disk.remove_file(&directory.join(UNFINISHED)) {
+                // Cut off here before, it is finished again.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && self.claim.is_some() => {
+                    Ok(())
+                }
+                removed => removed,
+            };
             removed
                 .and_then(|()| self.disk.sync_dir(directory))
                 .map_err(|source| RestoreError::File { path: directory.to_owned(), source })?;
@@ -186,6 +195,9 @@ impl RestoreTarget<'_> {
         self.disk.set_mode(path, 0o700).map_err(failed)?;
         self.own(path).map_err(failed)?;
         // Under its own name from the beginning: whatever is left of a restore has it.
+        if let Some(claim) = self.claim {
+            return claim.write(self.disk, path, Stage::Writing, None);
+        }
         self.disk
             .create(&path.join(UNFINISHED))
             .and_then(|marker| marker.sync())

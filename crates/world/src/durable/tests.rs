@@ -50,3 +50,21 @@ fn a_temporary_name_is_known_again() {
         assert!(!is_temporary(OsStr::new(other)), "{other}");
     }
 }
+
+#[test]
+fn a_tree_is_removed_with_all_in_it_and_nothing_that_it_leads_to() {
+    let place = tempfile::tempdir().unwrap();
+    let (tree, outside) = (place.path().join("tree"), place.path().join("outside"));
+    OsDisk.create_dir(&outside).unwrap();
+    OsDisk.create(&outside.join("kept")).unwrap();
+    let mut deep = tree.clone();
+    for _ in 0..50 {
+        OsDisk.create_dir(&deep).unwrap();
+        OsDisk.create(&deep.join("file")).unwrap();
+        OsDisk.symlink(&outside, &deep.join("link")).unwrap();
+        deep = deep.join("deeper");
+    }
+    remove_tree(&OsDisk, &tree).unwrap();
+    assert!(OsDisk.metadata(&tree).is_err() && OsDisk.metadata(&outside.join("kept")).is_ok());
+    remove_tree(&OsDisk, &tree).unwrap();
+}

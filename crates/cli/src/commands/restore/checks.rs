@@ -49,6 +49,7 @@ pub(super) fn check<'a>(
             None
         }
     };
+    findings.extend(starting.as_ref().and_then(Starting::taken));
     let sizes = match target.tablespaces {
         [] => Sizes { data_bytes: record.counters.total_bytes, ..Sizes::default() },
         _ => feeder.reader.sizes(feeder.gathered, feeder.choice).map_err(|e| failure(&e))?,

@@ -10,8 +10,10 @@ use soter_postgres::backup::record::BackupRecord;
 use soter_postgres::lsn::{Lsn, Timeline};
 use soter_postgres::postmaster::{PostmasterError, ProgramSearch, Programs};
 use soter_postgres::restore::RestoreError;
+use soter_postgres::restore::checks::{Finding, Severity};
+use soter_postgres::restore::claim::Claim;
 use soter_postgres::restore::feed::Feeder;
-use soter_postgres::restore::start::{Doors, LOG_NAME, Start, Started};
+use soter_postgres::restore::start::{Again, Doors, LOG_NAME, Start, Started};
 use soter_postgres::restore::write::RestoreTarget;
 use soter_world::{Stop, exec, random};
 
@@ -78,6 +80,8 @@ pub(super) struct StartedReport {
     phases: Vec<Phase>,
     rto_seconds: f64,
     canary: CanaryReport,
+    /// When the last transaction was committed that came back.
+    last_commit_at: Option<Timestamp>,
     /// Databases whose indexes on texts are to be rebuilt.
     sorts_otherwise: Vec<String>,
 }
@@ -159,17 +163,7 @@ impl Starting<'_> {
     ) -> Result<Started, RestoreError> {
         let begin = feeder.gathered.record(feeder.choice)?.start;
         self.make_socket_directory(context)?;
-        let start = Start {
-            disk: &*context.disk,
-            clock: &*context.clock,
-            stop,
-            programs: &self.programs,
-            owner: self.owner,
-            directory: &self.directory,
-            doors: &self.doors,
-            role: self.args.role.as_deref(),
-            settings: &self.args.set,
-        };
+        let start = self.how(context, stop, feeder.target.claim);
         let meter = context.output.progress(&*context.clock, "replaying");
         let total = feeder.choice.end.bytes_since(begin).unwrap_or(0);
         let furthest = Cell::new(0);
@@ -182,10 +176,38 @@ impl Starting<'_> {
         outcome
     }
 
+    /// How the server is started.
+    pub(super) fn how<'s>(
+        &'s self,
+        context: &'s Context,
+        stop: &'s Stop,
+        claim: Option<&'s Claim>,
+    ) -> Start<'s> {
+        Start {
+            disk: &*context.disk,
+            clock: &*context.clock,
+            stop,
+            programs: &self.programs,
+            owner: self.owner,
+            directory: &self.directory,
+            doors: &self.doors,
+            role: self.args.role.as_deref(),
+            settings: &self.args.set,
+            claim,
+        }
+    }
+
+    /// Whoever answers already where the server would listen.
+    pub(super) fn taken(&self) -> Option<Finding> {
+        let what = self.doors.taken()?;
+        let hint = "stop it, or name another place with --port or --socket-dir".to_owned();
+        Some(Finding { severity: Severity::Refusal, what, hint })
+    }
+
     /// One of our own is made; the data directory is there, as is one that was named.
-    fn make_socket_directory(&self, context: &Context) -> Result<(), RestoreError> {
+    pub(super) fn make_socket_directory(&self, context: &Context) -> Result<(), RestoreError> {
         let path = &self.doors.socket_directory;
-        if path == &self.directory || self.args.socket_dir.is_some() {
+        if path == &self.directory || self.args.socket_dir.is_some() || path.is_dir() {
             return Ok(());
         }
         let disk = &*context.disk;
@@ -230,7 +252,34 @@ impl Starting<'_> {
                 last_at: started.last_canary_at,
                 age_seconds: started.last_canary_at.map(age),
             },
+            last_commit_at: started.last_commit_at,
             sorts_otherwise: started.sorts_otherwise.clone(),
+        }
+    }
+
+    /// What came of one that was taken up when its server had been promoted.
+    pub(super) fn report_again(
+        &self,
+        context: &Context,
+        again: &Again,
+        (end_reached, begun): (Option<Lsn>, Duration),
+    ) -> StartedReport {
+        let age = |at: Timestamp| context.clock.now().duration_since(at).as_secs_f64();
+        let took = again.back_at.saturating_sub(begun).as_secs_f64();
+        StartedReport {
+            socket_directory: again.doors.socket_directory.clone(),
+            port: again.doors.port,
+            pid: again.process,
+            end_reached: end_reached.unwrap_or_default(),
+            timeline: again.timeline,
+            phases: vec![Phase { name: "bring up again", seconds: took }],
+            rto_seconds: took,
+            canary: CanaryReport {
+                last_at: again.last_canary_at,
+                age_seconds: again.last_canary_at.map(age),
+            },
+            last_commit_at: None,
+            sorts_otherwise: again.sorts_otherwise.clone(),
         }
     }
 }

@@ -7,6 +7,8 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -33,6 +35,9 @@ const RULES_LENGTH_MAX: usize = 4 << 20;
 /// Long enough for a program that looks up a user.
 const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A port of this machine answers at once, or nobody is there.
+const KNOCK_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// The longest path that a Unix socket can have, without the zero at its end.
 const SOCKET_PATH_LENGTH_MAX: usize = 107;
 
@@ -52,6 +57,18 @@ impl Doors {
     pub fn fit(&self) -> bool {
         let socket = self.socket_directory.join(format!(".s.PGSQL.{}", self.port));
         socket.as_os_str().len() <= SOCKET_PATH_LENGTH_MAX
+    }
+
+    /// Whoever answers there already, in words: a server that was to listen there would not come up.
+    pub fn taken(&self) -> Option<String> {
+        let socket = self.socket_directory.join(format!(".s.PGSQL.{}", self.port));
+        if UnixStream::connect(&socket).is_ok() {
+            return Some(format!("another server answers at {}", socket.display()));
+        }
+        let address = SocketAddr::from(([127, 0, 0, 1], self.port));
+        let answers = || TcpStream::connect_timeout(&address, KNOCK_TIMEOUT).is_ok();
+        (self.on_localhost && answers())
+            .then(|| format!("something else listens on port {} of this machine", self.port))
     }
 
     /// What the server is told.
