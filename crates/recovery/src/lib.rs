@@ -5,10 +5,25 @@
 //! adopted like any other.
 
 mod actions;
+mod objections;
+
+mod stores;
+
+mod restore;
+
+mod sql;
+
+mod terraform;
+
+pub mod capture;
 
 pub mod mirror;
 
 mod quiesce;
 
-pub use actions::{Means, actions};
+#[cfg(test)]
+mod testing;
+
+pub use actions::{LookUp, Means, actions};
+pub use objections::objections;
 pub use quiesce::{Connect, Quiesce, Standing, Trouble, Which, Workloads};

@@ -6,26 +6,35 @@ use std::sync::Arc;
 
 use soter_kubernetes::KubernetesSteps;
 use soter_recovery::{Means, Quiesce};
+use soter_runbook::procedure::Procedure;
 use soter_runbook::steps::{Action, Tools};
 
+use super::stage::Reach;
 use super::workloads;
-use crate::context::Context;
-use crate::failure::{Ending, Failure};
+use crate::context::{Context, look_up};
 
-/// All of them.
-pub(crate) fn actions(
-    context: &Context,
-    identity: Option<PathBuf>,
-) -> Result<Vec<Arc<dyn Action>>, Failure> {
-    let program = std::env::current_exe()
-        .map_err(|error| Failure::of(Ending::Failed, &error).during("find this program"))?;
-    let means = Means {
-        program,
-        identity,
+/// This binary, also when its file was replaced by a newer one meanwhile.
+const THIS_PROGRAM: &str = "/proc/self/exe";
+
+/// What they take from outside.
+pub(crate) fn means(context: &Context, reach: &Reach) -> Means {
+    let disk = Arc::clone(&context.disk);
+    let here = || std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+    Means {
+        program: THIS_PROGRAM.into(),
+        identity: reach.identity.clone(),
+        directory: reach.directory.clone().unwrap_or_else(here),
+        look_up: Arc::new(move |reference| {
+            look_up(&*disk, reference).map_err(|failure| failure.in_one_line())
+        }),
         disk: Arc::clone(&context.disk),
         clock: Arc::clone(&context.clock),
-    };
-    Ok(soter_recovery::actions(&means))
+    }
+}
+
+/// All of them.
+pub(crate) fn actions(procedure: &Procedure, means: &Means) -> Vec<Arc<dyn Action>> {
+    soter_recovery::actions(procedure, means)
 }
 
 /// Those that need the ways of the others.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use soter_plan::target::Target;
+use soter_recovery::Means;
 use soter_recovery::mirror::VaultMirror;
 use soter_runbook::RunId;
 use soter_runbook::child::Children;
@@ -45,12 +46,17 @@ pub(crate) struct Reach {
     /// The operator's key file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) identity: Option<PathBuf>,
+    /// Where directories of the plan that are not absolute count from: where the run was begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) directory: Option<PathBuf>,
 }
 
 /// What a run is carried out with.
 pub(crate) struct Stage {
     /// The ways to the world of its steps.
     pub(crate) tools: Tools,
+    /// What steps on stores and services take from outside.
+    pub(crate) means: Means,
     /// The second place of its journal.
     pub(crate) mirror: Option<VaultMirror>,
     /// This machine, and where on it.
@@ -152,7 +158,7 @@ impl Stage {
         context: &Context,
         directory: &Path,
         (procedure, bindings): (&Procedure, Bindings),
-        identity: Option<PathBuf>,
+        reach: &Reach,
         mirror: Option<VaultMirror>,
     ) -> Result<Self, Failure> {
         let machine = Machine::this().map_err(|error| {
@@ -169,6 +175,7 @@ impl Stage {
             launcher(),
             machine.boot.clone(),
         );
+        let means = actions::means(context, reach);
         let (disk, known) = (Arc::clone(&context.disk), procedure.clone());
         let mut tools = Tools {
             children,
@@ -177,7 +184,7 @@ impl Stage {
             place: Arc::new(place),
             requests: Arc::new(Requests::new(Arc::clone(&context.disk), ca_file)),
             credential: Arc::new(move |name| values::credential(&*disk, &known, name)),
-            actions: actions::actions(context, identity)?,
+            actions: actions::actions(procedure, &means),
         };
         tools.actions.extend(actions::with_tools(&tools));
         // Who has another directory on the same machine knows as little of its children as another
@@ -191,7 +198,7 @@ impl Stage {
         let disk = Arc::clone(&context.disk);
         let clock = Arc::clone(&context.clock);
         let random = Arc::clone(&context.random);
-        Ok(Self { tools, mirror, machine, disk, clock, random })
+        Ok(Self { tools, means, mirror, machine, disk, clock, random })
     }
 
     /// The world outside, as it is.

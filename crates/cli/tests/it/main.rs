@@ -2,6 +2,8 @@
 
 // `cfg(test)` says to clippy that helpers may unwrap, as tests may.
 #[cfg(test)]
+mod actions;
+#[cfg(test)]
 mod adopt;
 #[cfg(test)]
 mod agent;
@@ -35,6 +37,8 @@ mod lab;
 mod licences;
 #[cfg(test)]
 mod main_job;
+#[cfg(test)]
+mod once;
 #[cfg(test)]
 mod output;
 #[cfg(test)]

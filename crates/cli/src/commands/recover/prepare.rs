@@ -58,7 +58,8 @@ impl Prepared {
         let run = RunId::new(&args.scenario, context.clock.now(), &*context.random)
             .map_err(|error| Failure::of(Ending::Input, &error))?;
         let target = args.target.as_deref().map(stage::absolute).transpose()?;
-        let mut reach = Reach { target, vault: None, identity: identity.clone() };
+        let directory = std::env::current_dir().ok();
+        let mut reach = Reach { target, vault: None, identity, directory };
         let bindings = reach.bindings(context)?;
         let mirror = match args.local {
             true => None,
@@ -78,7 +79,7 @@ impl Prepared {
         if bindings.kind == Kind::Real {
             unheard(&procedure, &approvers, &requester, &mut objections);
         }
-        let stage = Stage::new(context, &directory, (&procedure, bindings), identity, mirror)?;
+        let stage = Stage::new(context, &directory, (&procedure, bindings), &reach, mirror)?;
         Ok(Self { run, requester, digest, procedure, values, approvers, reach, stage, objections })
     }
 
@@ -112,6 +113,8 @@ impl Prepared {
                 hint: format!("begin the run where it can be read, or give it: --param {name}=…"),
             });
         }
+        let means = &self.stage.means;
+        found.extend(soter_recovery::objections(&self.procedure, place, &parameters, means));
         found.extend(self.objections.iter().cloned());
         found.sort();
         found.dedup();

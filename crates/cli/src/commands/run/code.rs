@@ -83,7 +83,7 @@ fn state(context: &Context, args: &CodeArgs) -> Result<State, Failure> {
         return Ok(args.state.run(context, &args.run)?.load(context)?.state);
     }
     let identity = stage::identity(args.access.identity.as_deref())?;
-    let reach = Reach { target: None, vault: args.access.vault.clone(), identity };
+    let reach = Reach { target: None, vault: args.access.vault.clone(), identity, directory: None };
     let (Some(url), Some(key)) = (&reach.vault, reach.key(context)?) else {
         return Err(Failure::new(Ending::Input, "a run in a vault is sealed")
             .hint("--identity operator.key"));

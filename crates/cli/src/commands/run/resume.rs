@@ -74,8 +74,8 @@ pub(super) fn run(context: &Context, args: &ResumeArgs) -> Result<(), Failure> {
     }
     let secrets = secrets(context, args, procedure, &state)?;
     let approvers = Approvers::of(&*context.disk, procedure);
-    let (directory, identity) = (found.directory.clone(), reach.identity.clone());
-    let stage = Stage::new(context, &directory, (procedure, bindings), identity, mirror)?;
+    let directory = found.directory.clone();
+    let stage = Stage::new(context, &directory, (procedure, bindings), &reach, mirror)?;
     let make = |error: std::io::Error| {
         Failure::of(Ending::Failed, &error).during(&format!("make {}", directory.display()))
     };
