@@ -147,5 +147,8 @@ fn begin(context: &Context, prepared: Prepared) -> Result<(), Failure> {
     let effects = stage.effects();
     let mut engine = Engine::begin(stage.world(&effects), (&directory, lock), beginning)
         .map_err(|error| engine_failure(&error, run.as_str()))?;
+    context.output.say(&format!(
+        "any other terminal watches and answers: soter run show {run}; Ctrl-C leaves the run"
+    ));
     carry::carry(context, &mut engine, stage.mirror.as_ref(), &directory, &stop)
 }

@@ -176,7 +176,7 @@ fn who_leaves_changes_nothing_and_what_ran_is_adopted() {
     desk.put(
         "soter.yaml",
         "scenarios: { lost: { phases: [{ steps: [\
-           { id: long, run: 'echo begun >> \"$DESK_FILE\"; until test -e \"$DESK_FILE.go\"; do sleep 0.05; done; echo ended >> \"$DESK_FILE\"' }\
+           { id: long, run: 'echo begun >> \"$DESK_FILE\"; for _ in $(seq 2000); do test ! -e \"$DESK_FILE.go\" || break; sleep 0.05; done; echo ended >> \"$DESK_FILE\"' }\
          ] }] } }\n",
     );
     let mut engine = desk.start("here", &RECOVER);
