@@ -1,7 +1,8 @@
 //! Which cluster, and as whom: kubeconfig files and the context in them.
 //!
 //! The rule it keeps: nothing is guessed. A file that is named and not there is an error, never a reason
-//! to take another cluster.
+//! to take another cluster. A proxy is one that the kubeconfig names: scripts of a run find no other
+//! either.
 
 use std::path::PathBuf;
 
@@ -49,8 +50,15 @@ impl Access {
                 return Err(KubernetesError::Access { from: self.words(), why });
             }
         }
+        let proxy = proxy(&merged, self.context.as_ref());
         let options = KubeConfigOptions { context: self.context.clone(), ..Default::default() };
-        Config::from_custom_kubeconfig(merged, &options).await.map_err(|error| self.refused(error))
+        let config = Config::from_custom_kubeconfig(merged, &options).await;
+        let mut config = config.map_err(|error| self.refused(error))?;
+        config.proxy_url = proxy.as_deref().map(str::parse).transpose().map_err(|error| {
+            let why = format!("its `proxy-url` is no address: {error}");
+            KubernetesError::Access { from: self.words(), why }
+        })?;
+        Ok(config)
     }
 
     fn refused(&self, error: KubeconfigError) -> KubernetesError {
@@ -65,4 +73,12 @@ impl Access {
         };
         KubernetesError::Access { from: self.words(), why }
     }
+}
+
+/// The proxy of the cluster of a context.
+fn proxy(config: &Kubeconfig, context: Option<&String>) -> Option<String> {
+    let name = context.or(config.current_context.as_ref())?;
+    let context = config.contexts.iter().find(|one| one.name == *name)?.context.as_ref()?;
+    let cluster = config.clusters.iter().find(|one| one.name == context.cluster)?;
+    cluster.cluster.as_ref()?.proxy_url.clone().filter(|proxy| !proxy.is_empty())
 }

@@ -11,7 +11,7 @@ use soter_runbook::driver::Outcome;
 use soter_runbook::preflight::Weight;
 use soter_runbook::procedure::{Given, Parameters};
 use soter_world::Stop;
-use soter_world::exec::{Command, Output};
+use soter_world::exec::{Command, Output, Status};
 
 use self::control::{Control, Desk, access, failed, procedure, wait_for};
 use super::*;
@@ -360,6 +360,39 @@ fn a_cluster_that_cannot_be_reached_is_a_word_and_no_wait() {
             .failed("{ action: get, object: pod/a }")
             .contains("cannot be read")
     );
+}
+
+#[test]
+fn the_proxy_is_the_one_of_the_kubeconfig() {
+    // This very program, with a proxy in its environment: what is near is asked without it.
+    let us = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "tests::a_cluster_that_cannot_be_reached_is_a_word_and_no_wait"])
+        .env("HTTPS_PROXY", "http://127.0.0.1:9");
+    let finished = us.run(control::LONG).unwrap();
+    let said = String::from_utf8_lossy(&finished.stdout);
+    assert!(finished.status == Status::Exited(0) && said.contains("1 passed"), "{said}");
+    // One that the kubeconfig names is asked to connect, whatever stands in front of the name.
+    let directory = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = format!("http://{}", listener.local_addr().unwrap());
+    let config = json!({"apiVersion": "v1", "kind": "Config", "current-context": "a",
+        "clusters": [{"name": "c", "cluster": {"server": "https://far.example:6443", "proxy-url": proxy}}],
+        "users": [{"name": "u", "user": {}}],
+        "contexts": [{"name": "a", "context": {"cluster": "c", "user": "u"}}]});
+    let path = directory.path().join("config");
+    let mut file = std::fs::File::create(&path).unwrap();
+    std::io::Write::write_all(&mut file, config.to_string().as_bytes()).unwrap();
+    let stop = Stop::new();
+    let cluster = Cluster::connect(&access(&path.display().to_string())).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| cluster.greet(&stop).unwrap_err());
+        let mut asked = [0; 64];
+        let (mut connection, _) = listener.accept().unwrap();
+        let count = std::io::Read::read(&mut connection, &mut asked).unwrap();
+        stop.stop();
+        let asked = String::from_utf8_lossy(&asked[..count]).into_owned();
+        assert!(asked.starts_with("CONNECT far.example:6443 HTTP/1.1"), "{asked}");
+    });
 }
 
 #[test]

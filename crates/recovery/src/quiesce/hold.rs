@@ -1,5 +1,7 @@
-//! Making services stand still: who needs others first, all of them even if one cannot be, and done when
-//! nothing is left.
+//! Making services stand still: all of them even if one cannot be, and done when nothing is left.
+//!
+//! Who needs others is told first, and nobody is waited for before the next is told: what matters is that
+//! writing ends.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +40,7 @@ pub(super) fn all(crew: &Crew, services: &[Stoppable], stop: &Stop) -> Outcome {
     };
     let mut failures = Vec::new();
     let mut parts: Vec<Part<'_>> = Vec::new();
-    // They come with what others need before those; it is needed until those stand still.
+    // They come with what others need before those.
     for service in services.iter().rev() {
         for part in &service.runs_as {
             match part {

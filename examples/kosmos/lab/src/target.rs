@@ -80,8 +80,12 @@ pub(crate) fn write(lab: &Lab) -> Result<(), Failure> {
     line("hosts", NODES.into_iter().map(|node| (node.to_owned(), enter(node))).collect());
     let pki = format!("laptop/pki/{}", tls::ADMIN);
     let etcd = address("etcd").unwrap_or_default();
-    let mut stores = json!({"postgres": {"connection": address("postgres-admin"),
-        "data_directory": path("node-1/postgres/data"), "vault": address("vault")}});
+    let mut postgres = json!({"connection": address("postgres-admin"),
+        "data_directory": path("node-1/postgres/data")});
+    if let Some(vault) = address("vault") {
+        postgres["vault"] = json!(vault);
+    }
+    let mut stores = json!({"postgres": postgres});
     if !lab.is_without("etcd") {
         stores["etcd"] = json!({"endpoints": etcd.split(',').collect::<Vec<_>>(),
             "ca_file": path("laptop/pki/ca.crt"), "certificate_file": path(&format!("{pki}.crt")),

@@ -6,4 +6,6 @@ mod disasters;
 #[cfg(test)]
 mod frame;
 #[cfg(test)]
+mod standstill;
+#[cfg(test)]
 mod support;
