@@ -1,5 +1,6 @@
 //! The `soter` binary: reads the command line, runs one command, ends with one of its exit codes.
 
+mod board;
 mod commands;
 mod context;
 mod demo;

@@ -9,6 +9,7 @@ pub(crate) mod carry;
 pub(crate) mod doom;
 pub(crate) mod follow;
 pub(crate) mod prompt;
+pub(crate) mod screen;
 pub(crate) mod stage;
 pub(crate) mod values;
 pub(crate) mod words;

@@ -20,7 +20,7 @@ mod request;
 mod tests;
 
 pub use aside::run_script;
-pub use attempts::{Action, RESULTS, Work};
+pub use attempts::{Action, RESULTS, Work, last_lines};
 pub use elsewhere::shell_on;
 pub use expect::Expectation;
 pub use http::{HttpError, Request, Requests, Response};

@@ -150,5 +150,5 @@ fn begin(context: &Context, prepared: Prepared) -> Result<(), Failure> {
     context.output.say(&format!(
         "any other terminal watches and answers: soter run show {run}; Ctrl-C leaves the run"
     ));
-    carry::carry(context, &mut engine, stage.mirror.as_ref(), &directory, &stop)
+    carry::carry(context, &mut engine, &stage, &directory, &stop)
 }

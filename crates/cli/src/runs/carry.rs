@@ -9,11 +9,13 @@ use std::time::Duration;
 use serde::Serialize;
 use soter_recovery::mirror::VaultMirror;
 use soter_runbook::driver::{Engine, EngineError, EngineErrorKind, Progress};
-use soter_runbook::state::{Closing, Life, MirrorState, State};
+use soter_runbook::state::{Closing, MirrorState};
+use soter_runbook::steps::Redactor;
 use soter_world::Stop;
 
-use super::follow::Follower;
-use super::words;
+use super::screen::{Screen, Standing};
+use super::stage::Stage;
+use crate::board::Attended;
 use crate::context::Context;
 use crate::failure::{Ending, Failure};
 
@@ -49,31 +51,44 @@ struct Summary<'s> {
 pub(crate) fn carry(
     context: &Context,
     engine: &mut Engine<'_>,
-    mirror: Option<&VaultMirror>,
+    stage: &Stage,
     directory: &Path,
     stop: &Stop,
 ) -> Result<(), Failure> {
-    let mut screen = Screen::new(context, engine.state(), directory);
+    let mut screen = Screen::new(context, directory, engine.state())?;
     let left = loop {
-        screen.show(context, engine.state());
-        for finding in mirror.map(VaultMirror::findings).unwrap_or_default() {
-            context.output.warn(&format!("in the vault: {finding}"));
+        if screen.is_due(context, engine.state()) {
+            let redactor = redactor(engine, stage);
+            screen.show(context, standing(engine, Attended::Here, &redactor));
+        }
+        for finding in stage.mirror.as_ref().map(VaultMirror::findings).unwrap_or_default() {
+            screen.warn(context, format!("in the vault: {finding}"));
         }
         if stop.is_stopped() {
-            break Left::Unfinished;
+            break Ok(Left::Unfinished);
         }
         match engine.turn(TURN) {
             Ok(Progress::Going) => {}
-            Ok(Progress::Closed(Closing::Success)) => break Left::Success,
-            Ok(Progress::Closed(Closing::Aborted)) => break Left::Aborted,
-            Err(error) => {
-                screen.show(context, engine.state());
-                return Err(engine_failure(&error, engine.state().run().as_str()));
-            }
+            Ok(Progress::Closed(Closing::Success)) => break Ok(Left::Success),
+            Ok(Progress::Closed(Closing::Aborted)) => break Ok(Left::Aborted),
+            Err(error) => break Err(engine_failure(&error, engine.state().run().as_str())),
         }
     };
-    screen.show(context, engine.state());
-    finish(context, engine, left, directory)
+    let redactor = redactor(engine, stage);
+    screen.end(context, standing(engine, Attended::Nobody, &redactor));
+    finish(context, engine, left?, directory)
+}
+
+fn redactor(engine: &Engine<'_>, stage: &Stage) -> Redactor {
+    engine.redactor(stage.tools.place.bindings.secrets())
+}
+
+fn standing<'s>(
+    engine: &'s Engine<'_>,
+    attended: Attended,
+    redactor: &'s Redactor,
+) -> Standing<'s> {
+    Standing { state: engine.state(), now: engine.now(), attended, redactor: Some(redactor) }
 }
 
 fn finish(
@@ -136,65 +151,4 @@ pub(crate) fn engine_failure(error: &EngineError, run: &str) -> Failure {
         }
         _ => failure,
     }
-}
-
-/// What is shown meanwhile: a line for each record.
-struct Screen {
-    follower: Follower,
-    /// What earlier engines wrote was shown by them.
-    epoch: u32,
-    /// What people were last told that they are needed for.
-    questions: Vec<String>,
-}
-
-impl Screen {
-    fn new(context: &Context, state: &State, directory: &Path) -> Self {
-        for line in heading(state) {
-            context.output.say(&line);
-        }
-        let follower = Follower::new(directory.join("journal"));
-        Self { follower, epoch: state.epoch, questions: Vec::new() }
-    }
-
-    fn show(&mut self, context: &Context, state: &State) {
-        let procedure = &state.begun.procedure;
-        let lines = self.follower.more(&*context.disk).unwrap_or_default();
-        for line in lines.iter().filter(|line| line.epoch >= self.epoch) {
-            context.output.say(&words::line(line, Some(procedure)));
-        }
-        if let Life::Closed(_) = state.life {
-            return;
-        }
-        let run = state.run().as_str();
-        let questions = state.questions();
-        let questions: Vec<String> =
-            questions.iter().map(|one| words::question(one, run)).collect();
-        for question in questions.iter().filter(|one| !self.questions.contains(one)) {
-            context.output.say(&format!("  NEEDED: {question}"));
-        }
-        self.questions = questions;
-    }
-}
-
-/// What stands above everything about a run.
-pub(crate) fn heading(state: &State) -> Vec<String> {
-    let begun = &state.begun;
-    let mut lines = vec![format!(
-        "{} on {}: {} ({})",
-        begun.kind,
-        begun.target,
-        begun.procedure.title,
-        state.run()
-    )];
-    match state.mirror.0 {
-        MirrorState::Following => {}
-        MirrorState::Lost => {
-            lines.push("THE VAULT IS LOST: the journal is on this machine alone".to_owned());
-        }
-        MirrorState::Local => lines.push(
-            "LOCAL ONLY: the journal is on this machine alone, and nothing keeps a second engine out"
-                .to_owned(),
-        ),
-    }
-    lines
 }

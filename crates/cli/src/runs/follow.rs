@@ -16,8 +16,6 @@ const PIECE_BYTES: usize = 64 << 10;
 pub(crate) struct Line {
     /// Its number.
     pub(crate) n: u64,
-    /// Which engine wrote it.
-    pub(crate) epoch: u32,
     /// When it was made.
     pub(crate) at: Timestamp,
     /// Who says so.

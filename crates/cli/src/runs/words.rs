@@ -6,7 +6,7 @@ use soter_runbook::StepId;
 use soter_runbook::driver::{Answer, Asked, Which};
 use soter_runbook::procedure::Procedure;
 use soter_runbook::state::{
-    Closing, ENGINE, Ended, Event, MirrorState, Question, Recorded, Resolution, RetryFrom,
+    Closing, ENGINE, Ended, Event, MirrorState, Recorded, Resolution, RetryFrom,
 };
 
 use super::follow::Line;
@@ -167,63 +167,4 @@ fn retry(step: &StepId, from: RetryFrom, delay_ms: u64) -> String {
 
 fn values<'v>(values: impl Iterator<Item = (&'v String, &'v Recorded)>) -> String {
     values.map(|(name, value)| format!("; {name} is {value}")).collect()
-}
-
-/// What people are needed for, with the command that says it.
-pub(crate) fn question(question: &Question, run: &str) -> String {
-    use soter_runbook::state::Needed;
-    let step = question.step.as_ref().map(ToString::to_string).unwrap_or_default();
-    let text = question.text.trim();
-    let (needed, command) = match &question.needed {
-        Needed::Approval { by, missing } => (
-            format!("{missing} of {} must say yes to {step}", by.join(", ")),
-            format!("soter run approve {run} {step}"),
-        ),
-        Needed::Answer(names) => (
-            format!("an answer to {step} ({})", names.join(", ")),
-            format!("soter run answer {run} {step} ANSWER"),
-        ),
-        Needed::Value(name) => {
-            (format!("a value of {name}"), format!("soter run give {run} {name} VALUE"))
-        }
-        Needed::Deed => (
-            format!("{step} is done by hand"),
-            format!("soter run answer {run} {step} 'what was done'"),
-        ),
-        Needed::Look(about) => {
-            let (what, option) = look(about);
-            (
-                format!("somebody looks: {what}"),
-                format!("soter run look {run} {option} yes|no|unknown"),
-            )
-        }
-        Needed::Decision => (
-            format!("{step} failed"),
-            format!("soter run retry {run} {step}; or skip, mark-done, amend"),
-        ),
-        Needed::Resolution => (
-            format!("{step} is in doubt"),
-            format!("soter run resolve {run} {step} run|done|skip --why …"),
-        ),
-        Needed::Lifting(names) => (
-            format!("to be lifted: {}", names.join(", ")),
-            format!("soter run lift {run} NAME --why …"),
-        ),
-        Needed::Continuing => ("the run is paused".to_owned(), format!("soter run continue {run}")),
-    };
-    format!("{needed}: {text}\n    {command}")
-}
-
-fn look(about: &Asked) -> (String, String) {
-    match about {
-        Asked::Phase(at) => (asked(about, None), format!("phase:{}", at + 1)),
-        Asked::Step { step, which } => {
-            let option = match which {
-                Which::OnlyIf => " --probe only-if".to_owned(),
-                Which::AlreadyDone => " --probe already-done".to_owned(),
-                Which::Verify(at) => format!(" --probe verify:{}", at + 1),
-            };
-            (asked(about, None), format!("{step}{option}"))
-        }
-    }
 }

@@ -29,6 +29,7 @@ use crate::state::{
     Ask, Closing, Decision, ENGINE, Entry, Event, Illegal, Life, Moment, Recorded, State, Status,
     Unfollowed, decide,
 };
+use crate::steps::Redactor;
 
 pub use begin::{Beginning, Resuming};
 
@@ -207,6 +208,12 @@ impl Engine<'_> {
     #[must_use]
     pub fn torn(&self) -> Option<&Path> {
         self.torn.as_deref()
+    }
+
+    /// Covers the secrets that the engine knows, and others, in what is shown.
+    #[must_use]
+    pub fn redactor<'s>(&'s self, others: impl Iterator<Item = &'s str>) -> Redactor {
+        Redactor::new(self.secrets.values().map(|secret| secret.expose().as_str()).chain(others))
     }
 
     /// Secrets that have a fingerprint in the journal and no value here. Steps that need them fail.

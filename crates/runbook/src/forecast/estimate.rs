@@ -61,7 +61,7 @@ pub enum Declared {
 
 /// Of all steps, in their order. What a person said to leave out takes no time.
 pub(super) fn all(state: &State, history: &History) -> Vec<Estimate> {
-    let shares = shares(state);
+    let (shares, phases) = (shares(state), &state.begun.procedure.phases);
     let estimates = state.steps().map(|step| {
         let spec = &*step.step;
         if step.to_be_skipped().is_some() {
@@ -72,17 +72,21 @@ pub(super) fn all(state: &State, history: &History) -> Vec<Estimate> {
         }
         let measured = (step.amendments == 0).then(|| history.estimate(spec)).flatten();
         let share = shares.get(spec.phase).copied().flatten();
-        measured.unwrap_or_else(|| declared(spec).unwrap_or_else(|| shared(spec, share)))
+        let budget = phases.get(spec.phase).and_then(|phase| phase.budget);
+        measured.unwrap_or_else(|| declared(spec, budget).unwrap_or_else(|| shared(spec, share)))
     });
     estimates.collect()
 }
 
-/// What the plan says of the step itself. A probe that must hold for some time is not done earlier.
-fn declared(step: &Step) -> Option<Estimate> {
+/// What the plan says of the step itself. A probe that must hold for some time is not done earlier. A
+/// question that stands for longer than its phase is thought to be answered within that.
+fn declared(step: &Step, phase: Option<Duration>) -> Option<Estimate> {
     let (duration, how) = match (&step.action, step.budget) {
         (Action::Wait { duration }, _) => (*duration, Declared::Wait),
         (_, Some(budget)) => (budget, Declared::Budget),
-        (Action::Approve { within: Some(within), .. }, None) => (*within, Declared::Within),
+        (Action::Approve { within: Some(within), .. }, None) => {
+            (phase.map_or(*within, |phase| phase.min(*within)), Declared::Within)
+        }
         _ => return None,
     };
     let duration = duration.max(stable_for(step));
@@ -112,7 +116,7 @@ fn shares(state: &State) -> Vec<Option<Duration>> {
         phases.iter().map(|phase| (phase.budget.unwrap_or_default(), 0)).collect();
     for step in state.steps() {
         let Some((budget, without)) = left.get_mut(step.step.phase) else { continue };
-        match declared(&step.step) {
+        match declared(&step.step, phases[step.step.phase].budget) {
             Some(of_step) => *budget = budget.saturating_sub(of_step.duration),
             None => *without += 1,
         }

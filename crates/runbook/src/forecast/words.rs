@@ -122,7 +122,7 @@ impl Estimate {
                 let how = match how {
                     Declared::Budget => "its budget",
                     Declared::Wait => "it waits for so long",
-                    Declared::Within => "the question stands for so long",
+                    Declared::Within => "the question stands for so long, or its phase",
                     Declared::Phase => "its share of the phase's budget",
                     Declared::LeftOut => "it will be left out",
                 };

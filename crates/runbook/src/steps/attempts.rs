@@ -278,6 +278,23 @@ pub(super) fn shown_tail(
     Ok(text.get(from..).unwrap_or_default().to_owned())
 }
 
+/// The last lines of what a child wrote so far, at most so many, as they may be shown; none if it has
+/// written nothing, or cannot be read.
+#[must_use]
+pub fn last_lines(
+    children: &Children,
+    directory: &Path,
+    redactor: &Redactor,
+    lines_max: usize,
+) -> Vec<String> {
+    let mark = mark_of(children, directory);
+    let bytes = LAST_WORDS_BYTES.saturating_mul(lines_max);
+    let text = shown_tail(children, directory, bytes, redactor, mark.as_ref()).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let from = lines.len().saturating_sub(lines_max);
+    lines.into_iter().skip(from).map(str::to_owned).collect()
+}
+
 /// The mark of the child of a directory, if it ran elsewhere.
 pub(super) fn mark_of(children: &Children, directory: &Path) -> Option<Mark> {
     let spec = children.spec(directory).ok()?;

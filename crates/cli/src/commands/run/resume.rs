@@ -106,7 +106,7 @@ pub(super) fn run(context: &Context, args: &ResumeArgs) -> Result<(), Failure> {
             missing.join(", ")
         ));
     }
-    carry::carry(context, &mut engine, stage.mirror.as_ref(), &directory, &stop)
+    carry::carry(context, &mut engine, &stage, &directory, &stop)
 }
 
 /// The run, which is not here yet if it comes from the vault.

@@ -1,134 +1,131 @@
-//! `soter run show`: how a run stands.
+//! `soter run show`: how a run stands, once or as long as somebody watches.
 
-use serde::Serialize;
-use soter_runbook::state::{Closing, Life, State, Status};
+use std::time::Duration;
 
+use soter_runbook::state::{Closing, Life, State};
+use soter_world::Stop;
+
+use crate::board::{Attended, Board, Extent, lines};
 use crate::context::Context;
-use crate::failure::Failure;
-use crate::output::table;
-use crate::runs::carry::heading;
-use crate::runs::{StateArgs, words};
+use crate::failure::{Ending, Failure};
+use crate::output::paper;
+use crate::runs::screen::{self, Boards, Screen, Standing};
+use crate::runs::{Found, StateArgs};
 
+/// How often a journal is looked at that somebody watches.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// How often it is looked whether an engine is at work: to look holds its lock for a moment.
+const ENGINE_EVERY: Duration = Duration::from_secs(2);
+
+/// Say how a run stands: what is needed of whom, whether it makes it, and what runs.
+///
+/// With --json everything of it, for programs. Lengths of time are in milliseconds under keys that end
+/// in `_ms`; what ends in `words` is for people and may change.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ShowArgs {
     /// The run: its name, the beginning of it, or `latest`.
     run: String,
+    /// A step: its log, its probes with what they saw, and what it does.
+    #[arg(conflicts_with_all = ["watch", "all"])]
+    step: Option<String>,
+    /// Watch it until it is over: on a terminal a screen with keys, else lines.
+    #[arg(long, short, conflicts_with = "all")]
+    watch: bool,
+    /// All there is, also of steps that are over or wait.
+    #[arg(long)]
+    all: bool,
     #[command(flatten)]
     state: StateArgs,
-}
-
-#[derive(Serialize)]
-struct Shown {
-    run: String,
-    kind: String,
-    target: String,
-    scenario: String,
-    title: String,
-    began: jiff::Timestamp,
-    requester: String,
-    status: String,
-    engine: bool,
-    epoch: u32,
-    host: String,
-    records: u64,
-    mirror: soter_runbook::state::MirrorState,
-    steps: Vec<Step>,
-    needed: Vec<String>,
-    obligations: Vec<String>,
-    #[serde(skip)]
-    heading: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct Step {
-    id: String,
-    title: String,
-    phase: usize,
-    status: String,
-    attempt: u32,
 }
 
 pub(super) fn run(context: &Context, args: &ShowArgs) -> Result<(), Failure> {
     let found = args.state.run(context, &args.run)?;
     let loaded = found.load(context)?;
-    let is_live = found.is_live()?;
-    if loaded.torn.is_some() && !is_live {
+    if args.watch && !context.output.is_json() {
+        return watch(context, &found, loaded.state);
+    }
+    let attended = attended(&found)?;
+    if loaded.torn.is_some() && attended == Attended::Nobody {
         context.output.warn("the end of the journal is torn: the next engine puts it aside");
     }
-    let shown = Shown::of(&loaded.state, is_live);
-    context.output.data(&shown, Shown::in_words);
+    let now = screen::moment(context, &screen::machine()?);
+    let state = &loaded.state;
+    let boards = Boards::new(context, &found.directory, state)?;
+    let board = boards.board(Standing { state, now: &now, attended, redactor: None });
+    let extent = if args.all { Extent::All } else { Extent::Now };
+    match &args.step {
+        None => context.output.data(&board, |board| screen::show(board, extent)),
+        Some(step) => show_step(context, &board, step)?,
+    }
     Ok(())
 }
 
-impl Shown {
-    fn of(state: &State, engine: bool) -> Self {
-        let begun = &state.begun;
-        let questions = state.questions();
-        Self {
-            run: state.run().to_string(),
-            kind: begun.kind.to_string(),
-            target: begun.target.clone(),
-            scenario: begun.procedure.scenario.clone(),
-            title: begun.procedure.title.clone(),
-            began: state.since.at,
-            requester: begun.requester.clone(),
-            status: life(&state.life),
-            engine,
-            epoch: state.epoch,
-            host: state.host.clone(),
-            records: state.records,
-            mirror: state.mirror.0,
-            steps: state
-                .steps()
-                .map(|one| Step {
-                    id: one.step.id.to_string(),
-                    title: one.step.title.clone(),
-                    phase: one.step.phase + 1,
-                    status: status(&one.status),
-                    attempt: one.attempt,
-                })
-                .collect(),
-            needed: questions
-                .iter()
-                .map(|question| words::question(question, state.run().as_str()))
-                .collect(),
-            obligations: state.obligations.keys().cloned().collect(),
-            heading: heading(state),
+fn show_step(context: &Context, board: &Board, id: &str) -> Result<(), Failure> {
+    let paper = paper();
+    let layout = lines::Layout { columns: paper.width, colour: paper.colour };
+    let text = lines::show_step(board, id, layout).ok_or_else(|| {
+        let failure = Failure::new(Ending::Input, format!("the run has no step {id:?}"));
+        let known = board.steps.iter().map(|step| step.id.as_str());
+        match soter_plan::nearest(id, known) {
+            Some(near) => failure.hint(format!("did you mean {near}?")),
+            None => failure.hint(format!("soter run show {} lists them", board.run)),
         }
-    }
+    })?;
+    let step = board.steps.iter().find(|step| step.id == id);
+    context.output.data(&step, |_| text);
+    Ok(())
+}
 
-    fn in_words(&self) -> String {
-        let mut lines = self.heading.clone();
-        lines.push(format!(
-            "began {} by {}; {} of {} steps are over; {}",
-            self.began,
-            self.requester,
-            self.steps.iter().filter(|step| is_over(&step.status)).count(),
-            self.steps.len(),
-            self.status
-        ));
-        let is_closed = self.status == SUCCEEDED || self.status == GIVEN_UP;
-        match (self.engine, is_closed) {
-            (_, true) => {}
-            (true, _) => {
-                lines.push(format!("engine {} carries it on, on {}", self.epoch, self.host));
+/// Shows a run again and again, until it is over or somebody leaves.
+fn watch(context: &Context, found: &Found, mut state: State) -> Result<(), Failure> {
+    let stop = Stop::on_signals()
+        .map_err(|error| Failure::of(Ending::Failed, &error).during("listen to signals"))?;
+    let machine = screen::machine()?;
+    let mut screen = Screen::new(context, &found.directory, &state)?;
+    let on_screen = screen.is_watched();
+    let (mut attended, mut looked) = (attended(found)?, context.clock.monotonic());
+    let mut length = journal_length(context, found);
+    let mut outcome = Ok(());
+    loop {
+        if screen.is_due(context, &state) {
+            let now = screen::moment(context, &machine);
+            screen.show(context, Standing { state: &state, now: &now, attended, redactor: None });
+        }
+        let is_over = matches!(state.life, Life::Closed(_));
+        // On a screen somebody may still want to look around.
+        if (on_screen && !screen.is_watched()) || (!on_screen && is_over) {
+            break;
+        }
+        if stop.wait(LOOK_EVERY) {
+            break;
+        }
+        if context.clock.monotonic() > looked + ENGINE_EVERY {
+            (attended, looked) = (self::attended(found)?, context.clock.monotonic());
+        }
+        let now_long = journal_length(context, found);
+        if now_long != length {
+            length = now_long;
+            match found.load(context) {
+                Ok(loaded) => state = loaded.state,
+                Err(failure) => {
+                    outcome = Err(failure);
+                    break;
+                }
             }
-            (false, _) => {
-                lines.push(format!("NO ENGINE carries it on here: soter run resume {}", self.run));
-            }
         }
-        let row = |step: &Step| vec![step.id.clone(), step.status.clone(), step.title.clone()];
-        let rows: Vec<Vec<String>> = self.steps.iter().map(row).collect();
-        lines.push(String::new());
-        lines.push(table(&["step", "", ""], &rows));
-        for needed in &self.needed {
-            lines.push(format!("\nNEEDED: {needed}"));
-        }
-        if !self.obligations.is_empty() {
-            lines.push(format!("\nstill to be lifted: {}", self.obligations.join(", ")));
-        }
-        lines.join("\n")
     }
+    let now = screen::moment(context, &machine);
+    screen.end(context, Standing { state: &state, now: &now, attended, redactor: None });
+    outcome
+}
+
+fn journal_length(context: &Context, found: &Found) -> Option<u64> {
+    context.disk.open(&found.journal()).and_then(|file| file.len()).ok()
+}
+
+fn attended(found: &Found) -> Result<Attended, Failure> {
+    Ok(if found.is_live()? { Attended::Here } else { Attended::Nobody })
 }
 
 const SUCCEEDED: &str = "over: success";
@@ -143,23 +140,5 @@ pub(crate) fn life(life: &Life) -> String {
         Life::Aborting => "it is being given up".to_owned(),
         Life::Closed(Closing::Success) => SUCCEEDED.to_owned(),
         Life::Closed(Closing::Aborted) => GIVEN_UP.to_owned(),
-    }
-}
-
-fn is_over(status: &str) -> bool {
-    status == "done" || status.starts_with("left out")
-}
-
-fn status(status: &Status) -> String {
-    match status {
-        Status::Pending => "waits".to_owned(),
-        Status::Ready { .. } => "is about to begin".to_owned(),
-        Status::Running => "runs".to_owned(),
-        Status::Person => "needs a person".to_owned(),
-        Status::Verifying => "is asked about".to_owned(),
-        Status::Failed { .. } => "FAILED".to_owned(),
-        Status::Doubt { .. } => "IN DOUBT".to_owned(),
-        Status::Done => "done".to_owned(),
-        Status::Skipped { why } => format!("left out: {why}"),
     }
 }

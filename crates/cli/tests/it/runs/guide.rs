@@ -44,6 +44,6 @@ fn the_guide_to_a_recovery_does_what_it_says() {
     desk.ok(&["run", "approve", "latest", "agreed", "--as", "bea"]);
     desk.wait_for_step("seen");
     desk.ok(&["run", "look", "latest", "seen", "yes"]);
-    ended(&mut engine, 0, "NEEDED: 1 of bea must say yes to agreed: The old server is given up.");
+    ended(&mut engine, 0, "DRILL  [!] approve `agreed`: The old server is given up.");
     assert_eq!(desk.lines("shop/picture"), ["a picture"]);
 }

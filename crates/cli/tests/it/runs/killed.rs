@@ -67,15 +67,18 @@ fn effects(desk: &Desk) -> Vec<String> {
 
 /// The state without times: how every step ended.
 fn state(desk: &Desk) -> Value {
-    let mut shown = desk.json(&["run", "show", "latest"]);
-    let shown = shown.as_object_mut().unwrap();
-    for key in ["run", "began", "epoch", "records", "host", "needed"] {
-        shown.remove(key);
-    }
-    for step in shown["steps"].as_array_mut().unwrap() {
-        step.as_object_mut().unwrap().remove("attempt");
-    }
-    Value::Object(shown.clone())
+    let shown = desk.json(&["run", "show", "latest"]);
+    let steps = shown["steps"].as_array().unwrap().iter();
+    let steps: Vec<Value> =
+        steps.map(|step| serde_json::json!([step["id"], step["is"], step["why"]])).collect();
+    let obligations = shown["obligations"].as_array().unwrap().iter();
+    let obligations: Vec<&Value> = obligations.map(|one| &one["name"]).collect();
+    serde_json::json!({
+        "life": shown["life"],
+        "steps": steps,
+        "obligations": obligations,
+        "values": shown["values"],
+    })
 }
 
 /// How many appends an undisturbed run makes: records of one moment are one.

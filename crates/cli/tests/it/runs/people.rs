@@ -67,8 +67,10 @@ fn a_real_run_is_begun_with_a_word_and_approved_with_a_code_from_another_machine
     desk.wait_for_step("when");
     let shown = desk.json(&["run", "show", "latest"]);
     let run = shown["run"].as_str().unwrap();
-    assert_eq!((&shown["engine"], &shown["mirror"]), (&true.into(), &"following".into()));
-    assert!(shown["needed"][0].as_str().unwrap().contains(&format!("soter run answer {run} when")));
+    let is = |what: &str| &shown[what]["is"];
+    assert_eq!((is("engine"), is("mirror")), (&"here".into(), &"following".into()));
+    let line = shown["decisions"][0]["commands"][0]["line"].as_str().unwrap();
+    assert!(line.starts_with(&format!("soter run answer {run} when ")), "{line}");
 
     desk.fails(&["run", "answer", run, "when", "yesterday"], 1, "is not a moment");
     desk.ok(&["run", "answer", run, "when", "2030-01-01T00:00:00Z"]);
@@ -158,7 +160,8 @@ fn a_plan_that_was_changed_makes_another_code_of_the_same_words() {
     let mut other = desk.start("here", &recover);
     soter_postgres::testing::wait_until("the other run asks", || {
         let shown = desk.json(&["run", "show", "latest"]);
-        shown["engine"] == true && shown["needed"].as_array().unwrap().len() == 1
+        let decisions = shown["decisions"].as_array().unwrap().len();
+        shown["engine"]["is"] == "here" && decisions == 1
     })
     .unwrap();
     let approve = ["run", "approve", "latest", "agreed", "--as", "bea", "--code", &made];
@@ -181,7 +184,9 @@ fn breaking_the_glass_is_possible_and_must_be_looked_at_before_the_end() {
     desk.ok(&["run", "approve", "latest", "agreed", "--break-glass"]);
     desk.wait_for("here", "still in place");
     let shown = desk.json(&["run", "show", "latest"]);
-    assert_eq!(shown["obligations"], serde_json::json!(["break-glass-agreed"]));
+    let obligations = shown["obligations"].as_array().unwrap();
+    assert_eq!(obligations.len(), 1);
+    assert_eq!(obligations[0]["name"], "break-glass-agreed");
     desk.ok(&["run", "lift", "latest", "break-glass-agreed", "--why", "bea was told"]);
     ended(&mut engine, 0, "break-glass");
 }
@@ -225,9 +230,9 @@ fn a_pause_holds_a_run_until_somebody_lets_it_go_on() {
     desk.ok(&["run", "answer", "latest", "one", "this"]);
     let shown = desk.json(&["run", "show", "latest"]);
     assert_eq!(
-        (&shown["status"], &shown["steps"][1]["attempt"]),
-        (&"PAUSED: lunch".into(), &0.into())
+        (&shown["life"]["words"], &shown["steps"][1]["attempt"]),
+        (&"PAUSED by a person: lunch".into(), &0.into())
     );
     desk.ok(&["run", "continue", "latest", "--why", "fed"]);
-    ended(&mut engine, 0, "PAUSED: lunch");
+    ended(&mut engine, 0, "PAUSED by a person: lunch");
 }

@@ -109,8 +109,8 @@ fn a_run_is_carried_out_to_its_end_and_every_command_tells_the_same_of_it() {
     assert_eq!(desk.lines("effects"), ["DRILL n1 is up"]);
     let run = done["run"].as_str().unwrap();
     let shown = desk.json(&["run", "show", "latest"]);
-    assert_eq!((&shown["run"], &shown["status"]), (&run.into(), &"over: success".into()));
-    assert!(shown["steps"].as_array().unwrap().iter().all(|step| step["status"] == "done"));
+    assert_eq!((&shown["run"], &shown["life"]["is"]), (&run.into(), &"succeeded".into()));
+    assert!(shown["steps"].as_array().unwrap().iter().all(|step| step["is"] == "done"));
     assert_eq!(desk.json(&["runs"])[0]["status"], "over: success");
     let log = desk.ok(&["run", "log", "lost"]);
     assert!(log.contains("wipe (Make room) begins") && log.contains("the run is over"), "{log}");
@@ -147,7 +147,7 @@ scenarios:
     let mut engine = desk.start("here", &arguments);
     desk.wait_for("here", "\"paused\"");
     desk.ok(&["run", "skip", "latest", "fails", "--why", "tried"]);
-    let out = ended(&mut engine, 0, "fails FAILED");
+    let out = ended(&mut engine, 0, "fails: FAILED");
     assert!(!out.contains(TOKEN));
     // What a command writes itself lies in its own file, as it wrote it, for its owner alone.
     let by_the_step =
@@ -190,6 +190,8 @@ fn who_leaves_changes_nothing_and_what_ran_is_adopted() {
     let mut again = desk.start("here", &["run", "resume", "latest"]);
     desk.wait_for("here", "adopted");
     desk.put("effects.go", "");
-    ended(&mut again, 0, "its process lives");
+    ended(&mut again, 0, "engine 2 on ");
+    let log = desk.ok(&["run", "log", "latest"]);
+    assert!(log.contains("its process lives"), "{log}");
     assert_eq!(desk.lines("effects"), ["begun", "ended"]);
 }

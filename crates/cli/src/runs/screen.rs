@@ -1,0 +1,256 @@
+//! A run on the screen, while an engine carries it on or somebody watches one that does.
+//!
+//! The rule it keeps: what is shown is a [`Board`]. On a terminal it is a screen until somebody leaves
+//! it; then, and everywhere else, it is lines. To show costs little: a board is made when something
+//! was recorded, and once a second.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use soter_runbook::child::Children;
+use soter_runbook::forecast::{History, forecast};
+use soter_runbook::state::{Moment, Recorded, State, load};
+use soter_runbook::steps::{Redactor, last_lines};
+use soter_runbook::{RunId, StepId};
+use soter_world::{Disk, Machine, durable};
+
+use super::JOURNAL_BYTES_MAX;
+use crate::board::lines::{COLUMNS_MAX, Layout, Lines};
+use crate::board::terminal::{self, Watch};
+use crate::board::{Attended, Board, Extent, Seen, lines, quoted};
+use crate::commands::launcher;
+use crate::context::Context;
+use crate::failure::{Ending, Failure};
+use crate::output::error_paper;
+
+/// Time passes on a screen once a second.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// So many of the newest runs say how long steps take: older ones tell of another plan.
+const HISTORY_RUNS_MAX: usize = 20;
+
+/// So many lines of what a step writes.
+const LOG_LINES: usize = 8;
+
+/// What boards of one run are made with.
+pub(crate) struct Boards {
+    directory: PathBuf,
+    options: String,
+    history: History,
+    children: Children,
+}
+
+/// Shows one run, again and again.
+pub(crate) struct Screen {
+    boards: Boards,
+    watch: Option<Watch>,
+    lines: Lines,
+    /// When it is shown again, though nothing was recorded.
+    next: Duration,
+    records: u64,
+    /// What was to be said while a screen hid it.
+    notes: Vec<String>,
+}
+
+/// A run as it is now, and who carries it on.
+#[derive(Clone, Copy)]
+pub(crate) struct Standing<'s> {
+    /// The run.
+    pub(crate) state: &'s State,
+    /// Now.
+    pub(crate) now: &'s Moment,
+    /// Whether an engine is at work.
+    pub(crate) attended: Attended,
+    /// What covers the run's secrets; none: they are not known here.
+    pub(crate) redactor: Option<&'s Redactor>,
+}
+
+impl Boards {
+    /// For the run of a directory, `STATE/runs/RUN`. `options` are what every command about it needs.
+    pub(crate) fn new(context: &Context, directory: &Path, state: &State) -> Result<Self, Failure> {
+        let machine = machine()?;
+        let runs = directory.parent().unwrap_or(directory);
+        let scenario = &state.begun.procedure.scenario;
+        let (disk, clock) = (Arc::clone(&context.disk), Arc::clone(&context.clock));
+        Ok(Self {
+            directory: directory.to_owned(),
+            options: options(runs),
+            history: history(&*context.disk, runs, scenario, Some(state.run())),
+            children: Children::new(disk, clock, launcher(), machine.boot),
+        })
+    }
+
+    /// The run at a moment.
+    pub(crate) fn board(&self, standing: Standing<'_>) -> Board {
+        let Standing { state, now, attended, redactor } = standing;
+        let forecast = forecast(state, now, &self.history);
+        Board::of(&Seen {
+            state,
+            now,
+            forecast: &forecast,
+            attended,
+            tail: &|step, attempt| self.tail(state, (step, attempt), redactor),
+            options: &self.options,
+        })
+    }
+
+    /// The end of what an attempt has written. Where the run has secrets that are not known here they
+    /// cannot be covered, so nothing is shown.
+    fn tail(
+        &self,
+        state: &State,
+        (step, attempt): (&StepId, u32),
+        redactor: Option<&Redactor>,
+    ) -> Vec<String> {
+        let directory = self.directory.join("children").join(format!("{step}.{attempt}"));
+        let is_secret = |value: &Recorded| matches!(value, Recorded::Fingerprint(_));
+        match redactor {
+            Some(redactor) => last_lines(&self.children, &directory, redactor, LOG_LINES),
+            None if !state.parameters.values().any(is_secret) => {
+                last_lines(&self.children, &directory, &Redactor::new([]), LOG_LINES)
+            }
+            None => {
+                let output = directory.join("output");
+                vec![format!("not shown here, it may have secrets in it: {}", output.display())]
+            }
+        }
+    }
+}
+
+impl Screen {
+    /// For the run of a directory. With a terminal to show it on it takes that.
+    pub(crate) fn new(context: &Context, directory: &Path, state: &State) -> Result<Self, Failure> {
+        let boards = Boards::new(context, directory, state)?;
+        let paper = error_paper();
+        let layout = Layout { columns: paper.width.min(COLUMNS_MAX), colour: paper.colour };
+        let is_watched = context.output.is_live() && terminal::is_possible();
+        // Without a screen there are still lines.
+        let watch = is_watched.then(|| Watch::begin(paper.colour).ok()).flatten();
+        let (next, notes) = (Duration::ZERO, Vec::new());
+        Ok(Self { boards, watch, lines: Lines::new(layout), next, records: 0, notes })
+    }
+
+    /// Whether there is something new to be seen.
+    pub(crate) fn is_due(&self, context: &Context, state: &State) -> bool {
+        state.records != self.records || context.clock.monotonic() >= self.next || self.has_left()
+    }
+
+    /// Shows the run.
+    pub(crate) fn show(&mut self, context: &Context, standing: Standing<'_>) {
+        self.records = standing.state.records;
+        self.next = context.clock.monotonic() + AGAIN;
+        if self.has_left() {
+            self.leave(context);
+        }
+        let board = self.boards.board(standing);
+        match &self.watch {
+            Some(watch) => watch.show(board),
+            None => say(context, &self.lines.update(board)),
+        }
+    }
+
+    /// Whether it is on a screen that nobody has left.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watch.as_ref().is_some_and(|watch| !watch.is_left())
+    }
+
+    fn has_left(&self) -> bool {
+        self.watch.as_ref().is_some_and(Watch::is_left)
+    }
+
+    /// Something that must be seen: at once, or when the screen is gone.
+    pub(crate) fn warn(&mut self, context: &Context, sentence: String) {
+        if self.watch.is_some() {
+            self.notes.push(sentence);
+        } else {
+            context.output.warn(&sentence);
+        }
+    }
+
+    fn leave(&mut self, context: &Context) {
+        if let Some(watch) = self.watch.take()
+            && let Err(error) = watch.end()
+        {
+            context.output.warn(&format!("the screen ended: {error}"));
+        }
+        for note in self.notes.drain(..) {
+            context.output.warn(&note);
+        }
+    }
+
+    /// Gives the terminal back, and says once more how the run stands.
+    pub(crate) fn end(mut self, context: &Context, standing: Standing<'_>) {
+        let was_watched = self.watch.is_some();
+        self.leave(context);
+        let lines = self.lines.update(self.boards.board(standing));
+        // Whoever read lines has read all but the last ones.
+        if !was_watched {
+            say(context, &lines);
+        }
+        context.output.say(&self.lines.end());
+    }
+}
+
+fn say(context: &Context, lines: &[String]) {
+    for line in lines {
+        context.output.say(line);
+    }
+}
+
+/// A board of a moment, for the one who asks once.
+pub(crate) fn show(board: &Board, extent: Extent) -> String {
+    let paper = crate::output::paper();
+    let columns = paper.width.min(COLUMNS_MAX);
+    lines::show(board, extent, Layout { columns, colour: paper.colour })
+}
+
+/// This machine.
+pub(crate) fn machine() -> Result<Machine, Failure> {
+    Machine::this()
+        .map_err(|error| Failure::of(Ending::Failed, &error).during("say which machine this is"))
+}
+
+/// Now, as a run counts it.
+pub(crate) fn moment(context: &Context, machine: &Machine) -> Moment {
+    let (at, up) = (context.clock.now(), context.clock.uptime());
+    Moment { boot: machine.boot.as_str().into(), at, up }
+}
+
+/// Where runs are, as an option, if that is not where everybody looks.
+fn options(runs: &Path) -> String {
+    let state = runs.parent().unwrap_or(runs);
+    let usual = super::StateArgs { state: None }.directory().ok();
+    if usual.as_deref() == Some(state) {
+        return String::new();
+    }
+    format!("--state {}", quoted(&state.display().to_string()))
+}
+
+/// How long the steps of a scenario took in runs here that are over. What cannot be read tells
+/// nothing, and is in nobody's way.
+pub(crate) fn history(
+    disk: &dyn Disk,
+    runs: &Path,
+    scenario: &str,
+    except: Option<&RunId>,
+) -> History {
+    let mut history = History::of(scenario);
+    let names = disk.list(runs).unwrap_or_default().into_iter();
+    let names = names.filter_map(|entry| RunId::parse(&entry.name.into_string().ok()?).ok());
+    let of_scenario =
+        |run: &RunId| run.as_str().rsplitn(4, '-').last().is_some_and(|name| name == scenario);
+    let mut names: Vec<RunId> =
+        names.filter(|run| Some(run) != except && of_scenario(run)).collect();
+    // The end of a name but for four letters is the minute in which it began.
+    names.sort_by(|one, other| other.as_str().cmp(one.as_str()));
+    for run in names.iter().take(HISTORY_RUNS_MAX) {
+        let path = runs.join(run.as_str()).join("journal");
+        if let Ok(bytes) = durable::read(disk, &path, JOURNAL_BYTES_MAX)
+            && let Ok(loaded) = load(&bytes)
+        {
+            history.learn(&loaded.state);
+        }
+    }
+    history
+}
