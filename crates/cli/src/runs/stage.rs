@@ -164,9 +164,7 @@ impl Stage {
         let machine = Machine::this().map_err(|error| {
             Failure::of(Ending::Failed, &error).during("say which machine this is")
         })?;
-        let environment = std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
+        let environment = environment();
         let ca_file = bindings.ca_file.clone();
         let place = Place::new(directory.to_owned(), bindings, environment);
         let children = Children::new(
@@ -217,6 +215,22 @@ impl Stage {
             machine: self.machine.clone(),
         }
     }
+}
+
+/// What is handed on to scripts. They find this program where none of its name is installed: on a
+/// laptop there is nothing but the binary.
+fn environment() -> Vec<(String, String)> {
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let program = std::env::current_exe().ok();
+    let directory = program.as_deref().and_then(Path::parent).and_then(Path::to_str);
+    let mut variables: Vec<(String, String)> = variables.collect();
+    for (name, value) in &mut variables {
+        if let Some(directory) = directory.filter(|_| name == "PATH") {
+            value.push_str(&format!(":{directory}"));
+        }
+    }
+    variables
 }
 
 impl Approvers {

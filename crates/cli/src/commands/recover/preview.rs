@@ -88,7 +88,9 @@ pub(super) fn show(
 pub(super) fn objections(found: &[Objection]) -> String {
     let line = |one: &Objection| {
         let sign = if one.weight == Weight::Blocking { "BLOCKING" } else { "remark  " };
-        format!("  {sign}  {}\n            {}", one.what, one.hint)
+        // What a program said may be several lines.
+        let what = one.what.trim_end().replace('\n', "\n            ");
+        format!("  {sign}  {what}\n            {}", one.hint)
     };
     found.iter().map(line).collect::<Vec<_>>().join("\n")
 }

@@ -1,5 +1,7 @@
 //! Runs on several machines with one vault, and without one.
 
+use soter_world::{Disk, OsDisk};
+
 use super::{Desk, ended};
 
 const PLAN: &str = "scenarios:
@@ -96,4 +98,30 @@ fn a_plan_that_was_published_is_enough_with_the_binary_the_vault_and_a_key() {
     desk.ok(&["run", "answer", "latest", "word", "found"]);
     ended(&mut engine, 0, "plan 1 of the vault");
     assert_eq!(desk.lines("effects"), ["first", "last"]);
+}
+
+#[test]
+fn what_cannot_be_taken_back_waits_for_a_vault_that_was_lost() {
+    let desk = desk();
+    let plan = std::fs::read_to_string(desk.path("soter.yaml")).unwrap();
+    let last = "run: 'echo last >> \"$DESK_FILE\"'";
+    desk.put("soter.yaml", &plan.replace(last, &format!("{last}, destructive: true")));
+    let key = desk.path("keys/operator-1.key");
+    let recover = ["recover", "lost", "--target", "drill.yaml", "--identity", &key];
+    let mut engine = desk.start("here", &recover);
+    desk.wait_for_step("word");
+    let (vault, away) = (desk.path("vault"), desk.path("away"));
+    let exchange = |from: &str, to: &str| OsDisk.rename(from.as_ref(), to.as_ref()).unwrap();
+    exchange(&vault, &away);
+    desk.ok(&["run", "answer", "latest", "word", "now"]);
+    desk.wait_for("here", "\"now\":\"lost\"");
+    let shown = desk.ok(&["run", "show", "latest"]);
+    assert!(shown.contains("THE VAULT IS LOST"), "{shown}");
+    assert_eq!(desk.lines("effects"), ["first"]);
+    exchange(&away, &vault);
+    ended(&mut engine, 0, "the journal is in the vault, too: it is reached again");
+    assert_eq!(desk.lines("effects"), ["first", "last"]);
+    // The vault has all of it.
+    let resume = ["run", "resume", "latest", "--take-over"];
+    desk.fails(&resume, 2, "the run is closed");
 }

@@ -32,7 +32,7 @@ scenarios:
             owner: sre
             run: echo "$SOTER_KIND $found" >> "$DESK_FILE"
             verify: [{ title: there is room, run: 'test -s "$DESK_FILE"' }]
-          - { id: left, title: Start the left half, parallel: true, run: 'true' }
+          - { id: left, title: Start the left half, parallel: true, run: soter version }
           - { id: right, title: Start the right half, parallel: true, run: 'true' }
           - { id: rest, wait: 10 ms }
 "#;
