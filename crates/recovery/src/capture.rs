@@ -37,6 +37,9 @@ pub const CAPTURES: &str = "captures";
 /// What an attempt leaves as evidence by itself, in its directory.
 pub(crate) const EVIDENCE: &str = "evidence";
 
+/// Behind the name of a directory that is not whole yet.
+const PARTIAL: &str = ".partial";
+
 /// What a command writes, in the directory of its attempt.
 const OUTPUT: &str = "output";
 
@@ -125,7 +128,7 @@ impl Keeper<'_> {
         if self.disk().metadata(&whole).is_ok() {
             return custody::recorded(self.disk(), &whole, &name);
         }
-        let partial = captures.join(format!("{name}.partial"));
+        let partial = captures.join(format!("{name}{PARTIAL}"));
         self.clear(&partial)?;
         self.make_directory(&partial)?;
         let mut custody = self.begin()?;
@@ -252,6 +255,12 @@ fn inside(name: &str) -> Result<PathBuf, String> {
     Ok(inside)
 }
 
+/// Whether it is of an attempt that was cut off while it kept evidence: nobody was told of that.
+fn is_partial(captures: &Path, path: &Path) -> bool {
+    let inside = path.strip_prefix(captures).ok().and_then(|path| path.components().next());
+    inside.is_some_and(|first| first.as_os_str().to_string_lossy().ends_with(PARTIAL))
+}
+
 fn cannot(what: &str, path: &Path, error: &io::Error) -> String {
     format!("cannot {what} {}: {error}", path.display())
 }
@@ -271,7 +280,7 @@ pub fn verify(disk: &dyn Disk, run_directory: &Path, recorded: &[Captured]) -> V
         Ok(files) => found.extend(
             files
                 .into_iter()
-                .filter(|path| !known.contains(path))
+                .filter(|path| !known.contains(path) && !is_partial(&captures, path))
                 .map(|path| format!("{}: the journal does not know it", path.display())),
         ),
         Err(error) => found.push(cannot("look into", &captures, &error)),

@@ -108,11 +108,26 @@ impl Found<'_> {
                 if let Err((what, hint)) = reach(self.means, &filled) {
                     self.block(format!("the step `{}`: {what}", step.id), hint);
                 }
+                self.still_running(step, &filled);
             }
             Err(why) => {
                 let what = format!("the step `{}` cannot restore `{}`", step.id, restore.store);
                 self.block(format!("{what}: {why}"), "correct the plan or the target");
             }
+        }
+    }
+
+    /// A server that still answers where the restored one will: a step before may stop it, and without
+    /// one the restore is refused before it writes.
+    fn still_running(&mut self, step: &Step, filled: &Filled) {
+        let store = &filled.store;
+        let answers = || sql::answers(&self.stores, store, self.place).is_ok();
+        if filled.door.is_some() && answers() {
+            let what = format!(
+                "a server of `{store}` answers now, and the step `{}` restores nothing while it does",
+                step.id
+            );
+            self.remark(what, "stop it in a step before; its directory stays as it is");
         }
     }
 

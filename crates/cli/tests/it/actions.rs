@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -269,6 +269,10 @@ fn real_a_store_comes_back_and_answers_where_it_is_reached() {
     assert_eq!(paths, ["back.1/restore.json", "back.1/custody.json"]);
     assert_eq!(capture::verify(&OsDisk, &run.directory(), &captured), Vec::<String>::new());
 
+    let in_the_way = objections(&run.procedure, &run.work_place(), &parameters, &run.means());
+    let words: Vec<&str> = in_the_way.iter().map(|one| one.what.as_str()).collect();
+    assert!(words.iter().any(|words| words.contains("a server of `orders` answers now")));
+
     // The engine and the machine crashed before that was heard: another attempt of the same step.
     let born = fs::metadata(lost.directory.join("PG_VERSION")).unwrap().ino();
     lost.psql("INSERT INTO t VALUES (0)");
@@ -307,6 +311,49 @@ fn real_a_store_comes_back_by_one_command() {
     let done = soter(&plan, &[]);
     assert_eq!(done.status, Status::Exited(0), "{}{}", text(&done.stdout), text(&done.stderr));
     assert_eq!(lost.psql("SELECT count(*) FROM t"), "1500");
+}
+
+#[test]
+fn evidence_is_proved_by_the_journal_beside_it() {
+    let plan = "
+scenarios:
+  loss:
+    phases:
+      - steps: [{ id: seen, run: \"echo seen; echo damage > damage.txt\", capture: [damage.txt] }]
+";
+    let place = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = place.path().join(name);
+        write(&path, text);
+        path.display().to_string()
+    };
+    let (plan, target) = (file("soter.yaml", plan), file("lab.yaml", "name: lab\nkind: drill\n"));
+    let state = place.path().join("state");
+    let shown = state.display().to_string();
+    let soter = |words: &[&str]| {
+        let command = Command::new(env!("CARGO_BIN_EXE_soter")).args(words.iter().copied());
+        let done = command.current_dir(place.path()).run(LONG).unwrap();
+        (done.status, text(&done.stdout) + &text(&done.stderr))
+    };
+    let begin = ["--plan", &plan, "recover", "loss", "--target", &target, "--state", &shown];
+    let (status, said) = soter(&[&begin[..], &["--local", "--yes", "--as", "ada"]].concat());
+    assert_eq!(status, Status::Exited(0), "{said}");
+    let run = fs::read_dir(state.join("runs")).unwrap().next().unwrap().unwrap().path();
+    let journal = run.join("journal").display().to_string();
+    let verify = || soter(&["journal", "verify", &journal, "--captures"]);
+    let (status, said) = verify();
+    assert_eq!(status, Status::Exited(0), "{said}");
+    assert!(said.contains("3 files of evidence, each as it was recorded"), "{said}");
+    let kept = run.join("captures/seen.1");
+    assert_eq!(fs::read_to_string(kept.join("output.txt")).unwrap(), "seen\n");
+    let damaged = kept.join("files/damage.txt");
+    for path in [&kept, &damaged] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    write(&damaged, "famage\n");
+    let (status, said) = verify();
+    assert_eq!(status, Status::Exited(1), "{said}");
+    assert!(said.contains("files/damage.txt: it has 7 bytes"), "{said}");
 }
 
 #[test]

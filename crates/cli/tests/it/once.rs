@@ -226,7 +226,7 @@ fn real_a_restore_killed_at_any_moment_is_taken_up() {
     lost.restore();
     let takes_ms = u64::try_from((SystemClock.monotonic() - begun).as_millis()).unwrap();
     end_and_remove(&lost);
-    for seed in seeds(5) {
+    for seed in seeds(3) {
         let random = SeededRandom::new(seed);
         for attempt in 0..2 {
             let child = lost.begin(&[]);

@@ -96,6 +96,8 @@ fn what_was_changed_added_or_taken_away_is_named() {
     put(&directory.join("a"), "famage\n");
     fs::remove_file(directory.join("b")).unwrap();
     put(&directory.join("more"), "x");
+    // Nobody was told of what was cut off before it was whole.
+    put(&run.join("captures/step.2.partial/files/x"), "x");
     let found = verify(&OsDisk, &run, &kept);
     assert_eq!(found.len(), 3, "{found:#?}");
     assert!(found[0].contains("files/a: it has 7 bytes with the SHA-256"), "{found:#?}");
