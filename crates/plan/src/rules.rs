@@ -66,6 +66,7 @@ pub(crate) const CHECKS: &[Check] = &[
     people::escalation::check,
     people::gone::check,
     people::measures::check,
+    people::standstill::check,
     people::notice::check,
     people::severities::check,
 ];

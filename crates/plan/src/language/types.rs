@@ -19,8 +19,8 @@ pub use protection::{
     VaultKeys, WalMode, WalSettings,
 };
 pub use scenarios::{
-    Approve, Detection, Http, Kubernetes, Notify, Parameter, ParameterSource, ParameterType, Phase,
-    Probe, Restore, Scenario, Sql, Step, Terraform,
+    Approve, Detection, Http, Kubernetes, KubernetesAction, Notify, Parameter, ParameterSource,
+    ParameterType, Phase, Probe, Restore, Scenario, Sql, Step, Terraform,
 };
 pub use services::{Credential, Domain, DomainKind, Group, RunsAs, Service, Tier, Workload};
 pub use stores::{Copy, Method, Policy, Store, StoreKind, Stores, Vault};

@@ -14,6 +14,7 @@ mod mail;
 pub(crate) mod measures;
 pub(crate) mod notice;
 pub(crate) mod severities;
+pub(crate) mod standstill;
 mod survival;
 
 #[cfg(test)]
@@ -37,6 +38,7 @@ pub(crate) const RULES: &[Rule] = &[
     ONE_CHANNEL,
     UNNOTICED,
     GONE,
+    NO_STANDSTILL,
 ];
 
 /// A level of an escalation has no time to answer.
@@ -177,4 +179,14 @@ pub(crate) const GONE: Rule = Rule {
     why: "whoever is called does not come, and what only they had, such as a share of a key, is gone with \
           them",
     page: include_str!("../../../../docs/errors/S0414.md"),
+};
+
+/// Services are to stand still, and nobody says how.
+pub(crate) const NO_STANDSTILL: Rule = Rule {
+    code: "S0415",
+    title: "a standstill that nobody knows how to make",
+    severity: Severity::Warning,
+    why: "whoever is forgotten goes on writing into what is being brought back; which objects and \
+          processes these are is looked for while everybody waits",
+    page: include_str!("../../../../docs/errors/S0415.md"),
 };

@@ -6,7 +6,8 @@ use super::super::words::{length, shown};
 use super::steps::{query, request, script};
 use super::{Book, maybe, paragraphs};
 use crate::language::{
-    Approve, At, Kubernetes, Notify, Restore, RunsAs, Script, Step, Terraform, Workload,
+    Approve, At, Kubernetes, KubernetesAction, Notify, Restore, RunsAs, Script, Step, Terraform,
+    Workload,
 };
 
 /// What a step without a title is called.
@@ -186,20 +187,20 @@ fn kubernetes(action: &Kubernetes) -> Vec<Block> {
     let text = |value: &Option<At<String>>| {
         value.as_ref().map_or("", |value| value.value.as_str()).to_owned()
     };
-    let verb = text(&action.action);
+    let verb = action.action.map_or(KubernetesAction::Get, |action| action.value);
     let mut line = String::from("kubectl");
     if let Some(namespace) = &action.namespace {
         line.push_str(&format!(" -n {}", namespace.value));
     }
     let object = text(&action.object);
-    match (verb.as_str(), action.replicas) {
-        ("scale", Some(replicas)) => {
+    match (verb, action.replicas) {
+        (KubernetesAction::Scale, Some(replicas)) => {
             line.push_str(&format!(" scale {object} --replicas={}", replicas.value));
         }
-        ("wait", _) => {
-            line.push_str(&format!(" wait {object} --for=condition={}", text(&action.condition)));
+        (KubernetesAction::Wait, _) => {
+            line.push_str(&format!(" wait {object} --for={}", waits_for(&text(&action.condition))));
         }
-        ("apply", _) if action.manifest.is_some() => line.push_str(" apply -f -"),
+        (KubernetesAction::Apply, _) if action.manifest.is_some() => line.push_str(" apply -f -"),
         (verb, _) => line.push_str(&format!(" {verb} {object}")),
     }
     if let Some(manifest) = &action.manifest {
@@ -207,6 +208,19 @@ fn kubernetes(action: &Kubernetes) -> Vec<Block> {
         line.push_str(&format!(" <<'EOF'\n{manifest}\nEOF"));
     }
     vec![command(&line)]
+}
+
+/// A condition as kubectl takes it.
+fn waits_for(condition: &str) -> String {
+    match condition {
+        "" | "there" => "create".to_owned(),
+        "gone" => "delete".to_owned(),
+        field if field.starts_with('.') => {
+            let (path, value) = field.split_once('=').unwrap_or((field, ""));
+            format!("jsonpath='{{{path}}}'={value}")
+        }
+        condition => format!("condition={condition}"),
+    }
 }
 
 /// What it would do is written down, read by a person, and only that is done.

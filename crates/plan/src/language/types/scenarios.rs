@@ -261,18 +261,37 @@ section! {
     }
 }
 
+words! {
+    /// What is done in Kubernetes.
+    pub enum KubernetesAction, "an action in Kubernetes" {
+        /// The object is looked at: it must be there.
+        Get = "get",
+        /// Until its `condition` holds.
+        Wait = "wait",
+        /// It has `replicas`.
+        Scale = "scale",
+        /// What `manifest` says is so.
+        Apply = "apply",
+        /// It is gone.
+        Delete = "delete",
+        /// What its containers wrote is kept.
+        Logs = "logs",
+    }
+}
+
 section! {
     /// Something done through the API of Kubernetes.
     pub struct Kubernetes, "an action in Kubernetes" {
-        /// `get`, `wait`, `scale`, `apply`, `delete`, `logs`.
-        action: Option<At<String>> = "action: scale",
+        /// What is done.
+        action: Option<At<KubernetesAction>> = "action: scale",
         /// The object, such as `deployment/zeus`.
         object: Option<At<String>>,
         /// The namespace.
         namespace: Option<At<String>>,
         /// For `scale`: how many.
         replicas: Option<At<u32>>,
-        /// For `wait`: the condition.
+        /// For `wait`: the condition, such as `Available`, `Ready=False`, `gone` or
+        /// `.status.phase=Running`.
         condition: Option<At<String>>,
         /// For `apply`: what.
         manifest: Option<Script>,

@@ -420,6 +420,23 @@ fn measures_that_are_declared() {
     }
 }
 
+#[test]
+fn standstills_that_nobody_knows_how_to_make() {
+    let services = "services: { api: { title: API, writes: [orders] }, web: { writes: [orders], runs_as: { \
+                    kubernetes: { object: deployment/web } } }, job: { runs_as: { stop: x } }, db: { \
+                    state: [orders, files] }, other: {} }\nscenarios: { s: { phases: [{ steps: [";
+    let found = |steps: &str| titles("S0415", &format!("{services}{steps}] }}] }} }}\n"));
+    let silent =
+        |name: &str| format!("`{name}` is to stand still, and nothing says what it runs as");
+    assert_eq!(found("{ quiesce: writers of orders }, { quiesce: api }"), [silent("API")]);
+    assert_eq!(found("{ quiesce: [web, nobody] }, { resume: other }"), [""; 0]);
+    assert_eq!(found("{ quiesce: writers of files }"), [silent("db")]);
+    assert_eq!(
+        found("{ quiesce: job }"),
+        ["`job` is to stand still, and a part of it is neither an object nor both scripts"]
+    );
+}
+
 /// Commands, and what of them stays.
 #[test]
 fn measures_that_commands_put() {

@@ -240,7 +240,7 @@ fn question_text(question: &Question) -> &str {
 
 fn kubernetes(written: &language::Kubernetes) -> Kubernetes {
     Kubernetes {
-        action: text(written.action.as_ref(), "get"),
+        action: written.action.map_or("get", |action| action.value.word()).to_owned(),
         object: written.object.as_ref().map(|object| object.value.clone()),
         namespace: written.namespace.as_ref().map(|namespace| namespace.value.clone()),
         replicas: written.replicas.map(|replicas| replicas.value),

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::pairs::{PAIRS, Pair, SQL};
 use super::{Change, Event, Source};
-use crate::language::{Kubernetes, Origin, Script, Step};
+use crate::language::{Kubernetes, KubernetesAction, Origin, Script, Step};
 use crate::shell::{self, Command, Shell, Word};
 
 /// Whether a step, whose script is this, does anything by itself, so that its words only describe what it does.
@@ -420,16 +420,16 @@ fn of_kubernetes(kubernetes: &Kubernetes, events: &mut Vec<Event>) {
     let object = kubernetes.object.as_ref().map_or("*", |object| object.value.as_str());
     let origin = action.origin;
     let objects = objects(&[object], object == "*");
-    match action.value.as_str() {
-        "scale" => {
+    match action.value {
+        KubernetesAction::Scale => {
             let to_zero = kubernetes.replicas.is_some_and(|replicas| replicas.value == 0);
             events.extend(objects.iter().map(|object| scaled(object, to_zero, origin)));
         }
-        "apply" => match &kubernetes.manifest {
+        KubernetesAction::Apply => match &kubernetes.manifest {
             Some(manifest) => of_manifest(&manifest.text, manifest.origin(), events),
             None => events.push(Event::lift("scaled", "*", origin)),
         },
-        "delete" => deleted(&[object], &[], origin, events),
-        _ => {}
+        KubernetesAction::Delete => deleted(&[object], &[], origin, events),
+        KubernetesAction::Get | KubernetesAction::Wait | KubernetesAction::Logs => {}
     }
 }
