@@ -236,3 +236,39 @@ fn a_pause_holds_a_run_until_somebody_lets_it_go_on() {
     desk.ok(&["run", "continue", "latest", "--why", "fed"]);
     ended(&mut engine, 0, "PAUSED by a person: lunch");
 }
+
+#[test]
+fn a_secret_is_in_no_journal_so_the_engine_that_goes_on_is_given_it_again() {
+    let desk = desk(
+        "scenarios:\n  lost:\n    parameters:\n      token: { from: ask, type: secret }\n    \
+         phases:\n      - steps:\n          - { id: one, ask: Which? }\n          \
+         - { id: two, run: 'test \"${token}\" = hunter2-\"and-more\"; echo two >> \"$DESK_FILE\"' }\n",
+    );
+    let token = format!("token={}", super::TOKEN);
+    desk.fails(&["recover", "lost", "--target", "drill.yaml", "--local"], 2, "at a terminal");
+    let mut first = engine(&desk, &["--target", "drill.yaml", "--param", &token]);
+    desk.wait_for_step("one");
+    first.kill();
+    let said = first.wait_timeout(super::TIMEOUT).unwrap();
+    assert!(crate::lab::text(&said.stderr).contains("where others may read it"));
+    let mut second = desk.start("here", &["run", "resume", "latest"]);
+    desk.wait_for("here", "\"type\":\"engine\"");
+    desk.ok(&["run", "answer", "latest", "one", "this"]);
+    desk.wait_for("here", "`two` failed");
+    desk.ok(&["run", "give", "latest", "token", super::TOKEN]);
+    desk.ok(&["run", "retry", "latest", "two"]);
+    ended(&mut second, 0, "no value is known of: token");
+    assert_eq!(desk.lines("effects"), ["two"]);
+    assert!(!desk.journal("here").contains(super::TOKEN));
+    // The same by an option, without a word in between.
+    std::fs::remove_dir_all(desk.path("here")).unwrap();
+    let mut first = engine(&desk, &["--target", "drill.yaml", "--param", &token]);
+    desk.wait_for_step("one");
+    first.kill();
+    first.wait_timeout(super::TIMEOUT).unwrap();
+    let mut second = desk.start("here", &["run", "resume", "latest", "--param", &token]);
+    desk.wait_for("here", "\"type\":\"engine\"");
+    desk.ok(&["run", "answer", "latest", "one", "that"]);
+    ended(&mut second, 0, "closed it");
+    assert_eq!(desk.lines("effects"), ["two", "two"]);
+}
