@@ -67,6 +67,15 @@ pub(crate) fn show_step(board: &Board, id: &str, layout: Layout) -> Option<Strin
     Some(lines.join("\n"))
 }
 
+/// Whether it will be back in time, and nothing else: for a run that has not begun.
+pub(crate) fn show_services(board: &Board, layout: Layout) -> String {
+    let mut lines = Vec::new();
+    for row in board.service_rows() {
+        lay(&mut lines, &row, layout);
+    }
+    lines.join("\n")
+}
+
 /// The lines of a run that is watched.
 pub(crate) struct Lines {
     layout: Layout,

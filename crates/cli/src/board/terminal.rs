@@ -51,6 +51,22 @@ struct Shared {
     is_left: AtomicBool,
 }
 
+/// Says at its end that the screen is left.
+struct LeftAtTheEnd(Arc<Shared>);
+
+impl Drop for LeftAtTheEnd {
+    fn drop(&mut self) {
+        self.0.is_left.store(true, Ordering::Release);
+    }
+}
+
+/// A defect, for the test that looks at what becomes of the terminal. No released binary has it.
+#[cfg(debug_assertions)]
+fn panic_if_asked() {
+    let is_asked = std::env::var_os("SOTER_TEST_SCREEN_PANIC").is_some();
+    assert!(!is_asked, "asked for by SOTER_TEST_SCREEN_PANIC");
+}
+
 impl Watch {
     /// Takes the terminal.
     ///
@@ -66,9 +82,9 @@ impl Watch {
         });
         let of_thread = Arc::clone(&shared);
         let thread = thread::Builder::new().name("screen".to_owned()).spawn(move || {
-            let outcome = watch(&of_thread, &mode, colour);
-            of_thread.is_left.store(true, Ordering::Release);
-            outcome
+            // Also if it has a defect: then somebody else goes on to show the run.
+            let _left = LeftAtTheEnd(Arc::clone(&of_thread));
+            watch(&of_thread, &mode, colour)
         })?;
         Ok(Self { shared, thread: Some(thread) })
     }
@@ -133,6 +149,8 @@ fn watch(shared: &Shared, mode: &Mode, colour: bool) -> io::Result<()> {
                     draw::draw(&mut view, board, frame.buffer_mut(), area);
                 })?;
                 drawn = Some(now);
+                #[cfg(debug_assertions)]
+                panic_if_asked();
             }
         } else {
             drop(mode.read()?);

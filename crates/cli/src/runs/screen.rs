@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use soter_runbook::child::Children;
 use soter_runbook::forecast::{History, forecast};
-use soter_runbook::state::{Moment, Recorded, State, load};
+use soter_runbook::state::{Begun, Entry, Event, Moment, Recorded, State, load};
 use soter_runbook::steps::{Redactor, last_lines};
 use soter_runbook::{RunId, StepId};
 use soter_world::{Disk, Machine, durable};
@@ -203,6 +203,29 @@ pub(crate) fn show(board: &Board, extent: Extent) -> String {
     let paper = crate::output::paper();
     let columns = paper.width.min(COLUMNS_MAX);
     lines::show(board, extent, Layout { columns, colour: paper.colour })
+}
+
+/// Whether it will be back in time, alone.
+pub(crate) fn show_services(board: &Board) -> String {
+    let paper = crate::output::paper();
+    let layout = Layout { columns: paper.width.min(COLUMNS_MAX), colour: paper.colour };
+    lines::show_services(board, layout)
+}
+
+/// A run that has not begun, as it would look at its beginning; nothing is written. The directory
+/// is the one it would have.
+pub(crate) fn before_it_begins(
+    context: &Context,
+    (directory, begun): (&Path, Begun),
+) -> Result<Board, Failure> {
+    let now = moment(context, &machine()?);
+    let by = begun.requester.clone();
+    let event = Event::Begun(Box::new(begun));
+    let entry = Entry { by, epoch: 1, at: now.clone(), event };
+    let state = State::begin(&entry).map_err(|error| Failure::of(Ending::Input, &error))?;
+    let boards = Boards::new(context, directory, &state)?;
+    let attended = Attended::Nobody;
+    Ok(boards.board(Standing { state: &state, now: &now, attended, redactor: None }))
 }
 
 /// This machine.

@@ -5,6 +5,7 @@ mod guide;
 mod killed;
 mod people;
 mod places;
+mod screen;
 mod whole;
 
 use std::fs;

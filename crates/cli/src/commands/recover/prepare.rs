@@ -1,13 +1,18 @@
 //! Everything that is known before a run begins.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use soter_plan::check::{self, Loaded};
 use soter_plan::doc::Digest;
 use soter_plan::language::Plan;
 use soter_plan::nearest;
 use soter_runbook::RunId;
 use soter_runbook::driver::Kind;
+use soter_runbook::journal::FORMAT_VERSION;
 use soter_runbook::preflight::{self, Objection, Reach as Reaching, Weight, preflight};
 use soter_runbook::procedure::{Action, Complaint, ParameterSource, Procedure, compile};
+use soter_runbook::state::{Begun, MirrorState};
 use soter_vault::keys::OperatorKey;
 
 use super::RecoverArgs;
@@ -119,6 +124,28 @@ impl Prepared {
         found.sort();
         found.dedup();
         Ok(found)
+    }
+
+    /// How the run would begin, and in which directory, without the values of its parameters.
+    pub(super) fn begun(&self) -> (&Path, Begun) {
+        let place = &self.stage.tools.place;
+        let mirror = match self.stage.mirror {
+            Some(_) => MirrorState::Following,
+            None => MirrorState::Local,
+        };
+        let begun = Begun {
+            journal: FORMAT_VERSION,
+            run: self.run.clone(),
+            kind: place.bindings.kind,
+            target: place.bindings.title().to_owned(),
+            requester: self.requester.clone(),
+            host: String::new(),
+            plan: self.digest.clone(),
+            procedure: self.procedure.clone(),
+            parameters: BTreeMap::new(),
+            mirror,
+        };
+        (&place.run_directory, begun)
     }
 
     /// Asks for what only a person at the terminal can say; whether anything was asked.

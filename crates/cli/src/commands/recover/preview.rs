@@ -5,9 +5,11 @@ use soter_runbook::preflight::{Objection, Weight};
 use soter_runbook::procedure::{Action, Given, Procedure, Step};
 
 use super::prepare::Prepared;
+use crate::board::{Board, Service};
 use crate::context::Context;
 use crate::failure::{Ending, Failure};
 use crate::output::human_duration;
+use crate::runs::screen;
 
 /// So much of the first line of a script is shown.
 const SHOWN_CHARS: usize = 90;
@@ -24,7 +26,12 @@ struct Preview<'p> {
     mirror: Option<&'p str>,
     parameters: Vec<Value<'p>>,
     phases: Vec<Phase<'p>>,
+    /// Whether all of it, and each service, would be back in time, if it began now.
+    whole: Service,
+    services: Vec<Service>,
     objections: Vec<Found<'p>>,
+    #[serde(skip)]
+    in_time: String,
 }
 
 #[derive(Serialize)]
@@ -76,7 +83,8 @@ pub(super) fn show(
     prepared: &Prepared,
     found: &[Objection],
 ) -> Result<(), Failure> {
-    let preview = Preview::of(prepared, found);
+    let preview =
+        Preview::of(prepared, found, screen::before_it_begins(context, prepared.begun())?);
     context.output.data(&preview, |preview| preview.in_words(found));
     match preview.objections.iter().filter(|one| one.blocking).count() {
         0 => Ok(()),
@@ -96,7 +104,7 @@ pub(super) fn objections(found: &[Objection]) -> String {
 }
 
 impl<'p> Preview<'p> {
-    fn of(prepared: &'p Prepared, found: &'p [Objection]) -> Self {
+    fn of(prepared: &'p Prepared, found: &'p [Objection], board: Board) -> Self {
         let procedure = &prepared.procedure;
         let bindings = &prepared.stage.tools.place.bindings;
         let phases = procedure.phases.iter().enumerate();
@@ -111,6 +119,9 @@ impl<'p> Preview<'p> {
             mirror: prepared.reach.vault.as_deref(),
             parameters: procedure.parameters.iter().map(|one| value(prepared, one)).collect(),
             phases: phases.map(|(at, _)| phase(procedure, at)).collect(),
+            in_time: screen::show_services(&board),
+            whole: board.whole,
+            services: board.services,
             objections: found.iter().map(in_the_way).collect(),
         }
     }
@@ -139,6 +150,7 @@ impl<'p> Preview<'p> {
                 text.push_str(&step.in_words());
             }
         }
+        text.push_str(&format!("\nWould it be back in time?\n{}\n", self.in_time));
         if found.is_empty() {
             text.push_str("\nNothing is in the way.");
         } else {
