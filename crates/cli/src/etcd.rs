@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use soter_plan::Etcd;
+use soter_stores::etcd::restore::RestoreError;
 use soter_stores::etcd::{Access, Endpoint, EndpointError, EtcdRecord, KIND, kind_of};
 use soter_vault::crypto::SymmetricKey;
 use soter_vault::log::{BackupRow, Log};
-use soter_world::{Secret, durable};
+use soter_world::disk::Owner;
+use soter_world::{Secret, durable, exec};
 
 use crate::context::{Context, log_failure};
 use crate::failure::{Ending, Failure};
@@ -58,4 +60,27 @@ pub(crate) fn records(
         records.push((row.clone(), record));
     }
     Ok(records)
+}
+
+/// Whose process a scratch member is to be: nobody's in particular, if we may give it away.
+pub(crate) fn nobody(context: &Context) -> Option<Owner> {
+    if exec::current_owner().user != 0 {
+        return None;
+    }
+    let passwd = durable::read(&*context.disk, Path::new("/etc/passwd"), PEM_LENGTH_MAX).ok()?;
+    exec::owner_in_passwd(&String::from_utf8_lossy(&passwd), "nobody")
+}
+
+/// A restore that failed, in words.
+pub(crate) fn restore_failure(error: &RestoreError) -> Failure {
+    let ending = match error {
+        RestoreError::NothingThere => Ending::No,
+        error if error.is_input() => Ending::Input,
+        _ => Ending::Failed,
+    };
+    let failure = Failure::of(ending, error);
+    match error.hint() {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
 }

@@ -13,13 +13,15 @@ mod gateway;
 mod members;
 mod record;
 pub mod restore;
+pub mod scratch;
 mod snapshot;
+mod socket;
 mod source;
 mod stream;
 
 pub use access::{Access, Endpoint, EndpointError};
 pub use census::{Census, GROUPS_MAX};
-pub use client::{Client, KeysHash, Member, Status};
+pub use client::{Client, Member, Status};
 pub use error::{ErrorKind, EtcdError};
 pub use files::FilesError;
 pub use members::{BUMP_DEFAULT, MemberError, NewCluster, NewMember};

@@ -197,6 +197,31 @@ pub fn attest(log: &mut Log, author: &Author, checked: &[Checked]) -> Result<(),
     Ok(())
 }
 
+/// What is to be said of a backup that was found whole, restored, and compared.
+#[must_use]
+pub fn restored(found: &Checked, passed: bool) -> Attest {
+    Attest {
+        backup: found.backup,
+        level: Level::Restored,
+        passed,
+        objects: found.objects_count,
+        bytes: found.objects_bytes,
+        damaged: Vec::new(),
+    }
+}
+
+/// Writes into the log what came of restoring a backup, if it is still there.
+///
+/// # Errors
+/// What appending can fail with.
+pub fn attest_restored(log: &mut Log, author: &Author, attest: &Attest) -> Result<(), LogError> {
+    let appended = log.append(author, &mut |catalogue| {
+        let known = catalogue.backup(attest.backup).is_some();
+        Ok(known.then(|| Draft::of(Event::Attest(attest.clone()))))
+    });
+    appended.map(|_| ())
+}
+
 /// An object to look at.
 #[derive(Debug, Clone)]
 enum Job {

@@ -1,5 +1,7 @@
 //! `soter agent`: what runs beside a cluster, as a service.
 
+mod etcd;
+
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use soter_plan::{Plan, Store, StoreName, WalMode};
+use soter_plan::{Kind, Plan, Store, StoreName, WalMode};
 use soter_postgres::agent::{
     Ending as AgentEnding, FailureKind, Keyring, Mode, Settings, Surroundings, Trouble, World,
     run as protect,
@@ -18,6 +20,7 @@ use soter_vault::frame::Compression;
 use soter_vault::log::TakeOver;
 use soter_world::{Clock, Stop};
 
+use crate::commands::backup::etcd::Patient;
 use crate::context::{Context, Writer, kept_in_the_first_only, postgres};
 use crate::failure::{Ending, Failure};
 
@@ -35,7 +38,7 @@ const WATCH: Duration = Duration::from_secs(3600);
 ///
 /// It streams WAL through a replication slot of its own, acknowledges what is durable in the vault,
 /// makes base backups when they are due, and serves `wal push`, `backup` and `status` over a socket
-/// in its state directory. Exit code 4 means that another agent has taken over: do not restart it.
+/// in its state directory. Of an etcd it takes a snapshot when one is due. Exit code 4 means that another agent has taken over: do not restart it.
 #[derive(Debug, clap::Args)]
 pub(super) struct AgentArgs {
     /// The store, as the plan calls it.
@@ -48,6 +51,10 @@ pub(super) struct AgentArgs {
 pub(super) fn run(context: &Context, args: &AgentArgs) -> Result<(), Failure> {
     let plan = context.plan()?;
     let (name, store) = context.store(&plan, args.store.as_deref())?;
+    if let Kind::Etcd(of_etcd) = &store.kind {
+        let patient = Patient { plan: &plan, name, store, etcd: of_etcd };
+        return etcd::run(context, args, patient);
+    }
     let settings = settings(context, name, store, args.take_over)?;
     for what in &settings.shortfalls {
         context.output.warn(what);

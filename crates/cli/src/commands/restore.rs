@@ -2,6 +2,7 @@
 
 mod again;
 mod checks;
+mod etcd;
 mod start;
 
 use std::path::{Path, PathBuf};
@@ -38,7 +39,8 @@ const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(30);
 /// The user that runs servers on Debian.
 const SERVER_USER: &str = "postgres";
 
-/// Bring a cluster back, in a new directory. With --start the server is started, watched until it
+/// Bring a store back, in a new directory. Of an etcd, the snapshot and what was taken along; with
+/// --member new members are made of it. Of PostgreSQL, the cluster: with --start the server is started, watched until it
 /// stands at the target, compared with the plan and promoted; until then nobody else gets in.
 /// Without, it is for you to start: it comes up as a standby, replays up to the target, and is
 /// promoted with pg_promote().
@@ -74,6 +76,8 @@ pub(super) struct RestoreArgs {
     start: StartArgs,
     #[command(flatten)]
     again: AgainArgs,
+    #[command(flatten)]
+    etcd: etcd::EtcdArgs,
 }
 
 #[derive(Serialize)]
@@ -99,6 +103,13 @@ struct Shown<'a> {
     total: u64,
 }
 
+impl<'a> Shown<'a> {
+    fn new(context: &'a Context, store: &str, total: u64) -> Self {
+        let meter = context.output.progress(&*context.clock, &format!("restoring {store}"));
+        Self { meter, written: AtomicU64::new(0), total }
+    }
+}
+
 impl Progress for Shown<'_> {
     fn advance(&self, step: Step) {
         let done = self.written.fetch_add(step.raw_bytes, Ordering::Relaxed) + step.raw_bytes;
@@ -110,6 +121,10 @@ pub(super) fn run(context: &Context, args: &RestoreArgs) -> Result<(), Failure> 
     let begun = context.clock.monotonic();
     let target = parse_target(&args.to)?;
     let reader = context.reader(&args.access, args.store.as_deref())?;
+    if args.etcd.is_meant(&reader) {
+        return etcd::run(context, args, &reader);
+    }
+    args.again.check(&args.start)?;
     let vault = context.vault(&reader.vault, reader.pins.clone());
     let source = StoreReader { vault: &vault, trust: reader.vault.trust(), keys: &reader.keys };
     let gathered =
@@ -188,11 +203,7 @@ impl Carrying<'_> {
         let Self { context, feeder, stop, .. } = self;
         let Feeder { reader, gathered, choice, target } = feeder;
         let gathered_at = context.clock.monotonic();
-        let shown = Shown {
-            meter: context.output.progress(&*context.clock, &format!("restoring {}", plan.store)),
-            written: AtomicU64::new(0),
-            total: plan.total_bytes,
-        };
+        let shown = Shown::new(context, &plan.store, plan.total_bytes);
         let outcome = match &self.starting {
             None => target.write(reader, gathered, choice, &shown, stop),
             Some(_) => target.write_unfinished(reader, gathered, choice, &shown, stop),

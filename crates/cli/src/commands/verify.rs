@@ -1,5 +1,6 @@
 //! `soter verify`: looks at what backups and recovery need, and says what damage costs.
 
+mod etcd;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,7 +27,8 @@ use report::{Found, Report};
 /// Objects that are read at once; each is at most 64 MiB.
 const LANES: usize = 2;
 
-/// Verify the backups of a store and the WAL that continues them, without restoring anything.
+/// Verify the backups of a store and the WAL that continues them. Nothing is restored, unless an etcd
+/// is to be tried on a scratch member: --level restored.
 ///
 /// It shows that the vault has kept what the agent stored; that the agent stored the truth only a
 /// restore shows. No key to the contents is needed. With --identity streamed parts are opened, too.
@@ -46,22 +48,26 @@ pub(super) struct VerifyArgs {
     /// Look at this backup only, and at the WAL that it needs; may be repeated.
     #[arg(long = "backup", value_name = "ID")]
     backups: Vec<BackupId>,
+    #[command(flatten)]
+    scratch: etcd::ScratchArgs,
 }
 
 /// How closely to look.
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum LevelArg {
     /// Every object is there with its length.
     Present,
     /// Every object is read and has its hash; WAL has its signature.
     Hashed,
+    /// Of an etcd: and the newest backup is restored to a scratch member, whose keys are counted.
+    Restored,
 }
 
 impl LevelArg {
     pub(super) fn depth(self) -> Depth {
         match self {
             Self::Present => Depth::Present,
-            Self::Hashed => Depth::Hashed,
+            Self::Hashed | Self::Restored => Depth::Hashed,
         }
     }
 }
@@ -72,6 +78,9 @@ pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<(), Failure> {
     // Before hours of reading: whoever may not sign hears of it now.
     let author = key.as_ref().map(|key| onlooker.author(key, Role::Verifier)).transpose()?;
     let mut log = onlooker.log(context)?;
+    if args.level == LevelArg::Restored {
+        return etcd::run(context, args, (&onlooker, author.as_ref()), &mut log);
+    }
     let selected = selected(&log, &args.backups)?;
     let found = look(context, args, &onlooker, &log, selected)?;
     if let Some(author) = &author {

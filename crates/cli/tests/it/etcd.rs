@@ -2,12 +2,15 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use soter_stores::testing::{TestEtcd, programs};
-use soter_world::exec::{Command, Finished, Status};
+use soter_stores::etcd::{Access, Client};
+use soter_stores::testing::{TestEtcd, ports, programs, wait_until};
+use soter_world::Secret;
+use soter_world::exec::{Command, Finished, Signal, Status};
 
 use crate::lab::{overwrite, text};
 
@@ -18,6 +21,7 @@ const VALUE_BYTES: usize = 2000;
 
 /// An etcd, a vault, a plan, and files to be taken along.
 struct Keep {
+    programs: String,
     etcd: TestEtcd,
     place: tempfile::TempDir,
 }
@@ -29,7 +33,8 @@ impl Keep {
         let place = tempfile::tempdir().unwrap();
         let servers = place.path().join("servers");
         fs::create_dir(&servers).unwrap();
-        let keep = Self { etcd: TestEtcd::start(&programs, &servers, members).unwrap(), place };
+        let etcd = TestEtcd::start(&programs, &servers, members).unwrap();
+        let keep = Self { programs: programs.display().to_string(), etcd, place };
         let (url, keys) = (keep.url(), keep.path("keys"));
         let init = ["vault", "init", "--url", &url, "--keys", &keys, "--store", "cluster:etcd"];
         let made = keep.json(&init);
@@ -127,7 +132,6 @@ fn real_an_etcd_is_backed_up_listed_and_verified() {
     assert_eq!(first["keys"]["groups"]["/registry/pods/"], 300);
     assert_eq!(first["revision"], first["revision_max"], "nobody wrote meanwhile");
     assert_eq!(first["files"].as_array().unwrap().len(), 2);
-    assert!(first["hash"]["hash"].as_u64().unwrap() > 0, "{first}");
     assert_eq!(first["members"].as_array().unwrap().len(), 3);
 
     // The first member is gone: the next one is asked, and that is said.
@@ -152,6 +156,22 @@ fn real_an_etcd_is_backed_up_listed_and_verified() {
     assert!(words.contains("revision") && words.contains(second["cluster"].as_str().unwrap()));
     keep.ok(&["verify", "--vault", &url, "--collector", &collector]);
     assert_eq!(keep.json(&["backups"])["backups"][1]["verified"]["level"], "hashed");
+
+    // Tried on a scratch member, which leaves nothing behind.
+    let scratch = keep.path("scratch");
+    fs::create_dir(&scratch).unwrap();
+    let open_to_all = fs::Permissions::from_mode(0o711);
+    fs::set_permissions(keep.place.path(), open_to_all.clone()).unwrap();
+    fs::set_permissions(&scratch, open_to_all).unwrap();
+    let of_us = ["--vault", &url, "--identity", &key, "--collector", &collector];
+    let at = ["--level", "restored", "--scratch-dir", &scratch, "--bin-dir", &keep.programs];
+    let tried = keep.json(&[&["verify", "cluster"][..], &of_us, &at].concat());
+    assert_eq!(tried["backups"].as_array().unwrap().len(), 1, "the newest: {tried}");
+    assert_eq!(tried["backups"][0]["tried"]["keys"], second["keys"]);
+    assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0);
+    assert_eq!(keep.json(&["backups"])["backups"][1]["verified"]["level"], "restored");
+    keep.fails(&["verify", "--level", "restored"], 2, "only with an operator's key");
+
     keep.ok(&["vault", "collect", "--collector", &collector, "--dry-run"]);
     keep.fails(&["wal", "push", "x"], 2, "cluster is an etcd");
     keep.fails(&["doctor", "cluster"], 2, "cluster is an etcd");
@@ -200,4 +220,99 @@ fn real_what_keeps_an_etcd_from_being_backed_up_is_said() {
     let taken = keep.json(&["backup", "--new-cluster"]);
     assert_ne!(taken["cluster"], first["cluster"]);
     assert_eq!(taken["keys"]["keys"], 1);
+}
+
+/// A client of members that believe the authority of the tests.
+fn client(keep: &Keep, endpoints: &[String]) -> Client {
+    let read = |name: &str| fs::read(keep.path(&format!("servers/{name}"))).unwrap();
+    let endpoints = endpoints.iter().map(|endpoint| endpoint.parse().unwrap()).collect();
+    let client = Some((read("n.crt"), Secret::new(read("n.key"))));
+    Client::new(&Access { endpoints, ca: read("ca.crt"), client }).unwrap()
+}
+
+#[test]
+fn real_a_lost_etcd_comes_back_as_three_new_members() {
+    let Some(mut keep) = Keep::new(3) else { return };
+    keep.put("/registry/pods/default/", 500);
+    keep.put("/registry/secrets/default/", 50);
+    let made = keep.json(&["backup"]);
+    keep.put("/registry/later/", 1);
+    for member in 0..3 {
+        keep.etcd.kill(member);
+    }
+    let (url, key) = (keep.url(), keep.path("keys/operator-1.key"));
+    let ports: [u16; 6] = ports().unwrap();
+    let peer = |index: usize| format!("https://127.0.0.1:{}", ports[index + 3]);
+    let members: Vec<String> = (0..3).map(|it| format!("n{it}={}", peer(it))).collect();
+    let (place, root) = (keep.path("back"), keep.path("root"));
+    let mut line = vec!["restore", "--vault", &url, "--identity", &key, "--target-dir", &place];
+    line.extend(members.iter().flat_map(|member| ["--member", member.as_str()]));
+    line.extend(["--bump-revision", "--files-to", &root, "--bin-dir", &keep.programs]);
+
+    // First what would be done, and what is in the way.
+    let plan = keep.json(&[&line[..], &["--dry-run"]].concat());
+    assert_eq!((&plan["backup"], &plan["keys"]), (&made["id"], &550.into()));
+    assert!(!Path::new(&place).exists());
+    keep.fails(&[&line[..], &["--start"]].concat(), 2, "--start is said of a PostgreSQL cluster");
+    keep.fails(&[&line[..], &["--to", "time:2020-01-01T00:00:00Z"]].concat(), 2, "no backup time:");
+    let token = format!("{root}{}", keep.path("k3s/token"));
+    keep.write(token.strip_prefix(&keep.path("")).unwrap(), "another");
+    keep.fails(&line, 2, "is not what was taken along");
+    fs::remove_file(&token).unwrap();
+
+    // By a name it is done once, and what came of it is left for the engine of a run.
+    let attempt = keep.path("attempt");
+    line.extend(["--once", "run/step", "--attempt", &attempt]);
+    let done = keep.json(&line);
+    let results = fs::read_to_string(format!("{attempt}/results")).unwrap();
+    assert!(results.contains(&format!("snapshot={place}/snapshot.db\n")), "{results}");
+    assert!(results.contains("keys=550\n"), "{results}");
+    assert_eq!(keep.json(&line)["was_there"], true);
+    let line = &line[..line.len() - 4];
+    assert_eq!((&done["revision"], &done["keys"]), (&made["revision"], &550.into()));
+    assert_eq!(fs::read(&token).unwrap(), b"K10secret::server:word");
+    keep.fails(line, 2, "is not empty");
+    let mut running = Vec::new();
+    for (index, member) in done["members"].as_array().unwrap().iter().enumerate() {
+        let url = format!("https://127.0.0.1:{}", ports[index]);
+        let words: Vec<&str> = member["start"].as_str().unwrap().split(' ').skip(1).collect();
+        let etcd = Command::new(Path::new(&keep.programs).join("etcd"))
+            .args(words)
+            .args(["--listen-client-urls", &url, "--advertise-client-urls", &url])
+            .args(["--cert-file", "n.crt", "--key-file", "n.key", "--client-cert-auth"])
+            .args(["--trusted-ca-file", "ca.crt", "--peer-trusted-ca-file", "ca.crt"])
+            .args(["--peer-cert-file", "n.crt", "--peer-key-file", "n.key"])
+            .args(["--peer-client-cert-auth", "--unsafe-no-fsync"]);
+        running.push(etcd.current_dir(keep.path("servers")).spawn().unwrap());
+    }
+    let urls: Vec<String> = (0..3).map(|it| format!("https://127.0.0.1:{}", ports[it])).collect();
+    let client = client(&keep, &urls);
+    wait_until("the new cluster answers", || client.count_keys(b"").is_ok()).unwrap();
+    assert_eq!(client.count_keys(b"").unwrap(), 550, "the later key is not in it");
+    assert_eq!(client.count_keys(b"/registry/secrets/").unwrap(), 50);
+    assert_eq!(client.members().unwrap().len(), 3);
+    // Who watches from an old revision is told that it is gone.
+    let (endpoint, status) = client.status().unwrap();
+    assert!(status.revision > 1_000_000_000, "{status:?}");
+    let gone = client.count_at(&endpoint, (&[0], &[0]), made["revision"].as_u64().unwrap());
+    assert!(gone.unwrap_err().is_compacted());
+    drop(running);
+}
+
+#[test]
+fn real_an_agent_takes_a_snapshot_when_one_is_due() {
+    let Some(keep) = Keep::new(1) else { return };
+    keep.put("/a/b/", 3);
+    let agent = Command::new(env!("CARGO_BIN_EXE_soter"))
+        .args(["agent", "cluster"])
+        .current_dir(keep.place.path())
+        .spawn()
+        .unwrap();
+    let listed = || keep.soter(&["--json", "backups"]).status == Status::Exited(0);
+    wait_until("the agent has taken a snapshot", listed).unwrap();
+    agent.signal(Signal::Terminate);
+    let ended = agent.wait();
+    assert_eq!(ended.status, Status::Exited(0), "{}", text(&ended.stderr));
+    assert!(text(&ended.stderr).contains("3 keys"), "{}", text(&ended.stderr));
+    assert_eq!(keep.json(&["backups"])["backups"][0]["keys"], 3);
 }

@@ -27,14 +27,11 @@ use crate::etcd::record::{Counters, KIND, MemberRecord, SNAPSHOT_FILE};
 use crate::etcd::source::{EtcdSource, Origin};
 use crate::etcd::{
     Access, Census, CheckedSnapshot, Client, Endpoint, ErrorKind, EtcdError, EtcdRecord,
-    FilesError, KeysHash, RecordError, Sharing, Status,
+    FilesError, RecordError, Sharing, Status,
 };
 
 /// How often a snapshot is begun anew because its revision was compacted under it.
 const COMPACTIONS_MAX: usize = 3;
-
-/// A larger database is not hashed by its server: it reads all of it for that, beside its work.
-const HASHED_BYTES_MAX: u64 = 512 << 20;
 
 /// Everything that a backup needs.
 pub struct BackupSetup<'a> {
@@ -336,7 +333,6 @@ struct Begun {
     revision: u64,
     revision_max: u64,
     keys: Census,
-    hash: Option<KeysHash>,
 }
 
 /// Why a try failed.
@@ -443,13 +439,8 @@ impl Taking<'_> {
     fn begun(&self, endpoint: &Endpoint, before: &Status) -> Result<Begun, EtcdError> {
         let after = self.client.status_of(endpoint)?;
         let keys = Census::take(self.client, endpoint, before.revision)?;
-        let hash = if before.database_bytes <= HASHED_BYTES_MAX {
-            self.client.hash_at(endpoint, before.revision).ok()
-        } else {
-            None
-        };
         let (revision, revision_max) = (before.revision, after.revision);
-        Ok(Begun { revision, revision_max, keys, hash })
+        Ok(Begun { revision, revision_max, keys })
     }
 }
 
@@ -518,7 +509,6 @@ impl Taken {
             revision: self.begun.revision,
             revision_max: self.begun.revision_max,
             keys: self.begun.keys.clone(),
-            hash: self.begun.hash,
             files: files.record,
             counters: Counters {
                 read_bytes: counters.read_bytes,

@@ -1,19 +1,21 @@
 //! Asking an etcd: one member after the other until one answers.
 
 use std::io::{self, Read};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use soter_world::Secret;
 use ureq::Agent;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, TlsProvider};
 
 use crate::etcd::gateway::{self, Complaint};
+use crate::etcd::socket::{NoNames, ToSocket};
 use crate::etcd::{Access, CheckedSnapshot, Endpoint, EtcdError, SnapshotStream};
 
 /// A member that does not answer within this is asked no more: another one is next.
@@ -102,17 +104,6 @@ struct MembersAnswer {
     members: Vec<Member>,
 }
 
-/// A hash of all keys and values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeysHash {
-    /// The hash, etcd's own. Of two members it can be compared only if the other number is the same.
-    #[serde(default)]
-    pub hash: u32,
-    /// Up to which revision old values were let go.
-    #[serde(default, deserialize_with = "gateway::number_or_text")]
-    pub compact_revision: u64,
-}
-
 #[derive(Deserialize)]
 struct KeysAnswer {
     #[serde(default)]
@@ -147,6 +138,18 @@ impl Client {
             .timeout_per_read(Some(READ_TIMEOUT))
             .build();
         Ok(Self { agent: config.new_agent(), endpoints: access.endpoints.clone() })
+    }
+
+    /// For asking one member over a Unix socket.
+    pub(in crate::etcd) fn over_socket(path: &Path) -> Self {
+        let config = Agent::config_builder()
+            .proxy(None)
+            .max_redirects(0)
+            .http_status_as_error(false)
+            .build();
+        let agent = Agent::with_parts(config, ToSocket(path.to_owned()), NoNames);
+        let endpoint = "http://scratch:1".parse().expect("it is a scheme, a host and a port");
+        Self { agent, endpoints: vec![endpoint] }
     }
 
     /// The first member that answers describes itself.
@@ -264,16 +267,6 @@ impl Client {
         let Some(first) = answer.kvs.into_iter().next() else { return Ok(None) };
         let key = BASE64.decode(&first.key);
         key.map(Some).map_err(|error| senseless(endpoint, error.to_string()))
-    }
-
-    /// What a member makes of all keys and values up to a revision that are not compacted. It reads its
-    /// whole database for that.
-    ///
-    /// # Errors
-    /// See [`EtcdError`].
-    pub fn hash_at(&self, endpoint: &Endpoint, revision: u64) -> Result<KeysHash, EtcdError> {
-        let question = json!({ "revision": revision.to_string() });
-        self.ask(endpoint, "/v3/maintenance/hash", &question)
     }
 
     /// Tells the first member that answers to do something.

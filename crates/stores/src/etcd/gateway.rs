@@ -32,22 +32,6 @@ pub(super) fn number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Resul
     text.parse().map_err(serde::de::Error::custom)
 }
 
-/// The same for what we have stored ourselves, where numbers are numbers.
-pub(super) fn number_or_text<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<u64, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Either {
-        Number(u64),
-        Text(String),
-    }
-    match Either::deserialize(deserializer)? {
-        Either::Number(number) => Ok(number),
-        Either::Text(text) => text.parse().map_err(serde::de::Error::custom),
-    }
-}
-
 #[derive(Deserialize)]
 struct Line {
     result: Option<Blob>,

@@ -84,7 +84,8 @@ impl NewCluster {
     }
 
     /// Its members of this machine, as they are below a directory.
-    pub(super) fn made(&self, directory: &Path) -> Vec<MadeMember> {
+    #[must_use]
+    pub fn made(&self, directory: &Path) -> Vec<MadeMember> {
         let made = |member: &NewMember| {
             let data_directory = directory.join(MEMBERS_DIRECTORY).join(&member.name);
             let (name, url) = (&member.name, &member.peer_url);

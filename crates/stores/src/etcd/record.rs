@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use soter_vault::ids::BackupId;
 
-use crate::etcd::{Census, KeysHash};
+use crate::etcd::Census;
 
 /// Where the snapshot is in a backup.
 pub const SNAPSHOT_FILE: &str = "snapshot.db";
@@ -51,8 +51,6 @@ pub struct EtcdRecord {
     pub revision_max: u64,
     /// The keys at `revision`, counted by the server.
     pub keys: Census,
-    /// The server's hash of all keys and values up to `revision`; none if it was not asked.
-    pub hash: Option<KeysHash>,
     /// Files that were taken along.
     pub files: Vec<TakenFile>,
     /// What was done.

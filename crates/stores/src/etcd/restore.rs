@@ -334,6 +334,14 @@ impl RestoreTarget<'_> {
         Ok(done)
     }
 
+    /// Whether all of it is there already, because the same was asked for.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    pub fn is_done(&self) -> Result<bool, RestoreError> {
+        self.done().map(|done| done.is_some())
+    }
+
     /// What is there already, if the same was asked for.
     fn done(&self) -> Result<Option<Restored>, RestoreError> {
         let Some(mark) = self.mark else { return Ok(None) };

@@ -12,7 +12,7 @@ use soter_postgres::restore::start::{end_in, running_in};
 use soter_postgres::restore::write::RestoreTarget;
 use soter_world::{Stop, durable};
 
-use super::start::Starting;
+use super::start::{StartArgs, Starting};
 use super::{Plan, RestoreArgs, describe, failure};
 use crate::context::Context;
 use crate::failure::{Ending, Failure};
@@ -22,7 +22,7 @@ use crate::failure::{Ending, Failure};
 pub(super) struct AgainArgs {
     /// A name for this restore, such as a ticket's. Run again by the same name, it takes up what was
     /// cut off, and does nothing again that is done.
-    #[arg(long, value_name = "NAME", requires = "start")]
+    #[arg(long, value_name = "NAME")]
     once: Option<String>,
     /// The directory of the attempt that this is the work of; for the engine of a run alone.
     #[arg(long, value_name = "DIR", hide = true)]
@@ -40,6 +40,20 @@ pub(super) struct Taking<'a> {
 }
 
 impl AgainArgs {
+    /// A name is given to a restore of PostgreSQL only if it starts the server.
+    pub(super) fn check(&self, start: &StartArgs) -> Result<(), Failure> {
+        if self.once.is_none() || start.is_start() {
+            return Ok(());
+        }
+        let what = "a restore with a name starts its server";
+        Err(Failure::new(Ending::Input, what).hint("add --start, or leave --once out"))
+    }
+
+    /// The name.
+    pub(super) fn once(&self) -> Option<&str> {
+        self.once.as_deref()
+    }
+
     /// Whose the restore is, if it has a name.
     pub(super) fn claim(&self, args: &RestoreArgs, plan: &Plan, vault: &str) -> Option<Claim> {
         let life = args.incarnation.map(|life| format!(" of incarnation {life}"));
@@ -54,6 +68,16 @@ impl AgainArgs {
 
     /// Leaves what came of it where the engine of a run looks for it.
     pub(super) fn leave(&self, context: &Context, report: &Value) -> Result<(), Failure> {
+        self.leave_values(context, report, &values(report))
+    }
+
+    /// The same with other values for the parameters of a run.
+    pub(super) fn leave_values(
+        &self,
+        context: &Context,
+        report: &Value,
+        values: &str,
+    ) -> Result<(), Failure> {
         let Some(attempt) = &self.attempt else { return Ok(()) };
         let evidence = attempt.join("evidence");
         let page = serde_json::to_vec_pretty(report).map_err(std::io::Error::other);
@@ -62,7 +86,7 @@ impl AgainArgs {
             durable::create_dir_all_durable(disk, &evidence)?;
             durable::write_durable(disk, &evidence.join("restore.json"), &page)?;
             let results = attempt.join(soter_runbook::steps::RESULTS);
-            durable::write_durable(disk, &results, values(report).as_bytes())
+            durable::write_durable(disk, &results, values.as_bytes())
         })
         .map_err(|error| {
             Failure::of(Ending::Failed, &error)

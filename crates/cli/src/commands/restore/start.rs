@@ -1,7 +1,7 @@
 //! `soter restore --start`: the server on what was restored.
 
 use std::cell::Cell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -35,8 +35,8 @@ pub(super) struct StartArgs {
     /// Where the Unix socket goes; else the data directory, which only its owner may enter.
     #[arg(long, value_name = "DIR", requires = "start")]
     socket_dir: Option<PathBuf>,
-    /// Where PostgreSQL's programs are, if not in one of the usual places.
-    #[arg(long, value_name = "DIR", requires = "start")]
+    /// Where PostgreSQL's programs are, or etcd's, if not in one of the usual places.
+    #[arg(long, value_name = "DIR")]
     bin_dir: Option<PathBuf>,
     /// A superuser of the cluster; else the one that took the backup, or postgres.
     #[arg(long, value_name = "ROLE", requires = "start")]
@@ -107,6 +107,16 @@ fn setting(text: &str) -> Result<(String, String), String> {
 }
 
 impl StartArgs {
+    /// Whether a server is to be started.
+    pub(super) fn is_start(&self) -> bool {
+        self.start
+    }
+
+    /// Where programs are.
+    pub(super) fn bin_dir(&self) -> Option<&Path> {
+        self.bin_dir.as_deref()
+    }
+
     /// Finds what it takes, before anything is written. `None` if the server is not to be started.
     pub(super) fn prepare(
         &self,

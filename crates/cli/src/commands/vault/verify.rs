@@ -63,6 +63,10 @@ struct Found {
 }
 
 pub(super) fn run(context: &Context, args: &VaultVerifyArgs) -> Result<(), Failure> {
+    if args.level == LevelArg::Restored {
+        return Err(Failure::new(Ending::Input, "a whole vault is not restored to be verified")
+            .hint("it is done store by store: soter verify STORE --level restored"));
+    }
     let whole = args.access.open(context, None)?;
     let stop = Stop::on_signals().map_err(|error| Failure::of(Ending::Failed, &error))?;
     let mut report =

@@ -13,6 +13,7 @@ use soter_world::{OsDisk, SystemClock, SystemRandom};
 use super::*;
 use crate::etcd::members::NewCluster;
 use crate::etcd::restore::{MEMBERS_DIRECTORY, RESTORED_FILE, RestoreError, RestoreTarget, Target};
+use crate::etcd::scratch::{Scratch, Tried};
 use crate::etcd::{TAKEN_PREFIX, check_snapshot};
 use crate::testing::{TestEtcd, programs};
 
@@ -95,6 +96,24 @@ impl Bench {
         }
     }
 
+    /// What a scratch member made of a snapshot has.
+    fn tried(&self, snapshot: &Path, record: &EtcdRecord) -> Tried {
+        let directory = tempfile::tempdir_in(self.place.path()).unwrap();
+        let root = soter_world::exec::current_owner().user == 0;
+        let nobody = soter_world::disk::Owner { user: 65534, group: 65534 };
+        let scratch = Scratch {
+            disk: &OsDisk,
+            clock: &SystemClock,
+            programs: Some(&self.programs),
+            directory: directory.path(),
+            owner: root.then_some(nobody),
+        };
+        for above in [self.place.path(), directory.path()] {
+            fs::set_permissions(above, fs::Permissions::from_mode(0o711)).unwrap();
+        }
+        scratch.try_snapshot(snapshot, record, &Stop::new()).unwrap()
+    }
+
     fn restore(
         &self,
         target: &RestoreTarget<'_>,
@@ -136,6 +155,18 @@ fn real_a_backup_under_load_comes_back_as_it_was_counted() {
     let restored = bench.restore(&target, &first).unwrap();
     let file = fs::File::open(&restored.snapshot).unwrap();
     assert_eq!(hex::encode(check_snapshot(file).unwrap().unwrap().sha256), first.record.sha256);
+    let tried = bench.tried(&restored.snapshot, &first.record);
+    assert!(tried.passed(), "{tried:?}");
+    assert_eq!(tried.keys, first.record.keys);
+    let range = first.record.revision..=first.record.revision_max;
+    assert!(range.contains(&tried.revision), "{tried:?}");
+    // Anything else than was recorded is told.
+    let mut other = first.record;
+    other.keys.keys += 1;
+    other.keys.groups.insert("/registry/nodes/".to_owned(), 1);
+    let tried = bench.tried(&restored.snapshot, &other);
+    assert_eq!((tried.differences.len(), tried.passed()), (2, false), "{tried:?}");
+
     let token = place.join(TAKEN_PREFIX).join(bench.files[0].trim_start_matches('/'));
     assert_eq!(fs::read(&token).unwrap(), b"K10word");
     assert_eq!(fs::metadata(&token).unwrap().permissions().mode() & 0o777, 0o640);
