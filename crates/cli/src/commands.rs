@@ -107,7 +107,7 @@ enum Command {
     /// Recover from a disaster as a scenario of the plan says, or try that on another target.
     Recover(recover::RecoverArgs),
     /// Bring a cluster back, in a new directory.
-    Restore(restore::RestoreArgs),
+    Restore(Box<restore::RestoreArgs>),
     /// Watch a run, answer it, approve its steps, go on with it.
     #[command(subcommand)]
     Run(run::RunCommand),

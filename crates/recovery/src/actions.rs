@@ -9,6 +9,7 @@ use soter_runbook::steps::Action;
 use soter_world::{Clock, Disk};
 
 use crate::capture::Evidence;
+use crate::etcd::EtcdRestores;
 use crate::restore::Restores;
 use crate::sql::Queries;
 use crate::stores::Stores;
@@ -40,6 +41,7 @@ pub fn actions(procedure: &Procedure, means: &Means) -> Vec<Arc<dyn Action>> {
     let stores = Stores::of(procedure, means);
     vec![
         Arc::new(Restores { stores: stores.clone(), means: means.clone() }),
+        Arc::new(EtcdRestores { stores: stores.clone(), means: means.clone() }),
         Arc::new(Queries { stores }),
         Arc::new(Infrastructure { means: means.clone() }),
         Arc::new(Evidence { means: means.clone() }),

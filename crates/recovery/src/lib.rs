@@ -11,6 +11,8 @@ mod stores;
 
 mod restore;
 
+mod etcd;
+
 mod sql;
 
 mod terraform;

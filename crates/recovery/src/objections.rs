@@ -21,7 +21,7 @@ use soter_world::disk::FileKind;
 use crate::actions::Means;
 use crate::restore::{self, Filled};
 use crate::stores::Stores;
-use crate::{sql, terraform};
+use crate::{etcd, sql, terraform};
 
 /// Everything that is in the way of this crate's steps, as far as it can be known with the values
 /// there are: bindings, keys, programs, and whether a moment can be reached. Only looks.
@@ -44,6 +44,9 @@ pub fn objections(
         match &step.action {
             Action::Restore(restore) if found.stores.is_postgres(&restore.store) => {
                 found.restore(step, restore);
+            }
+            Action::Restore(restore) if found.stores.is_etcd(&restore.store) => {
+                found.restore_etcd(step, restore);
             }
             Action::Terraform(terraform) => found.terraform(step, terraform),
             Action::Sql(sql) => found.query(step.id.as_str(), sql),
@@ -86,30 +89,51 @@ impl Found<'_> {
     }
 
     fn restore(&mut self, step: &Step, restore: &Restore) {
+        let Some(looked_at) = self.as_far_as_known(step, restore) else { return };
+        let filled =
+            restore::fill(&self.stores, self.means, &looked_at, (self.parameters, self.place));
+        let reached = filled.as_ref().map(|filled| reach(self.means, filled));
+        self.reached(step, restore, reached.map_err(Clone::clone));
+        if let Ok(filled) = &filled {
+            self.still_running(step, filled);
+        }
+    }
+
+    fn restore_etcd(&mut self, step: &Step, restore: &Restore) {
+        let Some(looked_at) = self.as_far_as_known(step, restore) else { return };
+        let filled =
+            etcd::fill(&self.stores, self.means, &looked_at, (self.parameters, self.place));
+        self.reached(step, restore, filled.map(|filled| etcd::reach(self.means, &filled)));
+    }
+
+    /// The restore with what is known by now; none if it cannot be judged at all.
+    fn as_far_as_known(&mut self, step: &Step, restore: &Restore) -> Option<Restore> {
         if step.on.is_some() {
             let what = format!("the step `{}` says `on`", step.id);
-            return self.block(what, restore::ON_OTHER_MACHINE);
+            self.block(what, restore::ON_OTHER_MACHINE);
+            return None;
         }
         let texts = [Some(restore.to.as_str()), restore.target.as_deref(), restore.from.as_deref()];
         let texts: Vec<&str> = texts.into_iter().flatten().collect();
-        let is_known = self.is_known(&texts);
+        if self.is_known(&texts) {
+            return Some(restore.clone());
+        }
         // With a moment in its place all else can be judged already.
-        let looked_at = if is_known {
-            restore.clone()
-        } else {
-            let target = restore.target.clone().filter(|text| self.is_known(&[text]));
-            let from = restore.from.clone().filter(|text| self.is_known(&[text]));
-            Restore { to: "latest".to_owned(), target, from, ..restore.clone() }
-        };
-        let filled =
-            restore::fill(&self.stores, self.means, &looked_at, (self.parameters, self.place));
-        match filled {
-            Ok(filled) => {
-                if let Err((what, hint)) = reach(self.means, &filled) {
-                    self.block(format!("the step `{}`: {what}", step.id), hint);
-                }
-                self.still_running(step, &filled);
-            }
+        let target = restore.target.clone().filter(|text| self.is_known(&[text]));
+        let from = restore.from.clone().filter(|text| self.is_known(&[text]));
+        Some(Restore { to: "latest".to_owned(), target, from, ..restore.clone() })
+    }
+
+    /// What became of looking whether it can be done.
+    fn reached(
+        &mut self,
+        step: &Step,
+        restore: &Restore,
+        looked: Result<Result<(), (String, String)>, String>,
+    ) {
+        match looked {
+            Ok(Ok(())) => {}
+            Ok(Err((what, hint))) => self.block(format!("the step `{}`: {what}", step.id), hint),
             Err(why) => {
                 let what = format!("the step `{}` cannot restore `{}`", step.id, restore.store);
                 self.block(format!("{what}: {why}"), "correct the plan or the target");

@@ -20,6 +20,9 @@ use crate::actions::{LookUp, Means};
 /// The kind of store whose steps are here.
 pub(crate) const POSTGRES: &str = "postgres";
 
+/// The other kind that is brought back.
+const ETCD: &str = "etcd";
+
 /// The stores of a run.
 #[derive(Clone)]
 pub(crate) struct Stores {
@@ -40,6 +43,11 @@ impl Stores {
     /// Whether it is a PostgreSQL cluster.
     pub(crate) fn is_postgres(&self, name: &str) -> bool {
         self.of_plan.get(name).is_some_and(|store| store.kind == POSTGRES)
+    }
+
+    /// Whether it is an etcd.
+    pub(crate) fn is_etcd(&self, name: &str) -> bool {
+        self.of_plan.get(name).is_some_and(|store| store.kind == ETCD)
     }
 
     /// How it is reached; none if nobody says.
