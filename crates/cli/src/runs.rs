@@ -17,6 +17,7 @@ mod workloads;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use soter_runbook::RunId;
 use soter_runbook::driver::Lock;
@@ -38,6 +39,12 @@ const LATEST: &str = "latest";
 
 /// A run of a million records has less.
 const JOURNAL_BYTES_MAX: usize = 1 << 30;
+
+/// So often it is looked whether an engine has a run's lock, before that is believed.
+const LOOKS: u32 = 3;
+
+/// A look takes microseconds.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// Where runs are kept on this machine.
 #[derive(Debug, Clone, clap::Args)]
@@ -171,10 +178,20 @@ impl Found {
     }
 
     /// Whether an engine carries it on, on this machine.
-    pub(crate) fn is_live(&self) -> Result<bool, Failure> {
-        let lock = Lock::take(&self.directory)
-            .map_err(|error| Failure::of(Ending::Failed, &error).during("look for its engine"))?;
-        Ok(lock.is_none())
+    pub(crate) fn is_live(&self, context: &Context) -> Result<bool, Failure> {
+        // Somebody else who looks holds the lock for a moment; an engine holds it all the time.
+        for look in 0..LOOKS {
+            if look > 0 {
+                context.clock.sleep(LOOK_AGAIN);
+            }
+            let lock = Lock::take(&self.directory).map_err(|error| {
+                Failure::of(Ending::Failed, &error).during("look for its engine")
+            })?;
+            if lock.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 

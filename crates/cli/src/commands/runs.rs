@@ -33,7 +33,7 @@ pub(super) fn run(context: &Context, args: &RunsArgs) -> Result<(), Failure> {
 }
 
 fn row(context: &Context, found: &Found) -> Result<Row, Failure> {
-    let engine = found.is_live()?;
+    let engine = found.is_live(context)?;
     let run = found.run.to_string();
     Ok(match found.load(context) {
         Ok(loaded) => {

@@ -12,7 +12,7 @@ use soter_runbook::driver::Kind;
 use soter_runbook::journal::FORMAT_VERSION;
 use soter_runbook::preflight::{self, Objection, Reach as Reaching, Weight, preflight};
 use soter_runbook::procedure::{Action, Complaint, ParameterSource, Procedure, compile};
-use soter_runbook::state::{Begun, MirrorState};
+use soter_runbook::state::{Begun, Life, MirrorState};
 use soter_vault::keys::OperatorKey;
 
 use super::RecoverArgs;
@@ -78,6 +78,7 @@ impl Prepared {
                 })
             }
         };
+        unfinished(context, args, bindings.title(), &mut objections)?;
         let directory = args.state.directory()?.join("runs").join(run.as_str());
         let values = Values::gather(context, &procedure, &args.parameters)?;
         let approvers = Approvers::of(&*context.disk, &procedure);
@@ -272,6 +273,39 @@ fn second_place(
     let what = "LOCAL ONLY: no vault takes the journal, so nothing keeps a second engine out";
     object(Weight::Remark, what.to_owned(), "make sure that nobody else carries this recovery out");
     Ok(None)
+}
+
+/// Runs of the same scenario on the same target that are not over: two of them at once would do
+/// everything twice.
+fn unfinished(
+    context: &Context,
+    args: &RecoverArgs,
+    target: &str,
+    objections: &mut Vec<Objection>,
+) -> Result<(), Failure> {
+    for found in args.state.runs(context)? {
+        // A journal that cannot be read is what `soter runs` speaks of.
+        let Ok(loaded) = found.load(context) else { continue };
+        let begun = &loaded.state.begun;
+        let is_same = begun.procedure.scenario == args.scenario && begun.target == target;
+        if !is_same || matches!(loaded.state.life, Life::Closed(_)) {
+            continue;
+        }
+        let run = &found.run;
+        objections.push(match found.is_live(context)? {
+            true => Objection {
+                weight: Weight::Blocking,
+                what: format!("{run} carries out the same on {target} now"),
+                hint: format!("watch it: soter run show {run}; or end it: soter run abort {run}"),
+            },
+            false => Objection {
+                weight: Weight::Remark,
+                what: format!("{run}, of the same on {target}, is not over"),
+                hint: format!("go on with that one instead: soter run resume {run}"),
+            },
+        });
+    }
+    Ok(())
 }
 
 /// Approvals that can be had only by breaking the glass, because no code can be checked here.

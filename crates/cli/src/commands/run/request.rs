@@ -238,7 +238,7 @@ impl<'c> Asking<'c> {
     ) -> Result<Self, Failure> {
         let (found, by) = (state.run(context, run)?, person.name()?);
         let asking = Self { context, found, by };
-        if !asking.found.is_live()? {
+        if !asking.found.is_live(context)? {
             return Err(asking.no_engine());
         }
         Ok(asking)
@@ -275,7 +275,7 @@ impl<'c> Asking<'c> {
                 drop(context.disk.remove_file(&outbox(&found.directory).join(&name)));
                 return self.received(received);
             }
-            if !found.is_live()? {
+            if !found.is_live(context)? {
                 // It is gone, and has not taken it; or it has answered with its last word.
                 if context.disk.remove_file(&inbox(&found.directory).join(&name)).is_ok() {
                     return Err(self.no_engine());

@@ -45,7 +45,7 @@ pub(super) fn run(context: &Context, args: &ShowArgs) -> Result<(), Failure> {
     if args.watch && !context.output.is_json() {
         return watch(context, &found, loaded.state);
     }
-    let attended = attended(&found)?;
+    let attended = attended(context, &found)?;
     if loaded.torn.is_some() && attended == Attended::Nobody {
         context.output.warn("the end of the journal is torn: the next engine puts it aside");
     }
@@ -84,7 +84,7 @@ fn watch(context: &Context, found: &Found, mut state: State) -> Result<(), Failu
     let machine = screen::machine()?;
     let mut screen = Screen::new(context, &found.directory, &state)?;
     let on_screen = screen.is_watched();
-    let (mut attended, mut looked) = (attended(found)?, context.clock.monotonic());
+    let (mut attended, mut looked) = (attended(context, found)?, context.clock.monotonic());
     let mut length = journal_length(context, found);
     let mut outcome = Ok(());
     loop {
@@ -101,7 +101,7 @@ fn watch(context: &Context, found: &Found, mut state: State) -> Result<(), Failu
             break;
         }
         if context.clock.monotonic() > looked + ENGINE_EVERY {
-            (attended, looked) = (self::attended(found)?, context.clock.monotonic());
+            (attended, looked) = (self::attended(context, found)?, context.clock.monotonic());
         }
         let now_long = journal_length(context, found);
         if now_long != length {
@@ -124,8 +124,8 @@ fn journal_length(context: &Context, found: &Found) -> Option<u64> {
     context.disk.open(&found.journal()).and_then(|file| file.len()).ok()
 }
 
-fn attended(found: &Found) -> Result<Attended, Failure> {
-    Ok(if found.is_live()? { Attended::Here } else { Attended::Nobody })
+fn attended(context: &Context, found: &Found) -> Result<Attended, Failure> {
+    Ok(if found.is_live(context)? { Attended::Here } else { Attended::Nobody })
 }
 
 const SUCCEEDED: &str = "over: success";

@@ -251,6 +251,9 @@ fn a_secret_is_in_no_journal_so_the_engine_that_goes_on_is_given_it_again() {
     first.kill();
     let said = first.wait_timeout(super::TIMEOUT).unwrap();
     assert!(crate::lab::text(&said.stderr).contains("where others may read it"));
+    let key = desk.path("keys/operator-1.key");
+    let again = ["recover", "lost", "--target", "drill.yaml", "--identity", &key, "--dry-run"];
+    assert!(desk.ok(&[&again[..], &["--param", &token]].concat()).contains("is not over"));
     let mut second = desk.start("here", &["run", "resume", "latest"]);
     desk.wait_for("here", "\"type\":\"engine\"");
     desk.ok(&["run", "answer", "latest", "one", "this"]);

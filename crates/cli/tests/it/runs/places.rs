@@ -31,7 +31,8 @@ fn a_second_engine_is_kept_out_and_takes_the_run_only_by_a_word() {
     let mut first = desk.start("here", &recover);
     desk.wait_for_step("word");
     let run = desk.json(&["run", "show", "latest"])["run"].as_str().unwrap().to_owned();
-    // The same machine has one engine.
+    // The same machine has one engine, and one run of a scenario on a target at a time.
+    desk.fails(&recover, 2, &format!("{run} carries out the same on lab now"));
     desk.fails(&["run", "resume", &run], 2, "another engine carries");
 
     // Another machine, with the binary, the vault, a key and the target's file.
