@@ -37,10 +37,10 @@ impl Board {
         Self {
             run: state.run().to_string(),
             kind: kind_word(begun.kind),
-            target: begun.target.clone(),
+            target: clean(&begun.target),
             scenario: begun.procedure.scenario.clone(),
-            title: begun.procedure.title.clone(),
-            requester: begun.requester.clone(),
+            title: clean(&begun.procedure.title),
+            requester: clean(&begun.requester),
             since: state.since.at,
             now: now.at,
             elapsed_ms: millis(match state.life {
@@ -69,7 +69,7 @@ impl Board {
                 .map(|(name, value)| (name.clone(), clean(&value.to_string())))
                 .collect(),
             evidence: evidence(state),
-            done_when: begun.procedure.done_when.clone(),
+            done_when: begun.procedure.done_when.as_deref().map(clean),
         }
     }
 }
@@ -226,7 +226,7 @@ fn service((name, title): (&str, &str), outlook: &Outlook, now: &Moment) -> Serv
     };
     Service {
         name: name.to_owned(),
-        title: title.to_owned(),
+        title: clean(title),
         verdict,
         is_back: outlook.is_back,
         expected_ms: (!is_given_up).then(|| millis(outlook.at)),
@@ -275,7 +275,7 @@ fn phase(
     };
     Phase {
         number,
-        title: spec.title.clone(),
+        title: clean(&spec.title),
         is,
         steps_over: over,
         steps,
@@ -323,7 +323,7 @@ fn steps(seen: &Seen<'_>) -> Vec<Step> {
             } else {
                 Vec::new()
             },
-            if_it_fails: spec.if_it_fails.clone(),
+            if_it_fails: spec.if_it_fails.as_deref().map(clean),
         }
     });
     steps.collect()

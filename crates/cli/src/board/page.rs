@@ -153,7 +153,10 @@ impl Board {
     pub(super) fn sections(&self, extent: Extent) -> Vec<Section> {
         let all = [
             Section { title: "Decisions needed", rows: self.decision_rows() },
-            Section { title: "Will it be back in time?", rows: self.service_rows() },
+            Section {
+                title: "Will it be back in time, from the beginning of the run on?",
+                rows: self.service_rows(),
+            },
             Section { title: "Steps", rows: self.step_rows(extent) },
             Section { title: "What comes next", rows: self.next_rows() },
             Section { title: "Temporary measures in place", rows: self.obligation_rows() },

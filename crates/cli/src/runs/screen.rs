@@ -15,7 +15,6 @@ use soter_runbook::steps::{Redactor, last_lines};
 use soter_runbook::{RunId, StepId};
 use soter_world::{Disk, Machine, durable};
 
-use super::JOURNAL_BYTES_MAX;
 use crate::board::lines::{COLUMNS_MAX, Layout, Lines};
 use crate::board::terminal::{self, Watch};
 use crate::board::{Attended, Board, Extent, Seen, lines, quoted};
@@ -27,8 +26,18 @@ use crate::output::error_paper;
 /// Time passes on a screen once a second.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// Nobody reads faster than this.
+const SOONEST: Duration = Duration::from_millis(100);
+
+/// To show takes at most one part in so many of the time: a run of thousands of steps is not held up
+/// by being looked at.
+const SHARE: u32 = 10;
+
 /// So many of the newest runs say how long steps take: older ones tell of another plan.
 const HISTORY_RUNS_MAX: usize = 20;
+
+/// A longer journal is of a run of tens of thousands of steps; to read it would hold up this one.
+const HISTORY_BYTES_MAX: usize = 32 << 20;
 
 /// So many lines of what a step writes.
 const LOG_LINES: usize = 8;
@@ -46,7 +55,8 @@ pub(crate) struct Screen {
     boards: Boards,
     watch: Option<Watch>,
     lines: Lines,
-    /// When it is shown again, though nothing was recorded.
+    /// When it is shown again at the soonest, and when though nothing was recorded.
+    soonest: Duration,
     next: Duration,
     records: u64,
     /// What was to be said while a screen hid it.
@@ -127,19 +137,22 @@ impl Screen {
         let is_watched = context.output.is_live() && terminal::is_possible();
         // Without a screen there are still lines.
         let watch = is_watched.then(|| Watch::begin(paper.colour).ok()).flatten();
-        let (next, notes) = (Duration::ZERO, Vec::new());
-        Ok(Self { boards, watch, lines: Lines::new(layout), next, records: 0, notes })
+        let (soonest, next) = (Duration::ZERO, Duration::ZERO);
+        let (lines, notes) = (Lines::new(layout), Vec::new());
+        Ok(Self { boards, watch, lines, soonest, next, records: 0, notes })
     }
 
     /// Whether there is something new to be seen.
     pub(crate) fn is_due(&self, context: &Context, state: &State) -> bool {
-        state.records != self.records || context.clock.monotonic() >= self.next || self.has_left()
+        let up = context.clock.monotonic();
+        let is_new = state.records != self.records && up >= self.soonest;
+        is_new || up >= self.next || self.has_left()
     }
 
     /// Shows the run.
     pub(crate) fn show(&mut self, context: &Context, standing: Standing<'_>) {
         self.records = standing.state.records;
-        self.next = context.clock.monotonic() + AGAIN;
+        let before = context.clock.monotonic();
         if self.has_left() {
             self.leave(context);
         }
@@ -148,6 +161,9 @@ impl Screen {
             Some(watch) => watch.show(board),
             None => say(context, &self.lines.update(board)),
         }
+        let after = context.clock.monotonic();
+        self.soonest = after + SOONEST.max(after.saturating_sub(before) * (SHARE - 1));
+        self.next = self.soonest.max(after + AGAIN);
     }
 
     /// Whether it is on a screen that nobody has left.
@@ -269,7 +285,7 @@ pub(crate) fn history(
     names.sort_by(|one, other| other.as_str().cmp(one.as_str()));
     for run in names.iter().take(HISTORY_RUNS_MAX) {
         let path = runs.join(run.as_str()).join("journal");
-        if let Ok(bytes) = durable::read(disk, &path, JOURNAL_BYTES_MAX)
+        if let Ok(bytes) = durable::read(disk, &path, HISTORY_BYTES_MAX)
             && let Ok(loaded) = load(&bytes)
         {
             history.learn(&loaded.state);

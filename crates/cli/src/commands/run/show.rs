@@ -86,7 +86,7 @@ fn watch(context: &Context, found: &Found, mut state: State) -> Result<(), Failu
     let on_screen = screen.is_watched();
     let (mut attended, mut looked) = (attended(context, found)?, context.clock.monotonic());
     let mut length = journal_length(context, found);
-    let mut outcome = Ok(());
+    let (mut reading, mut outcome) = (Duration::ZERO, Ok(()));
     loop {
         if screen.is_due(context, &state) {
             let now = screen::moment(context, &machine);
@@ -97,7 +97,8 @@ fn watch(context: &Context, found: &Found, mut state: State) -> Result<(), Failu
         if (on_screen && !screen.is_watched()) || (!on_screen && is_over) {
             break;
         }
-        if stop.wait(LOOK_EVERY) {
+        // A long journal is read less often: whoever watches takes little from the engine.
+        if stop.wait(LOOK_EVERY.max(reading * 4)) {
             break;
         }
         if context.clock.monotonic() > looked + ENGINE_EVERY {
@@ -106,7 +107,10 @@ fn watch(context: &Context, found: &Found, mut state: State) -> Result<(), Failu
         let now_long = journal_length(context, found);
         if now_long != length {
             length = now_long;
-            match found.load(context) {
+            let before = context.clock.monotonic();
+            let loaded = found.load(context);
+            reading = context.clock.monotonic().saturating_sub(before);
+            match loaded {
                 Ok(loaded) => state = loaded.state,
                 Err(failure) => {
                     outcome = Err(failure);
