@@ -29,12 +29,12 @@ pub(crate) struct Kind {
 #[derive(Debug)]
 pub(crate) struct Kinds {
     found: Vec<Kind>,
-    /// Groups that did not say what they have: an extension that is down.
+    /// Versions of groups that did not say what they have: an extension that is down.
     silent: Vec<String>,
 }
 
 impl Kinds {
-    /// Asks a cluster, each group for the version that it prefers.
+    /// Asks a cluster, each group for the version that it prefers before the others.
     pub(crate) fn discover(cluster: &Cluster, stop: &Stop) -> Result<Self, KubernetesError> {
         let what = "the kinds of objects";
         let core = cluster.read("/api/v1", what, stop)?;
@@ -42,17 +42,30 @@ impl Kinds {
         let groups = cluster.read("/apis", what, stop)?;
         for group in groups["groups"].as_array().into_iter().flatten() {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-            let (name, version) = (text(&group["name"]), &group["preferredVersion"]);
-            let path = format!("/apis/{}", text(&version["groupVersion"]));
-            match cluster.read(&path, what, stop) {
-                Ok(list) => {
-                    kinds.found.extend(read_kinds(&name, &text(&version["version"]), &list));
+            let name = text(&group["name"]);
+            let preferred = &group["preferredVersion"];
+            let others = group["versions"].as_array().into_iter().flatten();
+            // A kind may be in a version that its group does not prefer, and in no other.
+            let others = others.filter(|version| version["version"] != preferred["version"]);
+            for version in std::iter::once(preferred).chain(others) {
+                let path = format!("/apis/{}", text(&version["groupVersion"]));
+                match cluster.read(&path, what, stop) {
+                    Ok(list) => kinds.add(read_kinds(&name, &text(&version["version"]), &list)),
+                    Err(error) if error.kind() == ErrorKind::Stopped => return Err(error),
+                    Err(_) => kinds.silent.push(path),
                 }
-                Err(error) if matches!(error.kind(), ErrorKind::Stopped) => return Err(error),
-                Err(_) => kinds.silent.push(name),
             }
         }
         Ok(kinds)
+    }
+
+    /// Adds those that are not known from a version that comes first.
+    fn add(&mut self, more: Vec<Kind>) {
+        for kind in more {
+            if !self.found.iter().any(|one| one.group == kind.group && one.kind == kind.kind) {
+                self.found.push(kind);
+            }
+        }
     }
 
     /// Whether every group has said what it has.

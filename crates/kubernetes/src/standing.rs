@@ -1,5 +1,5 @@
 //! Whether something with replicas stands still, and making it do so: how many are wanted, how many there
-//! are, which pods are left.
+//! are, which pods are left. A CronJob counts as one replica, and as none while it is suspended.
 //!
 //! The rule it keeps: a number that is taken away is written down at the object first, so that whoever
 //! comes later, from another machine too, can bring it back.
@@ -58,6 +58,9 @@ impl Cluster {
         let Some(whole) = self.get_found(&found, stop)? else {
             return Err(self.not_there(&found, stop));
         };
+        if is_scheduled(&found.kind) {
+            return self.standing_of_schedule(&found, &whole, stop);
+        }
         let (path, deed) = (format!("{}/scale", found.path()), found.deed("read", "/scale"));
         let scale = self.ask(Ask { method: http::Method::GET, path, body: None, deed }, stop)?;
         let selector = scale["status"]["selector"].as_str().unwrap_or_default();
@@ -65,14 +68,13 @@ impl Cluster {
             ("", _) | (_, None) => Vec::new(),
             (selector, namespace) => self.list(&pods(), namespace, selector, stop)?,
         };
-        let note = &whole["metadata"]["annotations"][NOTE];
         let seen = whole["status"]["observedGeneration"].as_u64();
         let generation = whole["metadata"]["generation"].as_u64().unwrap_or(0);
         Ok(Standing {
             wanted: number(&scale["spec"]["replicas"]),
             counted: number(&scale["status"]["replicas"]),
             ready: number(&whole["status"]["readyReplicas"]),
-            noted: note.as_str().and_then(|text| text.parse().ok()),
+            noted: noted(&whole),
             followed: seen.is_none_or(|seen| seen >= generation),
             ails: pods.iter().find_map(ails),
             pods: pods_left(&pods),
@@ -93,6 +95,12 @@ impl Cluster {
     ) -> Result<(), KubernetesError> {
         let found = self.scalable(object, stop)?;
         let note = |value: Value| json!({"metadata": {"annotations": {NOTE: value}}});
+        if is_scheduled(&found.kind) {
+            // Both are fields of the one object, so one change does both.
+            let mut change = note(before.map_or(Value::Null, |before| json!(before.to_string())));
+            change["spec"] = json!({"suspend": replicas == 0});
+            return self.patch(&found, "", change, stop).map(drop);
+        }
         if let Some(before) = before {
             self.patch(&found, "", note(json!(before.to_string())), stop)?;
         }
@@ -103,9 +111,41 @@ impl Cluster {
         Ok(())
     }
 
+    /// A schedule has one replica, or none while it is suspended; what is left of it are the pods of
+    /// the jobs that it has begun.
+    fn standing_of_schedule(
+        &self,
+        found: &Found,
+        whole: &Value,
+        stop: &Stop,
+    ) -> Result<Standing, KubernetesError> {
+        let kind = self.kinds(stop)?.named("jobs.batch")?.clone();
+        let namespace = found.namespace.as_deref();
+        let uid = &whole["metadata"]["uid"];
+        let is_ours = |job: &&Value| {
+            let owners = job["metadata"]["ownerReferences"].as_array();
+            owners.into_iter().flatten().any(|owner| owner["uid"] == *uid)
+        };
+        let mut begun = Vec::new();
+        for job in self.list(&kind, namespace, "", stop)?.iter().filter(is_ours) {
+            let name = job["metadata"]["name"].as_str().unwrap_or_default();
+            begun.extend(self.list(&pods(), namespace, &format!("job-name={name}"), stop)?);
+        }
+        let wanted = u32::from(whole["spec"]["suspend"] != true);
+        Ok(Standing {
+            wanted,
+            counted: wanted,
+            ready: wanted,
+            noted: noted(whole),
+            followed: true,
+            ails: begun.iter().find_map(ails),
+            pods: pods_left(&begun),
+        })
+    }
+
     fn scalable(&self, object: &Object, stop: &Stop) -> Result<Found, KubernetesError> {
         let found = self.find(object, stop)?;
-        if found.kind.scales {
+        if found.kind.scales || is_scheduled(&found.kind) {
             return Ok(found);
         }
         let kind = &found.kind.kind;
@@ -130,6 +170,16 @@ impl Cluster {
         let namespace = whole["metadata"]["namespace"].as_str();
         self.list(&pods(), namespace, &selector, stop)
     }
+}
+
+/// Whether objects of a kind begin others by the clock.
+fn is_scheduled(kind: &Kind) -> bool {
+    kind.kind == "CronJob" && kind.group == "batch"
+}
+
+/// How many replicas it had, by its own note.
+fn noted(object: &Value) -> Option<u32> {
+    object["metadata"]["annotations"][NOTE].as_str()?.parse().ok()
 }
 
 /// Pods, which every cluster has by this name.

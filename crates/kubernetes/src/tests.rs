@@ -72,6 +72,7 @@ fn real_steps_on_an_api_server() {
     a_wrong_word_is_answered_with_a_right_one(&desk);
     what_is_forbidden_is_said(&control);
     replicas_stand_still_when_their_pods_are_gone(&control, &desk);
+    a_schedule_stands_still_when_its_jobs_are_over(&control, &desk);
     logs_come_from_every_container(&control, &desk);
     what_is_kept_is_deleted_when_it_is_let_go(&control, &desk);
     the_cluster_is_asked_before_the_run(&control);
@@ -224,6 +225,39 @@ fn replicas_stand_still_when_their_pods_are_gone(control: &Control, desk: &Desk)
     let standing = cluster.standing(&zeus, &never).unwrap();
     assert_eq!((standing.left(), standing.noted), (None, None), "a step of its own leaves no note");
     cluster.scale(&zeus, 1, None, &never).unwrap();
+}
+
+fn a_schedule_stands_still_when_its_jobs_are_over(control: &Control, desk: &Desk) {
+    let (never, cluster) = (Stop::new(), control.cluster("admin"));
+    let job = "{ template: { spec: { restartPolicy: Never, containers: [ { name: main, image: none } ] } } }";
+    let nightly = format!(
+        "apiVersion: batch/v1beta1\nkind: CronJob\nmetadata: {{ name: nightly }}\nspec: {{ schedule: \
+         \"0 0 1 1 *\", jobTemplate: {{ spec: {job} }} }}\n"
+    );
+    desk.done(&format!("{{ action: apply, manifest: {} }}", json!(nightly)));
+    let nightly = Object::parse("cj/nightly", None).unwrap();
+    let uid = cluster.require(&nightly, &never).unwrap()["metadata"]["uid"].clone();
+    let owner =
+        json!({"apiVersion": "batch/v1beta1", "kind": "CronJob", "name": "nightly", "uid": uid});
+    let begun = format!(
+        "apiVersion: batch/v1\nkind: Job\nmetadata: {{ name: nightly-1, ownerReferences: [ {owner} ] \
+         }}\nspec: {job}\n"
+    );
+    desk.done(&format!("{{ action: apply, manifest: {} }}", json!(begun)));
+    wait_for("its pod", || {
+        let standing = cluster.standing(&nightly, &never).unwrap();
+        assert_eq!((standing.wanted, standing.ready, standing.noted), (1, 1, None));
+        if standing.pods.is_empty() { Err("none".to_owned()) } else { Ok(()) }
+    });
+    cluster.scale(&nightly, 0, Some(1), &never).unwrap();
+    let standing = cluster.standing(&nightly, &never).unwrap();
+    assert_eq!((standing.wanted, standing.noted), (0, Some(1)));
+    assert!(standing.left().unwrap().starts_with("the pod nightly-1-"), "{standing:?}");
+    desk.done("{ action: delete, object: job/nightly-1 }");
+    wait_for("its end", || cluster.standing(&nightly, &never).unwrap().left().map_or(Ok(()), Err));
+    cluster.scale(&nightly, 1, None, &never).unwrap();
+    let standing = cluster.standing(&nightly, &never).unwrap();
+    assert_eq!((standing.wanted, standing.noted), (1, None));
 }
 
 /// A kubelet's answer, as a file that `openssl s_server` hands out as it is.
