@@ -188,6 +188,34 @@ mod tests {
         Arguments::command().debug_assert();
     }
 
+    /// The commands of a guide, one a line, without comments.
+    fn commands_of(guide: &str) -> Vec<Vec<&str>> {
+        let mut commands = Vec::new();
+        let mut lines = guide.lines();
+        while let Some(line) = lines.next() {
+            if !line.starts_with("    soter ") || line.contains('…') {
+                continue;
+            }
+            let mut words: Vec<&str> = line.split_whitespace().collect();
+            while words.last() == Some(&"\\") {
+                words.pop();
+                words.extend(lines.next().unwrap_or_default().split_whitespace());
+            }
+            commands.push(words);
+        }
+        commands
+    }
+
+    #[test]
+    fn the_guide_to_etcd_says_only_what_is_understood() {
+        let commands = commands_of(include_str!("../../../docs/operating/etcd.md"));
+        assert!(commands.len() >= 9, "{commands:#?}");
+        for words in commands {
+            let understood = Arguments::try_parse_from(&words);
+            assert!(understood.is_ok(), "{words:?}: {}", understood.err().unwrap());
+        }
+    }
+
     #[test]
     fn a_fetch_is_known_before_the_line_is_understood() {
         let check = |line: &str| {

@@ -183,3 +183,55 @@ fn the_excerpt_in_the_guide_is_what_is_printed() {
 fn unindented(line: &str) -> &str {
     line.strip_prefix("    ").unwrap_or(line)
 }
+
+/// A plan with an etcd beside nothing else.
+const ETCD: &str = r#"
+vaults: { main: { url: "file:///srv/soter", keys: { root: "ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=" } } }
+stores:
+  cluster:
+    kind: etcd
+    endpoints: ["https://10.0.0.1:2379/", "https://[::1]:2379"]
+    ca_file: /tls/ca.crt
+    certificate_file: /tls/client.crt
+    key_file: /tls/client.key
+    files: [/server/token, /server/tls/*.key]
+    backup: { schedule: "*/10 * * * *" }
+    vaults: [main]
+"#;
+
+#[test]
+fn an_etcd_with_endpoints_is_protected() {
+    let plan = read(ETCD);
+    let store = plan.stores.values().next().unwrap();
+    let Kind::Etcd(etcd) = &store.kind else { panic!("{:?}", store.kind) };
+    assert_eq!(etcd.endpoints, ["https://10.0.0.1:2379", "https://[::1]:2379"]);
+    assert_eq!(etcd.ca_file, Some(PathBuf::from("/tls/ca.crt")));
+    let client =
+        ClientFiles { certificate: "/tls/client.crt".into(), key: "/tls/client.key".into() };
+    assert_eq!(etcd.client, Some(client));
+    assert_eq!(etcd.files, ["/server/token", "/server/tls/*.key"]);
+    assert_eq!(store.backup.schedule.line(), "*/10 * * * *");
+}
+
+#[test]
+fn what_an_etcd_lacks_or_has_too_much_is_told() {
+    let says = |from: &str, to: &str, words: &str| {
+        let report = parse("soter.yaml", ETCD.replace(from, to).as_bytes()).unwrap_err();
+        let text = render::text(&report, Paper::PLAIN);
+        assert!(text.contains(words), "{from} -> {to}: {text}");
+    };
+    says("    ca_file: /tls/ca.crt\n", "", "`ca_file` is missing");
+    says("    key_file: /tls/client.key\n", "", "`key_file` is missing");
+    says("    certificate_file: /tls/client.crt\n", "", "`certificate_file` is missing");
+    says("kind: etcd", "kind: postgres", "`endpoints` is a key of an etcd");
+    says("kind: etcd", "kind: bucket", "cannot protect a store of the kind `bucket`");
+    says("ca_file", "wal: { mode: synchronous }\n    ca_file", "`wal` is a key of a PostgreSQL");
+    says("\"https://[::1]:2379\"", "\"https://ada:word@etcd:2379\"", "no address of a member");
+    says("/server/token", "server/token", "not absolute");
+    says("/server/token", "/server/../token", "no `.`, `..` or `**`");
+    says(
+        "    endpoints: [\"https://10.0.0.1:2379/\", \"https://[::1]:2379\"]\n",
+        "",
+        "`endpoints` is missing",
+    );
+}
