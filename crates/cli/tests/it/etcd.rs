@@ -316,3 +316,26 @@ fn real_an_agent_takes_a_snapshot_when_one_is_due() {
     assert!(text(&ended.stderr).contains("3 keys"), "{}", text(&ended.stderr));
     assert_eq!(keep.json(&["backups"])["backups"][0]["keys"], 3);
 }
+
+#[test]
+fn real_a_restore_with_a_name_that_is_killed_is_done_by_the_next() {
+    let Some(keep) = Keep::new(1) else { return };
+    keep.put("/registry/pods/default/", 2000);
+    keep.json(&["backup"]);
+    let (url, key, place) = (keep.url(), keep.path("keys/operator-1.key"), keep.path("back"));
+    let line = ["restore", "--vault", &url, "--identity", &key, "--target-dir", &place];
+    let named = [&line[..], &["--once", "run/step"]].concat();
+    let partial = keep.place.path().join(".back.soter-restoring");
+    let attempt = Command::new(env!("CARGO_BIN_EXE_soter")).args(&named);
+    let attempt = attempt.current_dir(keep.place.path()).spawn().unwrap();
+    let has_begun = || partial.join("snapshot.db").exists() || Path::new(&place).exists();
+    wait_until("the restore has begun", has_begun).unwrap();
+    attempt.signal(Signal::Kill);
+    drop(attempt.wait());
+    // Whatever moment that was: without a name nobody touches it, by the same name it is done.
+    assert_eq!(keep.soter(&line).status, Status::Exited(2));
+    let done = keep.json(&named);
+    assert_eq!(done["keys"], 2000);
+    assert!(!partial.exists());
+    assert_eq!(keep.json(&named)["was_there"], true);
+}
