@@ -97,11 +97,12 @@ impl Command {
     }
 
     /// Becomes that program: the same process, its number and identity, with another image. What it
-    /// reads and writes is as set here, but nothing can be captured. Returns only when it
-    /// cannot; then signals are handled as in a new process, so end soon.
+    /// reads and writes is as set here, but nothing can be captured; it stays in the process group it is
+    /// in, which it may lead or not. Returns only when it cannot; then signals are handled as in a new process, so end soon.
     #[must_use]
     pub fn replace_this_process(self) -> ExecError {
-        let (mut command, program, _) = self.into_std();
+        // The leader of a session cannot make a group, and nobody else needs to.
+        let (mut command, program, _) = self.in_our_group().into_std();
         let source = command.exec();
         ExecError::Start { program, source }
     }
