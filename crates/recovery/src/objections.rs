@@ -118,10 +118,13 @@ impl Found<'_> {
         if self.is_known(&texts) {
             return Some(restore.clone());
         }
-        // With a moment in its place all else can be judged already.
+        // With a moment in its place all else can be judged already: for a cluster the end of its newest
+        // backup, which no agent that is still at work moves meanwhile.
+        let is_postgres = self.stores.is_postgres(&restore.store);
+        let to = if is_postgres { "immediate" } else { "latest" }.to_owned();
         let target = restore.target.clone().filter(|text| self.is_known(&[text]));
         let from = restore.from.clone().filter(|text| self.is_known(&[text]));
-        Some(Restore { to: "latest".to_owned(), target, from, ..restore.clone() })
+        Some(Restore { to, target, from, ..restore.clone() })
     }
 
     /// What became of looking whether it can be done.
