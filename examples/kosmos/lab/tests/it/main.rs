@@ -6,6 +6,10 @@ mod disasters;
 #[cfg(test)]
 mod frame;
 #[cfg(test)]
+mod scene;
+#[cfg(test)]
+mod scenes;
+#[cfg(test)]
 mod standstill;
 #[cfg(test)]
 mod support;
