@@ -26,4 +26,7 @@ pub mod steps;
 
 pub mod preflight;
 
+#[cfg(test)]
+mod testing;
+
 pub use ids::{NameError, RunId, StepId};

@@ -1,5 +1,6 @@
 mod generate;
 mod laboratory;
+mod scenarios;
 mod simulation;
 mod two;
 

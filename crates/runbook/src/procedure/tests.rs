@@ -1,34 +1,8 @@
-use std::fs;
-use std::path::Path;
-
 use soter_plan::check::{Input, Loaded, load};
 use soter_world::Secret;
 
 use super::*;
-
-/// The files of an example, as `soter check` would read the directory.
-fn example(name: &str) -> Loaded {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name);
-    let mut paths = Vec::new();
-    collect(&root, &mut paths);
-    paths.sort();
-    let inputs: Vec<Input> = paths
-        .iter()
-        .map(|path| Input { name: path.display().to_string(), bytes: fs::read(path).unwrap() })
-        .collect();
-    load(&inputs)
-}
-
-fn collect(directory: &Path, paths: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() && !path.ends_with("lab") {
-            collect(&path, paths);
-        } else if path.extension().is_some_and(|extension| extension == "yaml") {
-            paths.push(path);
-        }
-    }
-}
+use crate::testing::example;
 
 fn plan(scenario: &str) -> Loaded {
     let text = format!("scenarios:\n  lost:\n{scenario}");
@@ -61,7 +35,7 @@ fn after(procedure: &Procedure, id: &str) -> Vec<String> {
 #[test]
 fn every_scenario_of_the_examples_compiles_and_survives_its_journal() {
     let mut count = 0;
-    for name in ["kosmos", "shop"] {
+    for name in ["kosmos", "kosmos-lab", "shop"] {
         let loaded = example(name);
         for scenario in loaded.plan.scenarios.names() {
             let procedure = compile(&loaded.plan, scenario)

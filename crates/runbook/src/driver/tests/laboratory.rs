@@ -13,7 +13,7 @@ use crate::driver::effects::{
 };
 use crate::ids::StepId;
 use crate::journal::{Mirror, MirrorError, Slot, Stored};
-use crate::procedure::{Action, Procedure, Step};
+use crate::procedure::{Action, ParameterKind, Procedure, Step};
 
 /// What is true of a step, whatever anybody believes.
 #[derive(Debug, Clone, Default)]
@@ -24,7 +24,7 @@ pub(super) struct Truth {
     pub(super) needed: bool,
     has_effect: bool,
     destructive: bool,
-    gives: Vec<String>,
+    gives: Vec<(String, String)>,
 }
 
 /// An attempt that was started somewhere.
@@ -51,6 +51,17 @@ pub(super) enum Fact {
 }
 
 type Key = (usize, StepId, u32);
+
+/// A value that a parameter may have.
+pub(super) fn value(procedure: &Procedure, name: &str) -> String {
+    let parameter = procedure.parameters.iter().find(|one| one.name == name);
+    match parameter.map(|one| one.kind) {
+        Some(ParameterKind::Time) => "2030-01-01T00:00:00Z".to_owned(),
+        Some(ParameterKind::Number) => "7".to_owned(),
+        Some(ParameterKind::Host) => format!("host-{name}"),
+        Some(ParameterKind::Text | ParameterKind::Secret) | None => format!("some {name}"),
+    }
+}
 
 struct Inner {
     random: SeededRandom,
@@ -83,7 +94,11 @@ impl Laboratory {
                 needed: own && phases[step.phase],
                 has_effect: step.action.is_effect() || matches!(step.action, Action::Manual(_)),
                 destructive: step.destructive,
-                gives: step.gives.clone(),
+                gives: step
+                    .gives
+                    .iter()
+                    .map(|name| (name.clone(), value(procedure, name)))
+                    .collect(),
             };
             (step.id.clone(), truth)
         });
@@ -236,8 +251,8 @@ impl Inner {
         let length = Duration::from_millis(200 + self.random.below(40_000));
         let ends = now + length;
         let applies = now + Duration::from_millis(self.random.below(200)) + length / 3;
-        let outputs = step.gives.iter().map(|name| (name.clone(), format!("of {}", step.id)));
-        let done = Outcome::Done { outputs: outputs.collect(), captured: Vec::new() };
+        let outputs = self.truths[&step.id].gives.iter().cloned().collect();
+        let done = Outcome::Done { outputs, captured: Vec::new() };
         let dice = if self.calm { 0 } else { self.random.below(100) };
         let (applies, outcome, ends) = match dice {
             0..70 => (Some(applies.min(ends)), Some(done), ends),
@@ -494,7 +509,7 @@ impl Truth {
         self.needed && self.has_effect
     }
 
-    pub(super) fn gives(&self) -> &[String] {
-        &self.gives
+    pub(super) fn gives(&self) -> impl Iterator<Item = &String> {
+        self.gives.iter().map(|(name, _)| name)
     }
 }

@@ -6,17 +6,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use soter_world::sim::{SeededRandom, SimDisk, seeds};
-use soter_world::{Machine, durable};
+use soter_world::{Machine, Secret, durable};
 
 use super::generate::generate;
-use super::laboratory::{Fact, Laboratory, MachineClock, Machinery, SharedMirror};
+use super::laboratory::{Fact, Laboratory, MachineClock, Machinery, SharedMirror, value};
 use super::{PLACE, beginning};
 use crate::driver::effects::{Answer, Asked, Kind, Which};
 use crate::driver::engine::{Beginning, Engine, EngineError, Progress, Resuming, World};
 use crate::driver::lock::Lock;
 use crate::driver::request::{self, Proof, Request, Wish};
 use crate::journal::{self, Mirror};
-use crate::procedure::{Action, Procedure};
+use crate::procedure::{Action, Given, Procedure};
 use crate::state::{Closing, Entry, Needed, Resolution, RetryFrom, State, Status};
 
 /// A run that has not ended after so many turns never will.
@@ -102,25 +102,28 @@ impl<'l> Site<'l> {
         let mut requests = Vec::new();
         let mut say = |by: &str, wish| requests.push(Request { by: by.to_owned(), wish });
         let why = || "looked at it".to_owned();
+        let procedure = &state.begun.procedure;
         for question in state.questions() {
             if self.random.chance(40) {
                 continue;
             }
             let step = question.step.clone();
             match (question.needed, step) {
-                (Needed::Approval { .. }, Some(step)) => {
-                    let by = if self.random.chance(50) { "bea" } else { "cleo" };
+                (Needed::Approval { by, .. }, Some(step)) => {
+                    let by = self.one_of(procedure, &by);
                     if self.random.chance(5) {
                         say(by, Wish::Refuse { step, why: why() });
                     } else {
                         say(by, Wish::Approve { step, proof: Proof::Word });
                     }
                 }
-                (Needed::Answer(_), Some(step)) => {
-                    say("anna", Wish::Answer { step, value: "an answer".to_owned() });
+                (Needed::Answer(gives), Some(step)) => {
+                    let value = gives.first().map_or_else(why, |name| value(procedure, name));
+                    say("anna", Wish::Answer { step, value });
                 }
                 (Needed::Value(name), _) => {
-                    say("anna", Wish::Give { name, value: "looked up".to_owned() });
+                    let value = value(procedure, &name);
+                    say("anna", Wish::Give { name, value });
                 }
                 (Needed::Deed, Some(step)) => {
                     self.laboratory.do_by_hand(&step);
@@ -145,6 +148,15 @@ impl<'l> Site<'l> {
             say("anna", Wish::Pause { why: why() });
         }
         requests
+    }
+
+    /// Somebody who may speak for these people and teams.
+    fn one_of<'p>(&self, procedure: &'p Procedure, names: &'p [String]) -> &'p str {
+        let members = |name: &'p String| {
+            procedure.teams.get(name).map_or(std::slice::from_ref(name), Vec::as_slice)
+        };
+        let people: Vec<&String> = names.iter().flat_map(members).collect();
+        people[self.random.index(people.len())]
     }
 
     fn decision(&self, state: &State, step: &crate::ids::StepId) -> Wish {
@@ -220,7 +232,7 @@ fn check_closed(site: &Site<'_>, closing: Closing, context: &str) {
         if is_done && truth.must_be_applied() {
             assert!(truth.applied > 0, "{context}: `{id}` is called done and is not");
             assert_eq!(step.verified().count(), step.step.verify.len(), "{context}: `{id}`");
-            let given = truth.gives().iter().all(|name| state.parameters.contains_key(name));
+            let given = truth.gives().all(|name| state.parameters.contains_key(name));
             assert!(given, "{context}: `{id}` gave nothing");
         }
     }
@@ -270,7 +282,7 @@ fn check_announced(site: &Site<'_>, context: &str) {
 
 /// How a run is disturbed.
 #[derive(Debug, Clone, Copy)]
-enum Fault {
+pub(super) enum Fault {
     /// The machine dies in that operation of its disk.
     CrashAt(u64),
     /// That operation fails.
@@ -279,11 +291,16 @@ enum Fault {
     FullAfter(u64),
 }
 
-/// A run with a fault, and if `again` with more of them; how many operations there were.
+/// A run drawn from a seed, with a fault, and if `again` with more of them; how many operations there were.
 fn run(seed: u64, fault: Option<Fault>, again: bool) -> u64 {
-    let context = format!("seed {seed} {fault:?}");
-    let (procedure, beginning) = drawn(seed);
-    let laboratory = Laboratory::new(seed, &procedure);
+    carry_out(seed, drawn(seed).1, fault, again)
+}
+
+/// A run with a fault, and if `again` with more of them; how many operations there were.
+pub(super) fn carry_out(seed: u64, beginning: Beginning, fault: Option<Fault>, again: bool) -> u64 {
+    let context = format!("{} seed {seed} {fault:?}", beginning.procedure.scenario);
+    let laboratory = Laboratory::new(seed, &beginning.procedure);
+    let secrets = secrets(&beginning);
     let mut site = Site::new(&laboratory, 0, seed);
     match fault {
         Some(Fault::CrashAt(at)) => site.disk.crash_at(at),
@@ -297,7 +314,10 @@ fn run(seed: u64, fault: Option<Fault>, again: bool) -> u64 {
         let place = (Path::new(PLACE), Lock::simulated());
         let engine = match &beginning {
             Some(beginning) => Engine::begin(site.world(&effects), place, beginning.clone()),
-            None => Engine::resume(site.world(&effects), place, Resuming::default()),
+            None => {
+                let resuming = Resuming { secrets: secrets.clone(), ..Resuming::default() };
+                Engine::resume(site.world(&effects), place, resuming)
+            }
         };
         let outcome = engine.and_then(|mut engine| {
             beginning = None;
@@ -335,6 +355,15 @@ fn run(seed: u64, fault: Option<Fault>, again: bool) -> u64 {
         }
     }
     panic!("{context}: it never came to an end");
+}
+
+/// What whoever goes on with a run is asked for again.
+fn secrets(beginning: &Beginning) -> BTreeMap<String, Secret<String>> {
+    let hidden = beginning.parameters.iter().filter_map(|(name, value)| match value {
+        Given::Hidden(secret) => Some((name.clone(), secret.clone())),
+        Given::Plain(_) => None,
+    });
+    hidden.collect()
 }
 
 /// Tidying as a person does before beginning anew.
