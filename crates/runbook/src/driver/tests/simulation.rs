@@ -91,8 +91,12 @@ impl<'l> Site<'l> {
             self.clock.jump(seconds);
         }
         for request in self.people(engine.state()) {
-            // On a disk that is dead the request is lost, and people ask again.
-            request::send(&self.disk, Path::new(PLACE), (&self.clock, &self.random), &request).ok();
+            // People who read that a disk is full make room. On one that is dead the request is lost.
+            if request::send(&self.disk, Path::new(PLACE), (&self.clock, &self.random), &request)
+                .is_err()
+            {
+                self.disk.full_after(u64::MAX);
+            }
         }
         engine.turn(Duration::from_secs(10))
     }

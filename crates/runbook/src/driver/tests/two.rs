@@ -52,6 +52,8 @@ fn contest(seed: u64, fault_percent: u64) {
         Ok(new) => new,
         // A late write of the first one came in between: it has the run still.
         Err(EngineError::Superseded) => return,
+        // The first one's last record had arrived, and it did not hear so.
+        Err(EngineError::Closed) => return,
         Err(error) => panic!("{context}: {error}"),
     };
     laboratory.note(Fact::TakenOver);
