@@ -18,7 +18,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use soter_world::{Disk, durable};
 
-use super::choice::Choice;
+use super::choice::{Choice, StopAt};
 use super::error::RestoreError;
 use super::gather::{Gathered, StoreReader};
 use super::write::RestoreTarget;
@@ -218,11 +218,15 @@ impl Feeder<'_> {
     fn place(&self, number: SegmentNumber, size: SegmentSize) -> Result<(), RestoreError> {
         let wal_to = self.choice.wal_to;
         let bytes = self.reader.segment(self.gathered, number)?;
-        let bytes = bytes.ok_or(RestoreError::WalEnds { at: number.start(size) })?;
+        let mut bytes = bytes.ok_or(RestoreError::WalEnds { at: number.start(size) })?;
         let reached = Lsn(number.start(size).0 + bytes.len() as u64);
         let needed = number.end(size).min(wal_to);
         if reached < needed {
             return Err(RestoreError::WalEnds { at: reached });
+        }
+        if self.choice.stop_at == StopAt::EndOfWal {
+            // An agent may have stored more since the end was decided: the replay ends there all the same.
+            bytes.truncate(usize::try_from(needed.0 - number.start(size).0).unwrap_or(usize::MAX));
         }
         let bytes = soter_vault::wal::zero_filled(bytes, self.gathered.archive.segment_size);
         let history = &self.gathered.recoverable.history;

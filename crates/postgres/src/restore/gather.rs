@@ -167,9 +167,13 @@ impl StoreReader<'_> {
         let mut decoder = WalDecoder::new(identity, timeline, first);
         let mut search = Search::new(target);
         let mut number = first;
+        let mut seen: Option<WalRange> = None;
         let hidden = loop {
-            let Read { bytes, hidden } = self.read(gathered, number)?;
+            let Read { bytes, hidden, timeline: of } = self.read(gathered, number)?;
             let Some(bytes) = bytes else { break hidden };
+            if of == Some(timeline) {
+                see(&mut seen, timeline, number.start(record.segment_size), bytes.len() as u64);
+            }
             let outcome = decoder.feed(&bytes, &mut |record| search.see(record));
             // They were seen as they came.
             decoder.take_restore_points();
@@ -180,12 +184,15 @@ impl StoreReader<'_> {
             }
             if !matches!(outcome, Ok(Fed::More)) {
                 // Where WAL ends, nothing follows.
-                let Read { bytes, hidden } = self.read(gathered, number)?;
+                let Read { bytes, hidden, .. } = self.read(gathered, number)?;
                 let start = number.start(record.segment_size).0;
                 let end = |bytes: Vec<u8>| (Lsn(start + bytes.len() as u64), Vec::new());
                 break hidden.or(bytes.map(end));
             }
         };
+        if let Some(seen) = seen {
+            add_range(&mut gathered.recoverable.wal, seen);
+        }
         let facts = decoder.facts();
         gathered.recoverable.end = facts.last_record.map(|place| WalEnd {
             record_end: place.end,
@@ -238,16 +245,16 @@ impl StoreReader<'_> {
         let (start, end) = (number.start(size), number.end(size));
         let (segment, found) = match self.find(gathered, number) {
             Ok(Some(found)) => found,
-            Ok(None) => return Ok(Read { bytes: None, hidden: None }),
+            Ok(None) => return Ok(Read::default()),
             Err(RestoreError::Wal(WalError::Damaged { findings, .. })) => {
                 let objects = findings.iter().map(ToString::to_string).collect();
-                return Ok(Read { bytes: None, hidden: Some((end, objects)) });
+                return Ok(Read { hidden: Some((end, objects)), ..Read::default() });
             }
             Err(error) => return Err(error),
         };
-        let length = found.bytes().len();
+        let (length, timeline) = (found.bytes().len(), Some(Timeline(segment.timeline)));
         if length as u64 == size.bytes_u64() {
-            return Ok(Read { bytes: Some(found.into_bytes()), hidden: None });
+            return Ok(Read { bytes: Some(found.into_bytes()), hidden: None, timeline });
         }
         let wal = self.wal_vault(gathered.archive);
         let hides = |finding: &&Finding| wal.may_hold_more(finding, length);
@@ -261,13 +268,17 @@ impl StoreReader<'_> {
             objects.push(format!("{segment}: {} disagree", divergence.objects.join(" and ")));
             to = to.or(Some(end));
         }
-        Ok(Read { bytes: Some(found.into_bytes()), hidden: to.map(|to| (to, objects)) })
+        let hidden = to.map(|to| (to, objects));
+        Ok(Read { bytes: Some(found.into_bytes()), hidden, timeline })
     }
 }
 
 /// A segment as far as it can be read.
+#[derive(Default)]
 struct Read {
     bytes: Option<Vec<u8>>,
+    /// Of which timeline these are.
+    timeline: Option<Timeline>,
     /// Up to where there is more, and why it cannot be used.
     hidden: Option<(Lsn, Vec<String>)>,
 }
@@ -334,6 +345,28 @@ impl<'a> Search<'a> {
     }
 }
 
+/// Adds what was read to what was read before it, if nothing is between.
+fn see(seen: &mut Option<WalRange>, timeline: Timeline, from: Lsn, bytes: u64) {
+    let to = Lsn(from.0 + bytes);
+    match seen {
+        None => *seen = Some(WalRange { timeline, from, to }),
+        Some(seen) if seen.to == from => seen.to = to,
+        Some(_) => {}
+    }
+}
+
+/// Adds WAL that was read: an agent may have stored more of it since the ranges were listed.
+fn add_range(ranges: &mut Vec<WalRange>, read: WalRange) {
+    let touches = |range: &WalRange| {
+        range.timeline == read.timeline && range.from <= read.to && read.from <= range.to
+    };
+    let mut union = read.clone();
+    for range in ranges.extract_if(.., |range| touches(range)) {
+        (union.from, union.to) = (union.from.min(range.from), union.to.max(range.to));
+    }
+    ranges.push(union);
+}
+
 fn base_backup(id: BackupId, record: &BackupRecord) -> BaseBackup {
     BaseBackup {
         id,
@@ -354,4 +387,38 @@ fn without_gaps(range: &soter_vault::wal::Range) -> Vec<WalRange> {
     }
     ranges.push(WalRange { timeline, from: Lsn(from), to: Lsn(range.to) });
     ranges
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(timeline: u32, from: u64, to: u64) -> WalRange {
+        WalRange { timeline: Timeline(timeline), from: Lsn(from), to: Lsn(to) }
+    }
+
+    #[test]
+    fn what_was_read_is_there_whenever_it_came() {
+        let added = |ranges: &[WalRange], read| {
+            let mut ranges = ranges.to_vec();
+            add_range(&mut ranges, read);
+            ranges
+        };
+        // More came behind the end, a gap was filled, and other timelines are others.
+        assert_eq!(added(&[range(1, 10, 20)], range(1, 16, 32)), [range(1, 10, 32)]);
+        let filled = added(&[range(1, 10, 20), range(1, 24, 30)], range(1, 16, 32));
+        assert_eq!(filled, [range(1, 10, 32)]);
+        let others = added(&[range(2, 10, 20), range(1, 0, 4)], range(1, 16, 32));
+        assert_eq!(others, [range(2, 10, 20), range(1, 0, 4), range(1, 16, 32)]);
+        assert_eq!(added(&[range(1, 10, 40)], range(1, 16, 32)), [range(1, 10, 40)]);
+    }
+
+    #[test]
+    fn only_what_follows_what_was_read_is_read_with_it() {
+        let mut seen = None;
+        see(&mut seen, Timeline(1), Lsn(16), 16);
+        see(&mut seen, Timeline(1), Lsn(32), 4);
+        see(&mut seen, Timeline(1), Lsn(48), 16);
+        assert_eq!(seen, Some(range(1, 16, 36)));
+    }
 }

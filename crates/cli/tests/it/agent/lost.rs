@@ -15,6 +15,27 @@ fn transactions(cluster: &TestCluster) -> BTreeSet<u32> {
     rows.lines().map(|row| row.parse().unwrap()).collect()
 }
 
+/// What the vault has changes while it is looked at: more of it must not look like a gap.
+#[test]
+fn real_all_of_it_can_be_restored_elsewhere_while_an_agent_stores_more() {
+    let lab = lab("asynchronous", &[]);
+    let agent = lab.streaming_agent();
+    lab.cluster.psql("CREATE TABLE t (client int, n bigint)").unwrap();
+    lab.ok(&["backup", "orders"]);
+    let clients = Clients::start(&lab, 4);
+    clients.wait_for_more(2000);
+    for _ in 0..20 {
+        lab.ok(&lab.start_arguments("never", &["--to", "latest", "--dry-run"]));
+    }
+    let counted: i64 = lab.cluster.psql("SELECT count(*) FROM t").unwrap().parse().unwrap();
+    lab.wait_durable(&agent);
+    let restored = lab.recover("beside", &["--to", "latest"]).0;
+    clients.stop();
+    let there: i64 = restored.psql("SELECT count(*) FROM t").unwrap().parse().unwrap();
+    assert!(there >= counted, "{there} of {counted}");
+    assert_eq!(agent.stop(), 0);
+}
+
 #[test]
 fn real_no_acknowledged_commit_is_lost_with_the_machine() {
     let mut lab = lab("synchronous", &["synchronous_standby_names = 'soter_orders'"]);
