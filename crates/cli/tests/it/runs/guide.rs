@@ -44,6 +44,7 @@ fn the_guide_to_a_recovery_does_what_it_says() {
     desk.ok(&["run", "approve", "latest", "agreed", "--as", "bea"]);
     desk.wait_for_step("seen");
     desk.ok(&["run", "look", "latest", "seen", "yes"]);
-    ended(&mut engine, 0, "DRILL  [!] approve `agreed`: The old server is given up.");
+    // Bea may be faster than a picture of the run, which then shows that she agreed.
+    ended(&mut engine, 0, "DRILL  [x] agreed: done in ");
     assert_eq!(desk.lines("shop/picture"), ["a picture"]);
 }
