@@ -4,6 +4,7 @@
 //! number alone; [`decide`] is a function of a state and a moment. An event that does not fit is
 //! refused and changes nothing.
 
+mod agreed;
 mod decide;
 mod event;
 mod graph;
@@ -44,7 +45,7 @@ pub struct State {
     pub begun: Arc<Begun>,
     /// When.
     pub since: Moment,
-    /// The SHA-256 over its procedure: what approvals are bound to.
+    /// The SHA-256 over its procedure and all its amendments: what approvals are bound to.
     pub digest: String,
     /// How many records there are.
     pub records: u64,
@@ -276,6 +277,14 @@ impl State {
     #[must_use]
     pub fn run(&self) -> &RunId {
         &self.begun.run
+    }
+
+    /// Whether anything of the run has to do with a parameter of that name.
+    #[must_use]
+    pub fn knows(&self, name: &str) -> bool {
+        self.parameters.contains_key(name)
+            || self.begun.procedure.parameters.iter().any(|one| one.name == name)
+            || self.steps.iter().any(|one| one.step.gives.iter().any(|given| given == name))
     }
 
     /// A step by its name.

@@ -7,9 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use soter_plan::{Text, nearest};
-use soter_runbook::procedure::{
-    Given, Parameter, ParameterKind, ParameterSource, Parameters, Procedure,
-};
+use soter_runbook::procedure::{Given, Parameter, ParameterSource, Parameters, Procedure};
 use soter_world::{Disk, Secret, durable};
 
 use super::{prompt, variable};
@@ -54,7 +52,7 @@ impl Values {
             let Some(parameter) = procedure.parameters.iter().find(|it| it.name == one.name) else {
                 return Err(unknown(&one.name, known().collect()));
             };
-            if is_hidden(parameter) {
+            if parameter.is_hidden() {
                 context.output.warn(&format!(
                     "the value of {} was typed into a command line, where others may read it",
                     one.name
@@ -103,17 +101,12 @@ impl Values {
 
     /// Takes a value.
     pub(crate) fn insert(&mut self, parameter: &Parameter, value: String) {
-        let given = match is_hidden(parameter) {
+        let given = match parameter.is_hidden() {
             true => Given::Hidden(Secret::new(value)),
             false => Given::Plain(value),
         };
         self.given.insert(parameter.name.clone(), given);
     }
-}
-
-/// Whether a value may be shown and written down.
-pub(crate) fn is_hidden(parameter: &Parameter) -> bool {
-    parameter.kind == ParameterKind::Secret || parameter.from == ParameterSource::Credential
 }
 
 fn unknown(name: &str, known: Vec<&str>) -> Failure {
@@ -182,7 +175,7 @@ fn ask(parameter: &Parameter) -> Result<String, Failure> {
     }
     question.push_str("):");
     loop {
-        let answer = match is_hidden(parameter) {
+        let answer = match parameter.is_hidden() {
             true => prompt::secret(&question)?,
             false => prompt::line(&question)?,
         };

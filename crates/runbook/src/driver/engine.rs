@@ -78,6 +78,8 @@ pub struct Engine<'w> {
     starts: Vec<(StepId, u32)>,
     /// Durable here, and not yet in the mirror.
     unmirrored: VecDeque<Slot>,
+    /// The mirror could not be read when this engine began: it may lack what earlier ones wrote.
+    is_mirror_unread: bool,
     /// When a lost mirror is tried again.
     mirror_again: Duration,
     polls: BTreeMap<Asked, Polled>,
@@ -93,6 +95,8 @@ struct Polled {
     poll: Poll,
     attempt: u32,
     token: u64,
+    /// When it was asked last.
+    asked: Duration,
     probe: Arc<Probe>,
     on: Option<String>,
     /// When it is asked again; none: it is being asked now.
@@ -241,12 +245,8 @@ impl Engine<'_> {
 
     fn turn_once(&mut self, wait: Duration) -> Result<Progress, EngineError> {
         self.now = self.moment();
-        let answers = self.take_requests()?;
+        self.answer_requests()?;
         let decision = self.settle()?;
-        for (name, reception) in &answers {
-            request::answer(self.world.disk, &self.directory, name, reception)
-                .map_err(EngineError::disk("answering a request"))?;
-        }
         for cancel in &decision.cancels {
             if self.cancelled.insert((cancel.step.clone(), cancel.attempt)) {
                 self.world.effects.cancel(&cancel.step, cancel.attempt);
@@ -293,6 +293,21 @@ impl Engine<'_> {
         self.settle()?;
         self.ended = false;
         Ok(outcome)
+    }
+
+    /// What was asked for is durable, and the request is gone, before anything of it is begun: an engine
+    /// that dies in between must not take one word for two.
+    fn answer_requests(&mut self) -> Result<(), EngineError> {
+        let answers = self.take_requests()?;
+        if answers.is_empty() {
+            return Ok(());
+        }
+        self.commit()?;
+        for (name, reception) in &answers {
+            request::answer(self.world.disk, &self.directory, name, reception)
+                .map_err(EngineError::disk("answering a request"))?;
+        }
+        Ok(())
     }
 
     fn take_requests(&mut self) -> Result<Vec<(String, Reception)>, EngineError> {
@@ -356,13 +371,17 @@ impl Engine<'_> {
         let up = self.world.clock.uptime();
         let wanted: BTreeMap<&Asked, &Ask> = asks.iter().map(|ask| (&ask.about, ask)).collect();
         self.polls.retain(|about, polled| {
-            wanted.get(about).is_some_and(|ask| ask.attempt == polled.attempt)
+            // An amended question is another one: what the old one is answered says nothing.
+            wanted.get(about).is_some_and(|ask| {
+                ask.attempt == polled.attempt && ask.on == polled.on && ask.probe == polled.probe
+            })
         });
         for ask in asks {
             self.polls.entry(ask.about.clone()).or_insert_with(|| Polled {
                 poll: Poll::new(up, ask.within, ask.probe.stable_for),
                 attempt: ask.attempt,
                 token: 0,
+                asked: up,
                 probe: Arc::clone(&ask.probe),
                 on: ask.on.clone(),
                 next: Some(up),
@@ -375,7 +394,7 @@ impl Engine<'_> {
         for (about, polled) in &mut self.polls {
             if polled.next.is_some_and(|next| next <= up) {
                 self.tokens += 1;
-                (polled.token, polled.next) = (self.tokens, None);
+                (polled.token, polled.asked, polled.next) = (self.tokens, up, None);
                 self.world.effects.probe(Asking {
                     run: self.state.run().clone(),
                     kind: self.state.begun.kind,
@@ -457,7 +476,7 @@ fn end_of(text: &str) -> String {
 /// What became of one question.
 impl Polled {
     fn heard(&mut self, up: Duration, reply: &Reply) -> Option<super::effects::Answer> {
-        match self.poll.heard(up, reply.answer) {
+        match self.poll.heard((self.asked, up), reply.answer) {
             Ok(answer) => Some(answer),
             Err(next) => {
                 self.next = Some(next);

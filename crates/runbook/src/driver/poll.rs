@@ -38,11 +38,17 @@ impl Poll {
         }
     }
 
-    /// An answer at that moment. The whole question's, or when it is asked again.
-    pub(super) fn heard(&mut self, now: Duration, answer: Answer) -> Result<Answer, Duration> {
+    /// An answer to what was asked at one moment, heard at another. The whole question's, or when it is
+    /// asked again. Between asking and hearing an engine may have been held up: the time in which yes is
+    /// known to have been so ends with the last asking, and begins with the first hearing.
+    pub(super) fn heard(
+        &mut self,
+        (asked, now): (Duration, Duration),
+        answer: Answer,
+    ) -> Result<Answer, Duration> {
         if answer == Answer::Yes {
             let since = *self.yes_since.get_or_insert(now);
-            if now.saturating_sub(since) >= self.stable_for {
+            if asked.saturating_sub(since) >= self.stable_for {
                 return Ok(Answer::Yes);
             }
         } else {
@@ -72,7 +78,8 @@ mod tests {
                 b'n' => Answer::No,
                 _ => Answer::Unknown,
             };
-            if let Ok(answer) = poll.heard(SECOND * u32::try_from(at).unwrap(), answer) {
+            let now = SECOND * u32::try_from(at).unwrap();
+            if let Ok(answer) = poll.heard((now, now), answer) {
                 return (answer, at);
             }
         }
@@ -91,6 +98,17 @@ mod tests {
         assert_eq!(check(Some(3), None, "nuy"), (Answer::Yes, 2));
         assert_eq!(check(Some(3), None, "nnnny"), (Answer::No, 3));
         assert_eq!(check(Some(3), None, "nnnu"), (Answer::Unknown, 3));
+    }
+
+    #[test]
+    fn an_answer_that_was_heard_late_says_nothing_of_the_time_until_then() {
+        let mut poll = Poll::new(Duration::ZERO, Some(SECOND), Some(SECOND * 30));
+        assert!(poll.heard((Duration::ZERO, SECOND), Answer::Yes).is_err());
+        // The engine waited for its vault for half a minute: it was not looked meanwhile.
+        assert_eq!(poll.heard((SECOND * 2, SECOND * 31), Answer::Yes), Ok(Answer::No));
+        let mut poll = Poll::new(Duration::ZERO, Some(SECOND), Some(SECOND * 30));
+        assert!(poll.heard((Duration::ZERO, Duration::ZERO), Answer::Yes).is_err());
+        assert_eq!(poll.heard((SECOND * 30, SECOND * 31), Answer::Yes), Ok(Answer::Yes));
     }
 
     #[test]

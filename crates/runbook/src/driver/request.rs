@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use soter_world::disk::FileKind;
 use soter_world::{Clock, Disk, Random, durable, random};
 
 use super::effects::{Answer, Asked};
@@ -207,7 +208,8 @@ pub(super) fn waiting(
     let mut found = Vec::new();
     for entry in disk.list(&inbox(run))? {
         let Ok(name) = entry.name.into_string() else { continue };
-        if durable::is_temporary(name.as_ref()) {
+        // What somebody else put there is no request, and nobody waits for an answer to it.
+        if durable::is_temporary(name.as_ref()) || entry.kind != FileKind::File {
             continue;
         }
         let request = match durable::read(disk, &inbox(run).join(&name), REQUEST_BYTES_MAX) {
@@ -215,6 +217,11 @@ pub(super) fn waiting(
                 .map_err(|error| format!("the request is not understood: {error}")),
             Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
                 Err("the request is larger than 1 MiB".to_owned())
+            }
+            // Taken back by who made it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Err("the request cannot be read: ask as the user who carries the run on".to_owned())
             }
             Err(error) => return Err(error),
         };

@@ -1,4 +1,5 @@
 mod generate;
+mod harm;
 mod laboratory;
 mod scenarios;
 mod simulation;

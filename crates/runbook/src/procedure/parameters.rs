@@ -92,6 +92,14 @@ impl From<language::ParameterSource> for ParameterSource {
     }
 }
 
+impl Parameter {
+    /// Whether its value may be shown and written down by nobody.
+    #[must_use]
+    pub fn is_hidden(&self) -> bool {
+        self.kind == ParameterKind::Secret || self.from == ParameterSource::Credential
+    }
+}
+
 impl ParameterKind {
     /// What is wrong with a value of this kind, in words.
     ///

@@ -178,7 +178,7 @@ impl Decision {
             (Status::Failed { .. }, _) if step.may_retry() => self.events.push(Event::Retry {
                 step: step.step.id.clone(),
                 from: RetryFrom::Beginning,
-                delay_ms: retry_delay_ms(&step.step, step.attempt, step.failures),
+                delay_ms: u64::try_from(retry_delay(step).as_millis()).unwrap_or(u64::MAX),
             }),
             _ => {}
         }
@@ -355,13 +355,13 @@ fn blocked(state: &State, now: &Moment) -> Option<(Option<StepId>, String)> {
 
 /// Doubles, and differs by up to a half from step to step, so that not all come at once. It is drawn
 /// from the step's name: the same state gives the same delay.
-fn retry_delay_ms(step: &Step, attempt: u32, failures: u32) -> u64 {
-    let doubled = RETRY_DELAY.saturating_mul(1 << failures.saturating_sub(1).min(16));
+pub(super) fn retry_delay(step: &StepState) -> Duration {
+    let doubled = RETRY_DELAY.saturating_mul(1 << step.failures.saturating_sub(1).min(16));
     let most = u64::try_from(doubled.min(RETRY_DELAY_MAX).as_millis()).unwrap_or(u64::MAX);
-    let seed = format!("{} {attempt}", step.id);
+    let seed = format!("{} {}", step.step.id, step.attempt);
     // FNV-1a.
     let drawn = seed.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    most / 2 + drawn % (most / 2 + 1)
+    Duration::from_millis(most / 2 + drawn % (most / 2 + 1))
 }

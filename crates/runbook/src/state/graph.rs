@@ -196,8 +196,11 @@ impl State {
         if is_done {
             let gives = spec.gives.iter().filter(|name| !self.parameters.contains_key(*name));
             self.missing.extend(gives.cloned());
+            // Another step may have lifted it in the same moment: it is lifted once.
+            let is_to_lift = |name: &String| self.to_lift.iter().any(|(other, _)| other == name);
             let lifts = spec.lifts.iter().filter(|name| self.obligations.contains_key(*name));
-            self.to_lift.extend(lifts.map(|name| (name.clone(), spec.id.clone())));
+            let lifts: Vec<&String> = lifts.filter(|name| !is_to_lift(name)).collect();
+            self.to_lift.extend(lifts.into_iter().map(|name| (name.clone(), spec.id.clone())));
         }
         for later in needed_by {
             self.steps[later].waiting -= 1;

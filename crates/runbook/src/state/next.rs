@@ -10,12 +10,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::decide::retry_delay;
 use super::event::{Closing, ENGINE, Ended, Entry, Event, Recorded, Resolution, RetryFrom};
 use super::time::Moment;
 use super::{Life, Obligation, PhaseStatus, State, Status, StepState};
 use crate::driver::effects::{Answer, Asked, Which};
 use crate::ids::StepId;
 use crate::procedure::{Action, Step};
+
+/// So often a step whose end nobody knows is done again by itself, also if its plan has no retries:
+/// connections break, and there is nothing in that a person could decide.
+const LOST_TRIES: u32 = 3;
 
 /// An event that does not fit, in words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -103,7 +108,10 @@ impl State {
             Event::Mirror { now: state, .. } => self.mirror = (*state, now.clone()),
             Event::Parameter { name, value } => {
                 self.missing.remove(name);
-                self.parameters.insert(name.clone(), value.clone());
+                let before = self.parameters.insert(name.clone(), value.clone());
+                if before.is_some_and(|before| before != *value) {
+                    self.agreed_to_another(now);
+                }
             }
             Event::Probe { about: Asked::Phase(phase), answer, .. } => {
                 self.phase_answered(*phase, *answer, now)?;
@@ -206,7 +214,7 @@ impl State {
             Event::Answered { step, values, .. } => self.answered(step, values, now),
             Event::Skipped { step, why } => self.skipped(step, (&entry.by, why), now),
             Event::MarkedDone { step, .. } => self.marked_done(step, now),
-            Event::Amended { step, .. } => self.amended(step),
+            Event::Amended { step, .. } => self.amended(step, now),
             _ => return None,
         })
     }
@@ -289,6 +297,22 @@ impl State {
         self.turn(at, Status::Ready { delay: Duration::ZERO }, now);
     }
 
+    /// An attempt ended in a way nobody knows, and its engine lives. That counts as a try: what never
+    /// says how it ended would else be done without end.
+    fn lost(&mut self, at: usize, why: &str, now: &Moment) {
+        let step = &mut self.steps[at];
+        let tries = step.step.retries.max(LOST_TRIES);
+        let asks_person = step.step.destructive && step.step.already_done.is_none();
+        if step.failures >= tries && !asks_person {
+            let why = format!("nobody knows how it ended: {why}");
+            return self.fail(at, &why, RetryFrom::Beginning, now);
+        }
+        step.failures += 1;
+        let delay = if asks_person { Duration::ZERO } else { retry_delay(step) };
+        self.interrupted(at, true, now);
+        self.turn(at, Status::Ready { delay }, now);
+    }
+
     fn ended(
         &mut self,
         id: &StepId,
@@ -311,7 +335,7 @@ impl State {
                 self.begin_to_verify(at, now);
             }
             Ended::Failed(why) => self.fail(at, why, RetryFrom::Beginning, now),
-            Ended::Unknown(_) => self.interrupted(at, true, now),
+            Ended::Unknown(why) => self.lost(at, why, now),
         }
         Ok(())
     }
@@ -552,7 +576,7 @@ impl State {
         }
     }
 
-    fn amended(&mut self, new: &Step) -> Result<(), Illegal> {
+    fn amended(&mut self, new: &Step, now: &Moment) -> Result<(), Illegal> {
         let at = self.place(&new.id)?;
         let step = &mut self.steps[at];
         let id = &new.id;
@@ -578,6 +602,7 @@ impl State {
         step.answers.clear();
         step.cleared = false;
         step.amendments += 1;
+        self.amended_to(new, now);
         Ok(())
     }
 }

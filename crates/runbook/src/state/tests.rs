@@ -1,3 +1,5 @@
+mod harm;
+
 use soter_plan::check::{Input, load};
 
 use super::*;

@@ -68,20 +68,28 @@ impl Expectation {
         Ok(Self { operand, ..self })
     }
 
+    /// Whether nothing at all is expected.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        matches!(self.relation, Relation::Text | Relation::Equal) && self.operand.is_empty()
+    }
+
     /// Whether an output is what it must be; space around it does not count.
     #[must_use]
     pub fn answer(&self, output: &str) -> Answer {
         let output = output.trim();
         let order = order(output, &self.operand);
         let is_equal = match order {
-            Some(order) => order == Ordering::Equal,
-            None => output == self.operand,
+            Some(order) => Some(order == Ordering::Equal),
+            // `!= 0` is about a number: nothing, or a complaint, is neither equal to it nor another.
+            None if number(&self.operand).is_some() => None,
+            None => Some(output == self.operand),
         };
         let holds = |wanted: &[Ordering]| order.map(|order| wanted.contains(&order));
         let holds = match self.relation {
             Relation::Text => Some(output == self.operand),
-            Relation::Equal => Some(is_equal),
-            Relation::Unequal => Some(!is_equal),
+            Relation::Equal => is_equal,
+            Relation::Unequal => is_equal.map(|is_equal| !is_equal),
             Relation::Less => holds(&[Ordering::Less]),
             Relation::LessOrEqual => holds(&[Ordering::Less, Ordering::Equal]),
             Relation::Greater => holds(&[Ordering::Greater]),
@@ -107,9 +115,10 @@ fn number(text: &str) -> Option<Number> {
     if let Ok(whole) = text.parse::<i128>() {
         return Some(Number::Whole(whole));
     }
-    // Rust would also read `inf` and `nan`.
+    // Rust would also read `inf` and `nan`, and what is too large as the former: all of it alike.
     let looks = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | 'e' | 'E');
-    text.parse::<f64>().ok().filter(|_| text.chars().all(looks)).map(Number::Broken)
+    let broken = text.parse::<f64>().ok().filter(|broken| broken.is_finite());
+    broken.filter(|_| text.chars().all(looks)).map(Number::Broken)
 }
 
 impl Number {
@@ -160,6 +169,11 @@ mod tests {
         check("<html>", "<html>", Yes);
         check("> 9007199254740993", "9007199254740992", No);
         check("= 9007199254740993", "9007199254740992", No);
+        check("!= 0", "", Unknown);
+        check("!= 0", "error: no such table", Unknown);
+        check("= 3", "many", Unknown);
+        check("= 1e400", "2e400", No);
+        check("> 0", "1e400", Unknown);
         check("> 0", "inf", Unknown);
         check("> 0", "NaN", Unknown);
     }

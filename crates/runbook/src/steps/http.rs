@@ -59,6 +59,8 @@ pub struct Response {
     pub status: u16,
     /// The beginning of the body.
     pub body: String,
+    /// Whether that is all of it.
+    pub is_whole: bool,
 }
 
 /// Why there is no answer.
@@ -131,10 +133,11 @@ impl Requests {
         let mut response = sent.map_err(|error| classify(error, is_question))?;
         let status = response.status().as_u16();
         let mut bytes = Vec::new();
-        let read = response.body_mut().as_reader().take(BODY_BYTES_MAX).read_to_end(&mut bytes);
-        // The status has come: what is missing of the body does not make it unknown.
-        drop(read);
-        Ok(Response { status, body: String::from_utf8_lossy(&bytes).into_owned() })
+        let read = response.body_mut().as_reader().take(BODY_BYTES_MAX + 1).read_to_end(&mut bytes);
+        // The status has come: what is missing of the body does not make that unknown.
+        let is_whole = read.is_ok_and(|length| length as u64 <= BODY_BYTES_MAX);
+        bytes.truncate(usize::try_from(BODY_BYTES_MAX).unwrap_or(usize::MAX));
+        Ok(Response { status, body: String::from_utf8_lossy(&bytes).into_owned(), is_whole })
     }
 
     fn agent(&self, needs_certificates: bool) -> Result<Agent, HttpError> {

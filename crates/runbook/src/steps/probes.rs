@@ -66,8 +66,13 @@ pub(crate) fn ask_script(tools: &Tools, asking: &Asking, script: &str) -> (Reply
     let is_there = asking.on.is_some();
     let (code, output) = aside::read(&finished, is_there.then_some(&mark));
     let answer = match (code, &expectation) {
-        // `grep -c` ends with 1 when it counts none: the output is what was asked for.
-        (Some(0 | 1), Some(expectation)) => expectation.answer(&output),
+        (Some(0), Some(expectation)) => expectation.answer(&output),
+        // `grep -c` ends with 1 when it counts none: the output is what was asked for. Of what has
+        // failed without a word it is not known what it would have said.
+        (Some(1), Some(expectation)) => match expectation.answer(&output) {
+            Answer::Yes if output.trim().is_empty() && !expectation.is_empty() => Answer::Unknown,
+            answer => answer,
+        },
         (Some(0), None) => Answer::Yes,
         (Some(1), None) => Answer::No,
         _ => Answer::Unknown,
@@ -98,6 +103,8 @@ pub(super) fn http(tools: &Tools, asking: &Asking, http: &Http) -> Reply {
         Err(error) => return reply(Answer::Unknown, &in_words(&error), &redactor),
     };
     let answer = match (filled.is_success(response.status), &expectation) {
+        // The beginning of an answer may be what the whole of it is not.
+        (true, Some(_)) if !response.is_whole => Answer::Unknown,
         (true, Some(expectation)) => expectation.answer(&response.body),
         (true, None) => Answer::Yes,
         (false, None) => Answer::No,

@@ -5,6 +5,7 @@
 //! an engine that comes later [adopts](Effects::adopt) them.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -110,7 +111,8 @@ impl Effects for RealEffects {
     fn probe(&self, asking: Asking) {
         let unasked = asking.clone();
         let is_asked = self.spawn("probe", move |shared| {
-            let reply = answer(shared, &asking);
+            let reply = caught(|| answer(shared, &asking))
+                .unwrap_or_else(|| probes::unknown("this program failed while it asked"));
             shared.say(Completion::Answered { about: asking.about, token: asking.token, reply });
         });
         if !is_asked {
@@ -216,6 +218,11 @@ impl Shared {
     }
 }
 
+/// What a thread does; none if it panics. Whoever began it would else wait for its word without end.
+fn caught<T>(run: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(run)).ok()
+}
+
 /// Answers a question once.
 fn answer(shared: &Arc<Shared>, asking: &Asking) -> Reply {
     let tools = &shared.tools;
@@ -238,7 +245,11 @@ fn carry_out(shared: &Arc<Shared>, attempt: &Attempt) {
             let stop = Stop::new();
             shared.note(attempt, Going::Here(stop.clone()));
             let outcome = match tools.children.begin_here(&directory) {
-                Ok(()) => shared.with_evidence(attempt, work(&stop)),
+                Ok(()) => {
+                    caught(|| shared.with_evidence(attempt, work(&stop))).unwrap_or_else(|| {
+                        Outcome::Unknown("this program failed while it did it".to_owned())
+                    })
+                }
                 Err(error) => Outcome::Failed(in_words(&error)),
             };
             let outcome = match attempts::keep(&tools.children, &directory, &outcome) {

@@ -1,5 +1,7 @@
 //! Steps and questions on real processes.
 
+mod harm;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;

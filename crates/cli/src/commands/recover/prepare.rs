@@ -52,20 +52,13 @@ impl Prepared {
         let (plan, procedure, digest) = compiled(context, &files, &args.scenario)?;
         let requester = args.person.name()?;
         let mut objections = Vec::new();
-        if !plan.people.is_empty() && !plan.people.contains(&requester) {
-            objections.push(Objection {
-                weight: Weight::Remark,
-                what: format!("the plan has nobody called {requester}, who begins the run"),
-                hint: "who begins a run does not approve it: name yourself as the plan does, --as PERSON"
-                    .to_owned(),
-            });
-        }
         let run = RunId::new(&args.scenario, context.clock.now(), &*context.random)
             .map_err(|error| Failure::of(Ending::Input, &error))?;
         let target = args.target.as_deref().map(stage::absolute).transpose()?;
         let directory = std::env::current_dir().ok();
         let mut reach = Reach { target, vault: None, identity, directory };
         let bindings = reach.bindings(context)?;
+        objections.extend(stranger(&plan, &procedure, (&requester, bindings.kind)));
         let mirror = match args.local {
             true => None,
             false => {
@@ -273,6 +266,30 @@ fn second_place(
     let what = "LOCAL ONLY: no vault takes the journal, so nothing keeps a second engine out";
     object(Weight::Remark, what.to_owned(), "make sure that nobody else carries this recovery out");
     Ok(None)
+}
+
+/// Who begins a run approves none of its steps. That holds only if the plan knows them by the name they
+/// begin it with: somebody else's codes are asked of whoever else that may be.
+fn stranger(
+    plan: &Plan,
+    procedure: &Procedure,
+    (requester, kind): (&str, Kind),
+) -> Option<Objection> {
+    if plan.people.is_empty() || plan.people.contains(requester) {
+        return None;
+    }
+    let mut actions = procedure.steps.iter().map(|step| &step.action);
+    let is_approved = actions.any(|action| matches!(action, Action::Approve { .. }));
+    let weight = match kind {
+        Kind::Real if is_approved => Weight::Blocking,
+        _ => Weight::Remark,
+    };
+    Some(Objection {
+        weight,
+        what: format!("the plan has nobody called {requester}, who begins the run"),
+        hint: "who begins a run does not approve it: name yourself as the plan does, --as PERSON"
+            .to_owned(),
+    })
 }
 
 /// Runs of the same scenario on the same target that are not over: two of them at once would do

@@ -13,7 +13,7 @@ use soter_runbook::StepId;
 use soter_runbook::driver::{
     Answer, Asked, Kind, Proof, Reception, Request, Which, Wish, inbox, outbox, reception, send,
 };
-use soter_runbook::procedure::{Action, ParameterKind, Step, compile};
+use soter_runbook::procedure::{Action, Step, compile};
 use soter_runbook::state::{Needed, Resolution, RetryFrom, State};
 use soter_world::durable;
 
@@ -381,7 +381,7 @@ pub(super) fn give(context: &Context, args: &GiveArgs) -> Result<(), Failure> {
 
 fn is_secret(state: &State, names: &[String]) -> bool {
     let parameters = state.begun.procedure.parameters.iter();
-    let mut secret = parameters.filter(|parameter| parameter.kind == ParameterKind::Secret);
+    let mut secret = parameters.filter(|parameter| parameter.is_hidden());
     secret.any(|parameter| names.contains(&parameter.name))
 }
 

@@ -63,6 +63,9 @@ fn a_real_run_is_begun_with_a_word_and_approved_with_a_code_from_another_machine
     let recover = ["recover", "lost", "--target", "real.yaml", "--identity", &key];
     desk.fails(&recover, 2, "--confirm \"second site\"");
     desk.fails(&[&recover[..], &["--confirm", "first site"]].concat(), 2, "is not the name");
+    let confirmed = [&recover[..], &["--confirm", "second site"]].concat();
+    // Under a name that the plan does not know, who begins it could approve it under another.
+    desk.fails(&[&confirmed[..], &["--as", "root"]].concat(), 2, "nobody called root");
     let mut engine = engine(&desk, &["--target", "real.yaml", "--confirm", "second site"]);
     desk.wait_for_step("when");
     let shown = desk.json(&["run", "show", "latest"]);

@@ -141,6 +141,7 @@ impl<'w> Engine<'w> {
         let key = fingerprint_key(&world, directory)?;
         let mut engine = Self::new(world, (directory, lock), (journal, state, epoch), key);
         engine.unmirrored.extend(missing);
+        engine.is_mirror_unread = slots.is_none();
         engine.approvers = resuming.approvers;
         engine.torn = torn;
         engine.ended = true;
@@ -175,6 +176,7 @@ impl<'w> Engine<'w> {
             batch: Vec::new(),
             starts: Vec::new(),
             unmirrored: VecDeque::new(),
+            is_mirror_unread: false,
             mirror_again: Duration::ZERO,
             polls: BTreeMap::new(),
             tokens: 0,

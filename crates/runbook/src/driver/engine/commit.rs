@@ -1,6 +1,9 @@
 //! From what was recorded to what is begun: durable here, durable in the mirror, begun.
 
+use std::collections::VecDeque;
 use std::time::Duration;
+
+use soter_world::durable;
 
 use super::{Engine, EngineError, moment};
 use crate::journal::{MirrorError, Slot, Stamp, Stored};
@@ -93,14 +96,39 @@ impl Engine<'_> {
         let Some(mirror) = self.world.mirror else {
             return Ok(Err(MirrorError("none was given".to_owned())));
         };
-        while let Some(slot) = self.unmirrored.front() {
+        let mut refused = None;
+        loop {
+            if self.is_mirror_unread {
+                match mirror.read_all() {
+                    Ok(slots) => self.unmirrored = self.owed(&slots)?,
+                    Err(error) => return Ok(Err(error)),
+                }
+                self.is_mirror_unread = false;
+            }
+            let Some(slot) = self.unmirrored.front() else { return Ok(Ok(())) };
             match mirror.append(slot.n, &slot.lines) {
                 Ok(Stored::Created | Stored::AlreadySame) => drop(self.unmirrored.pop_front()),
+                // A write of an earlier engine of this machine that arrived late is no other's: what
+                // the mirror has then is a beginning of what is here.
+                Ok(Stored::Superseded) if refused != Some(slot.n) => {
+                    refused = Some(slot.n);
+                    self.is_mirror_unread = true;
+                }
                 Ok(Stored::Superseded) => return Err(EngineError::Superseded),
                 Err(error) => return Ok(Err(error)),
             }
         }
-        Ok(Ok(()))
+    }
+
+    /// What a mirror lacks that was away when this engine began, also of what earlier ones wrote.
+    fn owed(&self, slots: &[Slot]) -> Result<VecDeque<Slot>, EngineError> {
+        let there: Vec<u8> = slots.iter().flat_map(|slot| slot.lines.iter().copied()).collect();
+        let path = self.directory.join("journal");
+        let here = durable::read(self.world.disk, &path, usize::MAX)
+            .map_err(EngineError::disk("reading the journal"))?;
+        let lines = here.strip_prefix(there.as_slice()).ok_or(EngineError::Superseded)?.to_vec();
+        let n = 1 + there.iter().filter(|byte| **byte == b'\n').count() as u64;
+        Ok((!lines.is_empty()).then_some(Slot { n, lines }).into_iter().collect())
     }
 
     /// What cannot be taken back and was announced here alone is not begun.

@@ -12,7 +12,7 @@ use super::{Engine, end_of};
 use crate::approval;
 use crate::driver::effects::{Asked, Completion, Outcome, Reply};
 use crate::ids::StepId;
-use crate::procedure::ParameterKind;
+use crate::procedure::{Parameter, ParameterKind};
 use crate::state::{ENGINE, Ended, Event, Recorded};
 
 impl Engine<'_> {
@@ -90,10 +90,16 @@ impl Engine<'_> {
     /// A value as a journal has it. A secret stays here.
     pub(super) fn recorded(&mut self, name: &str, value: String) -> Result<Recorded, String> {
         let declared = &self.state.begun.procedure.parameters;
-        let kind = declared.iter().find(|one| one.name == name).map(|one| one.kind);
-        let kind = kind.unwrap_or(ParameterKind::Text);
-        kind.check(&value).map_err(|why| format!("`{name}`: {why}"))?;
-        if kind != ParameterKind::Secret {
+        let declared = declared.iter().find(|one| one.name == name);
+        let kind = declared.map_or(ParameterKind::Text, |one| one.kind);
+        // What was hidden once stays so: a credential is one whatever its kind.
+        let was_hidden = matches!(self.state.parameters.get(name), Some(Recorded::Fingerprint(_)));
+        let is_hidden = was_hidden || declared.is_some_and(Parameter::is_hidden);
+        kind.check(&value).map_err(|why| match is_hidden {
+            true => format!("`{name}` is not what it must be"),
+            false => format!("`{name}`: {why}"),
+        })?;
+        if !is_hidden {
             return Ok(Recorded::Value(value));
         }
         let print = approval::fingerprint(&self.fingerprint_key, name, &value);

@@ -31,6 +31,9 @@ impl Engine<'_> {
             Wish::Refuse { step, why } => Event::Refused { step, why },
             Wish::Answer { step, value } => self.answer(step, value)?,
             Wish::Give { name, value } => {
+                if !self.state.knows(&name) {
+                    return Err(format!("the run has no parameter `{name}`"));
+                }
                 let value = self.recorded(&name, value)?;
                 Event::Parameter { name, value }
             }

@@ -477,6 +477,12 @@ impl Mirror for SharedMirror {
                 slots.entry(slot.n).or_insert(slot.lines);
             }
         }
+        // As a vault does: what would leave a hole is refused, and not kept.
+        let lines_in = |lines: &Vec<u8>| lines.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let next = 1 + slots.values().map(lines_in).sum::<u64>();
+        if n > next {
+            return Err(MirrorError(format!("{n} is not next, {next} is")));
+        }
         if self.fails() {
             match self.random.below(3) {
                 0 => {}

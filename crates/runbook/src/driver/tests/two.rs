@@ -182,6 +182,51 @@ fn without_a_mirror_a_person_decides() {
     assert!(decided > 0);
 }
 
+/// A mirror that is away also when the run is gone on with gets all that it lacks once it is back.
+#[test]
+fn a_mirror_that_comes_back_gets_what_an_earlier_engine_owed_it() {
+    let mut owed = 0;
+    for seed in seeds(20) {
+        let (procedure, beginning) = drawn(seed);
+        let laboratory = Laboratory::new(seed, &procedure);
+        let mirror = SharedMirror::new(seed, 0);
+        let mut site = Site::new(&laboratory, 0, seed);
+        (site.mirror, site.rough) = (Some(&mirror), false);
+        let effects = site.effects();
+        let mut engine = Engine::begin(site.world(&effects), place(), beginning).unwrap();
+        for turn in 0..9 {
+            if turn == 3 {
+                *mirror.fault_percent.lock().unwrap() = 100;
+            }
+            // The shortest of them are over before that.
+            site.turn(&mut engine).ok();
+        }
+        drop(engine);
+        site.die(false);
+        owed += usize::from(site.journal().len() > mirror.bytes().len());
+        let effects = site.effects();
+        let resumed = Engine::resume(site.world(&effects), place(), Resuming::default());
+        let mut engine = match resumed {
+            Err(EngineError::Closed) => continue,
+            resumed => resumed.unwrap(),
+        };
+        site.turn(&mut engine).unwrap();
+        *mirror.fault_percent.lock().unwrap() = 0;
+        for turn in 0.. {
+            assert!(turn < 3000, "seed {seed}: no end: {:?}", engine.state().questions());
+            if turn == 1000 {
+                laboratory.calm();
+            }
+            if let Progress::Closed(_) = site.turn(&mut engine).unwrap() {
+                break;
+            }
+        }
+        assert_eq!(mirror.bytes(), site.journal(), "seed {seed}");
+        journal::read(&mirror.bytes()).unwrap();
+    }
+    assert!(owed > 0, "no engine owed anything");
+}
+
 /// The laptop of the one who began it comes back: what it has is put aside, what the other did counts.
 #[test]
 fn the_first_machine_can_take_the_run_back() {

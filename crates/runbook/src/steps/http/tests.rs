@@ -119,7 +119,7 @@ fn a_request_carries_what_it_should_and_brings_the_answer() {
         ..get(&url)
     };
     let response = requests(None).send(&request).unwrap();
-    assert_eq!(response, Response { status: 503, body: "not now".to_owned() });
+    assert_eq!(response, Response { status: 503, body: "not now".to_owned(), is_whole: true });
     let asked = server.asked().remove(0).to_ascii_lowercase();
     for part in
         ["post /a?b=c http/1.1", "authorization: bearer hunter2", "application/json", "\r\n{}"]
