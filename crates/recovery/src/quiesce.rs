@@ -2,7 +2,8 @@
 //!
 //! The rule it keeps: what stood before is known before it is taken away, and by whoever comes later, from
 //! another machine too. Standing still is that nothing is left running, not that nothing is wanted. Each of
-//! both steps may be interrupted anywhere and done again; what is done twice ends as if done once.
+//! both steps may be interrupted anywhere and done again; what is done twice ends as if done once. A script
+//! outlives its engine, and the next one waits for the same.
 
 mod hold;
 mod release;
@@ -10,6 +11,7 @@ mod release;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -18,7 +20,7 @@ use std::time::Duration;
 
 use soter_runbook::driver::{Asking, Attempt, Captured, Outcome, Reply};
 use soter_runbook::procedure::{self, Given, Parameters, REPLICAS, Step, Stoppable};
-use soter_runbook::steps::{Action, Place, Tools, Work, run_script};
+use soter_runbook::steps::{Action, Lead, NotDone, Part, Place, Tools, Work, run_part};
 use soter_world::Stop;
 
 /// How often it is looked whether something stands still, or works.
@@ -129,20 +131,19 @@ impl Action for Quiesce {
             let why = format!("the plan does not say what runs as {}", silent.join(", "));
             return Some(Err(format!("{why}: add `runs_as` to the service")));
         }
-        let crew = Crew {
-            directory: place.attempt(&attempt.step.id, attempt.number),
-            tools: self.tools.clone(),
-            attempt: attempt.clone(),
-            connect: Arc::clone(&self.connect),
-            look_every: self.look_every,
-        };
-        let services = services.clone();
-        Some(Ok(Work::Here(Box::new(move |stop| {
-            if is_hold {
-                hold::all(&crew, &services, stop)
+        let directory = place.attempt(&attempt.step.id, attempt.number);
+        let (tools, connect) = (self.tools.clone(), Arc::clone(&self.connect));
+        let (attempt, services, look_every) = (attempt.clone(), services.clone(), self.look_every);
+        Some(Ok(Work::Led(Box::new(move |lead| {
+            let (lead, is_unknown) = (lead.clone(), Cell::new(false));
+            let crew = Crew { tools, attempt, connect, directory, look_every, lead, is_unknown };
+            let outcome = if is_hold {
+                hold::all(&crew, &services, crew.lead.stop())
             } else {
-                release::all(&crew, &services, stop)
-            }
+                release::all(&crew, &services, crew.lead.stop())
+            };
+            // What was left is looked at anew by the engine that comes later.
+            (!crew.lead.is_left() || matches!(outcome, Outcome::Done { .. })).then_some(outcome)
         }))))
     }
 
@@ -162,6 +163,9 @@ struct Crew {
     connect: Connect,
     directory: PathBuf,
     look_every: Duration,
+    lead: Lead,
+    /// Whether nobody knows how one of the scripts ended.
+    is_unknown: Cell<bool>,
 }
 
 impl Crew {
@@ -180,8 +184,21 @@ impl Crew {
         Ok(Which { object: fill(object)?, namespace: namespace.map(fill).transpose()? })
     }
 
-    fn run(&self, on: Option<&str>, script: &str, stop: &Stop) -> Result<(), String> {
-        run_script(&self.tools, &self.attempt, (on, script), stop).map(drop)
+    /// Runs a script of a service, or takes up what an engine before this one began of it.
+    fn run(&self, name: &str, on: Option<&str>, script: &str) -> Result<(), String> {
+        let part = Part { name, on, script };
+        match run_part(&self.tools, &self.attempt, &part, &self.lead) {
+            Ok(words) => {
+                words.iter().for_each(|line| self.say(&format!("  {line}")));
+                Ok(())
+            }
+            Err(NotDone::Failed(why)) => Err(why),
+            Err(NotDone::Unknown(why)) => {
+                self.is_unknown.set(true);
+                Err(why)
+            }
+            Err(NotDone::Left) => Err("goes on".to_owned()),
+        }
     }
 
     /// The way to things with replicas; asked for only where a service runs as one.
@@ -202,7 +219,8 @@ impl Crew {
 
     /// What a run hears. Words of others are covered.
     fn failed(&self, why: &[String]) -> Outcome {
-        Outcome::Failed(self.cover(&why.join("; ")))
+        let why = self.cover(&why.join("; "));
+        if self.is_unknown.get() { Outcome::Unknown(why) } else { Outcome::Failed(why) }
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use soter_plan::check::{Input, load};
 use soter_plan::target::Target;
 use soter_plan::{Reference, language};
+use soter_runbook::child::{self, Launcher};
 use soter_runbook::driver::{Attempt, Kind};
 use soter_runbook::procedure::{Action, Parameters, Procedure, Step, compile};
 use soter_runbook::steps::Place;
@@ -68,6 +69,37 @@ impl Desk {
         let target = Target::read("lab.yaml", self.target.as_bytes()).unwrap();
         let bindings = Bindings::of(&target, self.root(), |_| Err("?".to_owned())).unwrap();
         Place::new(self.root().join("run"), bindings, std::env::vars())
+    }
+}
+
+/// The boot of the machine that tests run on.
+pub(crate) const BOOT: &str = "this boot";
+
+/// Starts this test's own binary as the processes around a command.
+pub(crate) fn launcher() -> Launcher {
+    let arguments = ["--exact", "--nocapture", "testing::be_the_supervisor"].map(Into::into);
+    Launcher { program: std::env::current_exe().unwrap(), arguments: arguments.to_vec() }
+}
+
+/// Not a test of anything: what a launcher starts. Its last arguments are a directory and, for the
+/// process that becomes the command, the number of the supervisor.
+#[test]
+fn be_the_supervisor() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let Some(at) = arguments.iter().position(|word| word.ends_with("::be_the_supervisor")) else {
+        return;
+    };
+    match &arguments[at + 1..] {
+        // A runner of tests has options of its own behind the name.
+        [directory] if !directory.starts_with('-') => {
+            let directory = Path::new(directory);
+            child::supervise(&OsDisk, &SystemClock, &launcher(), directory).unwrap();
+        }
+        [directory, supervisor] => {
+            let supervisor = supervisor.parse().unwrap();
+            panic!("{:?}", child::begin(&OsDisk, BOOT, Path::new(directory), supervisor));
+        }
+        _ => {}
     }
 }
 

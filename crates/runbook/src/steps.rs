@@ -9,6 +9,7 @@ mod attempts;
 mod elsewhere;
 mod expect;
 mod http;
+mod led;
 mod notify;
 mod place;
 mod probes;
@@ -19,11 +20,11 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-pub use aside::run_script;
 pub use attempts::{Action, RESULTS, Work, last_lines};
 pub use elsewhere::shell_on;
 pub use expect::Expectation;
 pub use http::{HttpError, Request, Requests, Response};
+pub use led::{Lead, NotDone, Part, run_part};
 pub use place::{HANDED_ON, Place, Variables, is_variable, variable_rule};
 pub(crate) use probes::ask_script;
 pub use real::{Credentials, RealEffects, Tools};

@@ -42,7 +42,7 @@ pub(super) fn all(crew: &Crew, services: &[Stoppable], stop: &Stop) -> Outcome {
     let mut parts: Vec<Part<'_>> = Vec::new();
     // They come with what others need before those.
     for service in services.iter().rev() {
-        for part in &service.runs_as {
+        for (at, part) in service.runs_as.iter().enumerate() {
             match part {
                 RunsAs::Kubernetes { object, namespace, replicas } => {
                     match crew.which(object, namespace.as_deref()) {
@@ -56,7 +56,8 @@ pub(super) fn all(crew: &Crew, services: &[Stoppable], stop: &Stop) -> Outcome {
                 }
                 RunsAs::Scripts { stop: script, on, .. } => {
                     crew.say(&format!("{}: its script stops it", service.service));
-                    if let Err(why) = crew.run(on.as_deref(), script, stop) {
+                    let name = format!("{}.{at}.stop", service.service);
+                    if let Err(why) = crew.run(&name, on.as_deref(), script) {
                         failures.push(format!("{}: its script to stop it {why}", service.service));
                     }
                 }

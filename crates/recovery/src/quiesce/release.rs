@@ -13,6 +13,8 @@ struct Returning<'s> {
 }
 
 struct Part<'s> {
+    /// Its place among the parts of the service.
+    at: usize,
     runs_as: &'s RunsAs,
     said: String,
     state: State,
@@ -55,8 +57,8 @@ pub(super) fn all(crew: &Crew, services: &[Stoppable], stop: &Stop) -> Outcome {
 
 impl<'s> Returning<'s> {
     fn new(service: &'s Stoppable) -> Self {
-        let part = |runs_as| Part { runs_as, said: String::new(), state: State::Waiting };
-        Self { service, parts: service.runs_as.iter().map(part).collect() }
+        let part = |(at, runs_as)| Part { at, runs_as, said: String::new(), state: State::Waiting };
+        Self { service, parts: service.runs_as.iter().enumerate().map(part).collect() }
     }
 
     fn works(&self) -> bool {
@@ -119,7 +121,8 @@ impl Part<'_> {
         match self.runs_as {
             RunsAs::Scripts { start, on, .. } => {
                 self.say(crew, service, "its script starts it");
-                crew.run(on.as_deref(), start, stop)
+                let name = format!("{service}.{}.start", self.at);
+                crew.run(&name, on.as_deref(), start)
                     .map_err(|why| fatal(format!("its script to start it {why}")))?;
                 self.state = State::Works;
             }

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard};
 use soter_plan::check::{Input, load};
 use soter_plan::target::Target;
 use soter_runbook::RunId;
-use soter_runbook::child::{Children, Launcher};
+use soter_runbook::child::Children;
 use soter_runbook::driver::Kind;
 use soter_runbook::procedure::compile;
 use soter_runbook::steps::Requests;
@@ -13,6 +13,7 @@ use soter_world::sim::{SeededRandom, SimClock, seeds};
 use soter_world::{Disk, OsDisk, SystemClock};
 
 use super::*;
+use crate::testing::{BOOT, launcher};
 
 /// Three services, two of them of Kubernetes, the second with two parts; the web needs the api.
 const PLAN: &str = "
@@ -187,13 +188,12 @@ impl Desk {
             Bindings::of(&target, self.directory.path(), |_| Err(String::new())).unwrap();
         let environment = std::env::vars();
         let disk: Arc<dyn Disk> = Arc::new(OsDisk);
-        let launcher = Launcher { program: "/bin/false".into(), arguments: Vec::new() };
         Tools {
             children: Children::new(
                 Arc::clone(&disk),
                 Arc::new(SystemClock),
-                launcher,
-                "boot".to_owned(),
+                launcher(),
+                BOOT.to_owned(),
             ),
             clock: Arc::clone(&self.clock),
             random: Arc::new(SeededRandom::new(1)),
@@ -228,8 +228,8 @@ impl Desk {
         };
         match steps.work(&attempt, &place).unwrap() {
             Err(why) => Outcome::Failed(why),
-            Ok(Work::Here(work)) => work(stop),
-            Ok(Work::Command { .. }) => panic!("it is no command"),
+            Ok(Work::Led(work)) => work(&Lead::new(stop.clone(), Stop::new())).unwrap(),
+            Ok(_) => panic!("it is led"),
         }
     }
 
@@ -382,7 +382,7 @@ fn scripts_stop_and_start_what_is_no_object() {
     let plan = "
 services:
   first: { runs_as: { stop: 'echo stop first >> DIR/log', start: 'echo start first >> DIR/log' } }
-  second: { needs: [first], runs_as: { on: there, stop: 'echo stop second >> DIR/log',
+  second: { needs: [first], runs_as: { on: there, stop: 'echo stop second >> DIR/log; echo bye',
             start: 'echo start second >> DIR/log; test ! -e DIR/ill' } }
   silent: {}
   object: { runs_as: { kubernetes: { object: deployment/a } } }
@@ -401,10 +401,13 @@ scenarios:
     let log = || fs::read_to_string(format!("{directory}/log")).unwrap();
     assert!(desk.done("held").is_empty());
     assert_eq!(log(), "stop second\nstop first\n");
+    let said = desk.said("held.1").replace("  running 1 test\n", "");
+    assert_eq!(said, "second: its script stops it\n  bye\nfirst: its script stops it\n");
     desk.done("back");
     assert!(log().ends_with("stop first\nstart first\nstart second\n"), "{}", log());
     fs::File::create(format!("{directory}/ill")).unwrap();
-    assert_eq!(desk.failed("back"), "second: its script to start it ended with exit code 1");
+    let why = desk.failed("back");
+    assert!(why.starts_with("second: its script to start it ended with exit code 1"), "{why}");
     let why = desk.failed("silence");
     assert_eq!(why, "the plan does not say what runs as silent: add `runs_as` to the service");
     assert_eq!(desk.failed("objects"), "there is no cluster");

@@ -120,7 +120,7 @@ impl Bench {
         let attempt = Attempt { parameters: Arc::new(parameters()), ..attempt };
         match self.queries().work(&attempt, &self.desk.place()).unwrap().unwrap() {
             Work::Here(work) => work(stop),
-            Work::Command { .. } => panic!("a query is no command"),
+            _ => panic!("a query is no command"),
         }
     }
 }

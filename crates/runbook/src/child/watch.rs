@@ -35,7 +35,7 @@ impl Children {
     /// When its files cannot be read.
     pub fn cancel(&self, directory: &Path) -> Result<Condition, ChildError> {
         let leader = match self.look(directory)? {
-            Condition::Running(leader) if !self.is_engine(directory)? => leader,
+            Condition::Running(leader) if !self.was_begun_here(directory)? => leader,
             condition => return Ok(condition),
         };
         let mut members = Members { leader, known: BTreeSet::from([leader]) };
@@ -61,8 +61,11 @@ impl Children {
         }
     }
 
-    /// Whether what goes on is the work of an engine itself, which is no command to be ended.
-    fn is_engine(&self, directory: &Path) -> Result<bool, ChildError> {
+    /// Whether it is the work of an engine itself, this or an earlier one, which is no command to be ended.
+    ///
+    /// # Errors
+    /// When its files cannot be read.
+    pub fn was_begun_here(&self, directory: &Path) -> Result<bool, ChildError> {
         let slot = Slot::read(&*self.disk, directory)?;
         Ok(matches!(slot, Some(Slot::Taken(owner)) if owner.is_engine()))
     }

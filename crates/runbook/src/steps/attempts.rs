@@ -12,6 +12,7 @@ use soter_world::exec::Status;
 use soter_world::{Random, Stop, durable, random};
 
 use super::elsewhere::{self, Mark, Word};
+use super::led::Lead;
 use super::place::{Place, Variables};
 use super::redact::Redactor;
 use crate::child::{self, ChildError, Children, Ended, Hidden, Spec};
@@ -71,6 +72,10 @@ pub enum Work {
     },
     /// By this process, in a thread; interrupted if the process ends. It looks at the token.
     Here(Box<dyn FnOnce(&Stop) -> Outcome + Send>),
+    /// By this process, in a thread, with scripts that [outlive it](super::run_part). An engine that
+    /// comes later leads the same attempt on: the work begins anew then, and finds what was done. None:
+    /// it was left to that.
+    Led(Box<dyn FnOnce(&Lead) -> Option<Outcome> + Send>),
 }
 
 /// What must be known to read the end of a script.
@@ -111,19 +116,19 @@ const LAST_WORDS_BYTES: usize = 1 << 10;
 /// How many lines of it.
 const LAST_WORDS_LINES: usize = 5;
 
-/// A script as a command, here or on the machine of the step.
+/// A script as a command that is started in this directory, here or on the machine of the step.
 pub(super) fn script(
     attempt: &Attempt,
+    directory: &Path,
     place: &Place,
     children: &Children,
     chance: &dyn Random,
     script: &str,
-) -> Result<Work, String> {
-    let directory = place.attempt(&attempt.step.id, attempt.number);
+) -> Result<(Spec, Hidden), String> {
     let told =
         place.told((&attempt.run, attempt.step.id.as_str()), attempt.kind, &attempt.parameters);
     let say = |error: ChildError| in_words(&error);
-    let path = child::write_script(children.disk(), &directory, script).map_err(say)?;
+    let path = child::write_script(children.disk(), directory, script).map_err(say)?;
     durable::create_dir_all_durable(children.disk(), &place.work_directory())
         .map_err(|error| format!("cannot make the directory that scripts work in: {error}"))?;
     let mut spec = Spec { directory: place.work_directory(), ..Spec::default() };
@@ -137,7 +142,7 @@ pub(super) fn script(
         spec.environment.extend(told.plain);
         spec.environment.insert("SOTER_OUTPUT".to_owned(), results);
         hidden.environment = told.hidden;
-        return Ok(Work::Command { spec, hidden });
+        return Ok((spec, hidden));
     };
     let mark = Mark(hex::encode(random::bytes::<8>(chance)));
     let (program, arguments, input) =
@@ -145,7 +150,7 @@ pub(super) fn script(
     (spec.program, spec.arguments) = (program, arguments);
     hidden.input = Some(input.into());
     spec.reading = serde_json::json!(Reading { mark: Some(mark.0) });
-    Ok(Work::Command { spec, hidden })
+    Ok((spec, hidden))
 }
 
 /// The command that runs a script on another machine, and what it reads.
@@ -166,24 +171,25 @@ pub(super) fn there(
     Ok((program, words.collect(), elsewhere::input(script, told, path, mark)))
 }
 
-/// What the end of a command says.
+/// What the end of a command says that was started in this directory.
 pub(super) fn outcome(
     attempt: &Attempt,
+    directory: &Path,
     place: &Place,
     children: &Children,
     ended: &Ended,
 ) -> Outcome {
-    read_outcome(attempt, place, children, ended)
+    read_outcome(attempt, directory, place, children, ended)
         .unwrap_or_else(|error| Outcome::Unknown(in_words(&error)))
 }
 
 fn read_outcome(
     attempt: &Attempt,
+    directory: &Path,
     place: &Place,
     children: &Children,
     ended: &Ended,
 ) -> Result<Outcome, ChildError> {
-    let directory = &place.attempt(&attempt.step.id, attempt.number);
     let redactor = redactor(&attempt.parameters, place.bindings.secrets());
     let spec = children.spec(directory)?;
     let reading: Reading = serde_json::from_value(spec.reading).unwrap_or_default();

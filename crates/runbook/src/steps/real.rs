@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -15,6 +16,7 @@ use soter_world::{Clock, Random, Secret, Stop};
 
 use super::attempts::{self, Action, Work, in_words};
 use super::http::Requests;
+use super::led::Lead;
 use super::place::Place;
 use super::{notify, probes, request};
 use crate::child::{Children, Condition};
@@ -90,6 +92,22 @@ impl RealEffects {
             .unwrap_or_default()
     }
 
+    /// Leads an attempt on whose engine is gone, if it is one that is led.
+    fn lead_on(&self, attempt: Attempt, directory: &Path) -> Adopted {
+        let tools = &self.shared.tools;
+        if !tools.children.was_begun_here(directory).unwrap_or(false) {
+            return Adopted::Gone;
+        }
+        let Ok(Work::Led(work)) = work(tools, &attempt) else { return Adopted::Gone };
+        let stop = Stop::new();
+        self.shared.note(&attempt, Going::Here(stop.clone()));
+        if self.spawn("attempt", move |shared| lead(shared, &attempt, work, stop)) {
+            Adopted::Live
+        } else {
+            Adopted::Gone
+        }
+    }
+
     fn spawn(&self, name: &str, run: impl FnOnce(&Arc<Shared>) + Send + 'static) -> bool {
         let shared = Arc::clone(&self.shared);
         thread::Builder::new().name(name.to_owned()).spawn(move || run(&shared)).is_ok()
@@ -139,9 +157,10 @@ impl Effects for RealEffects {
         }
         match tools.children.look(&directory) {
             Ok(Condition::NeverBegan) => Adopted::NeverBegan,
-            Ok(Condition::Vanished) => Adopted::Gone,
+            Ok(Condition::Vanished) => self.lead_on(attempt, &directory),
             Ok(Condition::Ended(ended)) => {
-                let outcome = attempts::outcome(&attempt, &tools.place, &tools.children, &ended);
+                let outcome =
+                    attempts::outcome(&attempt, &directory, &tools.place, &tools.children, &ended);
                 Adopted::Ended(self.shared.with_evidence(&attempt, outcome))
             }
             Ok(Condition::Running(_)) => {
@@ -198,6 +217,17 @@ impl Shared {
         self.say(Completion::Ended { step, attempt: number, outcome });
     }
 
+    /// The end of an attempt of this process, written down first for the engines that come later.
+    fn keep_and_end(&self, attempt: &Attempt, outcome: Outcome) {
+        let directory = self.tools.place.attempt(&attempt.step.id, attempt.number);
+        let outcome = match attempts::keep(&self.tools.children, &directory, &outcome) {
+            Ok(()) => outcome,
+            // What this engine journals now, a later one could not read: so it is not known.
+            Err(error) => Outcome::Unknown(in_words(&error)),
+        };
+        self.end(attempt, outcome);
+    }
+
     /// Keeps the evidence that a step names or leaves, if it is done.
     fn with_evidence(&self, attempt: &Attempt, outcome: Outcome) -> Outcome {
         let Outcome::Done { outputs, mut captured } = outcome else { return outcome };
@@ -252,12 +282,15 @@ fn carry_out(shared: &Arc<Shared>, attempt: &Attempt) {
                 }
                 Err(error) => Outcome::Failed(in_words(&error)),
             };
-            let outcome = match attempts::keep(&tools.children, &directory, &outcome) {
-                Ok(()) => outcome,
-                // What this engine journals now, a later one could not read: so it is not known.
-                Err(error) => Outcome::Unknown(in_words(&error)),
-            };
-            shared.end(attempt, outcome);
+            shared.keep_and_end(attempt, outcome);
+        }
+        Ok(Work::Led(work)) => {
+            let stop = Stop::new();
+            shared.note(attempt, Going::Here(stop.clone()));
+            match tools.children.begin_here(&directory) {
+                Ok(()) => lead(shared, attempt, work, stop),
+                Err(error) => shared.keep_and_end(attempt, Outcome::Failed(in_words(&error))),
+            }
         }
         Ok(Work::Command { spec, hidden }) => {
             shared.note(attempt, Going::Command);
@@ -274,6 +307,18 @@ fn carry_out(shared: &Arc<Shared>, attempt: &Attempt) {
     }
 }
 
+/// Does the work of an attempt that is led. What it leaves to a later engine has not ended.
+fn lead(
+    shared: &Arc<Shared>,
+    attempt: &Attempt,
+    work: Box<dyn FnOnce(&Lead) -> Option<Outcome> + Send>,
+    stop: Stop,
+) {
+    if let Some(outcome) = work(&Lead::new(stop, shared.gone.clone())) {
+        shared.keep_and_end(attempt, shared.with_evidence(attempt, outcome));
+    }
+}
+
 /// Follows a command to its end, or until the engine is gone.
 fn watch(shared: &Arc<Shared>, attempt: &Attempt) {
     let tools = &shared.tools;
@@ -281,7 +326,7 @@ fn watch(shared: &Arc<Shared>, attempt: &Attempt) {
     let outcome = match tools.children.wait(&directory, &shared.gone) {
         Ok(Condition::Running(_)) => return,
         Ok(Condition::Ended(ended)) => {
-            attempts::outcome(attempt, &tools.place, &tools.children, &ended)
+            attempts::outcome(attempt, &directory, &tools.place, &tools.children, &ended)
         }
         Ok(Condition::Vanished) => {
             Outcome::Unknown("it is gone, and left no word how it ended".to_owned())
@@ -299,7 +344,12 @@ fn work(tools: &Tools, attempt: &Attempt) -> Result<Work, String> {
     }
     match &attempt.step.action {
         procedure::Action::Run(script) => {
-            attempts::script(attempt, &tools.place, &tools.children, &*tools.random, script)
+            let directory = tools.place.attempt(&attempt.step.id, attempt.number);
+            let (place, children) = (&tools.place, &tools.children);
+            let random = &*tools.random;
+            let (spec, hidden) =
+                attempts::script(attempt, &directory, place, children, random, script)?;
+            Ok(Work::Command { spec, hidden })
         }
         procedure::Action::Http(http) => request::work(tools, attempt, http),
         procedure::Action::Notify(message) => notify::work(tools, attempt, message),

@@ -1,6 +1,7 @@
 //! Steps and questions on real processes.
 
 mod harm;
+mod led;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -550,33 +551,6 @@ fn other_crates_add_steps_questions_and_evidence() {
     let kept = script("true", |step| step.capture = vec!["/a".to_owned()]);
     let unkept = Desk::new("").run(&kept);
     assert_eq!(failed(unkept), "nothing here keeps evidence");
-}
-
-#[test]
-fn a_script_is_a_part_of_what_a_step_does_and_ends_with_it() {
-    let desk = Desk::new("hosts: { there: [env] }\n");
-    let tools = desk.tools();
-    let attempt = attempt(procedure::Action::Resume(Vec::new()), |_| {});
-    let run = |on, script: &str, stop: &Stop| run_script(&tools, &attempt, (on, script), stop);
-    let never = Stop::new();
-    for on in [None, Some("there")] {
-        let said = run(on, "echo \"$moment $token\"; echo \"$SOTER_STEP\" >&2", &never).unwrap();
-        assert!(said.starts_with("12:30 'quoted' ****\n") && said.contains("promote\n"), "{said}");
-        let why = run(on, "echo \"key $token\"; exit 4", &never).unwrap_err();
-        assert_eq!(why, "ended with exit code 4: key ****");
-        let stop = Stop::new();
-        let marker = desk.file(&format!("begun-{}", on.is_some()));
-        let script = format!("touch {}; sleep 600", marker.display());
-        std::thread::scope(|scope| {
-            let ended = scope.spawn(|| run(on, &script, &stop));
-            while !marker.exists() {
-                std::thread::yield_now();
-            }
-            stop.stop();
-            assert_eq!(ended.join().unwrap().unwrap_err(), "it was ended before its time");
-        });
-    }
-    assert!(run(Some("-x"), "true", &never).unwrap_err().contains("is no name of a machine"));
 }
 
 #[test]
