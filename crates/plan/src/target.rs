@@ -52,6 +52,9 @@ section! {
         endpoints: Pairs<At<String>>,
         /// Channels of the plan.
         channels: Named<TargetChannel>,
+        /// Credentials of the plan: where runs there read them, `${file:PATH}` or `${env:NAME}`. A
+        /// drill reads no others.
+        credentials: Pairs<At<String>>,
         /// The file by which Kubernetes is reached.
         kubeconfig: Option<At<String>>,
         /// Which context of that file; else the one that it calls current.
@@ -271,6 +274,7 @@ endpoints:
 channels:
   pager: { command: [cat] }
   chat: { webhook: \"http://127.0.0.1:9/hook\" }
+credentials: { edge: \"${file:/lab/edge.token}\" }
 ";
         let target = Target::read("lab.yaml", text.as_bytes()).unwrap();
         assert_eq!(target.kind.unwrap().value, TargetKind::Drill);

@@ -34,6 +34,8 @@ pub struct Bindings {
     pub endpoints: BTreeMap<String, String>,
     /// How messages get through channels.
     pub channels: BTreeMap<String, Way>,
+    /// Where credentials are read, as it is written. It is looked up when one is used.
+    pub credentials: BTreeMap<String, String>,
     /// The file by which Kubernetes is reached.
     pub kubeconfig: Option<PathBuf>,
     /// Which context of it; none: the one that it calls current.
@@ -84,6 +86,7 @@ impl Bindings {
             stores: BTreeMap::new(),
             endpoints: BTreeMap::new(),
             channels: BTreeMap::new(),
+            credentials: BTreeMap::new(),
             kubeconfig: None,
             context: None,
             ca_file: None,
@@ -148,6 +151,30 @@ impl Bindings {
         }
     }
 
+    /// Where a credential is read: where the target says, else where the plan does. `planned` is that;
+    /// a drill never reads it.
+    ///
+    /// # Errors
+    /// In words, with what to do, when nobody says, or only the plan does and this is a drill.
+    pub fn credential<'b>(
+        &'b self,
+        name: &str,
+        planned: Option<&'b String>,
+    ) -> Result<&'b str, String> {
+        match (self.credentials.get(name), planned) {
+            (Some(bound), _) => Ok(bound),
+            (None, _) if self.is_fenced() => Err(format!(
+                "a drill does not read the credentials of the real thing: give `{name}` under \
+                 `credentials` of the target `{}`",
+                self.title()
+            )),
+            (None, Some(planned)) => Ok(planned),
+            (None, None) => Err(format!(
+                "the plan does not say where it is read: give the credential `{name}` a `read_from`"
+            )),
+        }
+    }
+
     /// What a person types before something is destroyed there, and reads on every screen.
     #[must_use]
     pub fn title(&self) -> &str {
@@ -208,6 +235,7 @@ impl<F: Fn(&Reference) -> Result<String, String>> Reader<'_, F> {
             stores,
             endpoints: endpoints.collect(),
             channels: self.channels(target),
+            credentials: self.credentials(target),
             kubeconfig: target.kubeconfig.as_ref().map(|path| self.path(path)),
             context: target.context.as_ref().map(text),
             ca_file: target.ca_file.as_ref().map(|path| self.path(path)),
@@ -233,6 +261,23 @@ impl<F: Fn(&Reference) -> Result<String, String>> Reader<'_, F> {
             channels.insert(name.value.clone(), way);
         }
         channels
+    }
+
+    fn credentials(&mut self, target: &Target) -> BTreeMap<String, String> {
+        let mut credentials = BTreeMap::new();
+        for (name, written) in target.credentials.iter() {
+            match Text::parse(written) {
+                Ok(text) if text.references().next().is_some() => {
+                    credentials.insert(name.to_owned(), written.value.clone());
+                }
+                Ok(_) => self.complaints.push(format!(
+                    "`{name}` of the target's credentials stands in the file itself: write where it \
+                     is kept, `${{file:PATH}}` or `${{env:NAME}}`"
+                )),
+                Err(error) => self.complaints.push(format!("{error}: {}", error.hint)),
+            }
+        }
+        credentials
     }
 
     fn store(&mut self, store: &TargetStore) -> BoundStore {
@@ -313,10 +358,34 @@ mod tests {
     fn everything_that_cannot_be_bound_is_said_at_once() {
         let complaints = bindings(
             "name: lab\nkind: drill\nenvironment: { A: \"${env:X}\", B: \"${\", PATH: x, a-b: y }\n\
-             channels: { chat: {} }\n",
+             channels: { chat: {} }\ncredentials: { edge: hunter2, dns: \"${\" }\n",
         )
         .unwrap_err();
-        assert_eq!(complaints.len(), 5, "{complaints:?}");
+        assert_eq!(complaints.len(), 7, "{complaints:?}");
+        assert!(!format!("{complaints:?}").contains("hunter2"), "{complaints:?}");
+    }
+
+    #[test]
+    fn a_drill_reads_its_own_credentials_and_no_others() {
+        let planned = "${file:/real/token}".to_owned();
+        let text = "credentials: { edge: \"${file:/lab/token}\" }\n";
+        let real = Bindings::real();
+        assert_eq!(real.credential("edge", Some(&planned)), Ok("${file:/real/token}"));
+        assert!(real.credential("edge", None).unwrap_err().ends_with("a `read_from`"));
+        for kind in ["real", "drill"] {
+            let bound = bindings(&format!("name: lab\nkind: {kind}\n{text}")).unwrap();
+            assert_eq!(bound.credential("edge", Some(&planned)), Ok("${file:/lab/token}"));
+            let other = bound.credential("dns", Some(&planned));
+            if kind == "real" {
+                assert_eq!(other, Ok("${file:/real/token}"));
+            } else {
+                let why = other.unwrap_err();
+                assert!(
+                    why.ends_with("give `dns` under `credentials` of the target `lab`"),
+                    "{why}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -175,13 +175,17 @@ impl Stage {
         );
         let means = actions::means(context, reach);
         let (disk, known) = (Arc::clone(&context.disk), procedure.clone());
+        let place = Arc::new(place);
+        let of_run = Arc::clone(&place);
         let mut tools = Tools {
             children,
             clock: Arc::clone(&context.clock),
             random: Arc::clone(&context.random),
-            place: Arc::new(place),
+            place,
             requests: Arc::new(Requests::new(Arc::clone(&context.disk), ca_file)),
-            credential: Arc::new(move |name| values::credential(&*disk, &known, name)),
+            credential: Arc::new(move |name| {
+                values::credential(&*disk, &known, &of_run.bindings, name)
+            }),
             actions: actions::actions(procedure, &means),
         };
         tools.actions.extend(actions::with_tools(&tools));

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use soter_plan::{Text, nearest};
 use soter_runbook::procedure::{Given, Parameter, ParameterSource, Parameters, Procedure};
+use soter_runbook::target::Bindings;
 use soter_world::{Disk, Secret, durable};
 
 use super::{prompt, variable};
@@ -44,6 +45,7 @@ impl Values {
     pub(crate) fn gather(
         context: &Context,
         procedure: &Procedure,
+        bindings: &Bindings,
         typed: &[Typed],
     ) -> Result<Self, Failure> {
         let mut values = Self::default();
@@ -62,7 +64,7 @@ impl Values {
         }
         for parameter in &procedure.parameters {
             if !values.given.contains_key(&parameter.name) {
-                match found(&*context.disk, procedure, parameter) {
+                match found(&*context.disk, procedure, bindings, parameter) {
                     Ok(Some(value)) => values.insert(parameter, value),
                     Ok(None) => {}
                     Err(why) => drop(values.failed.insert(parameter.name.clone(), why)),
@@ -123,6 +125,7 @@ fn unknown(name: &str, known: Vec<&str>) -> Failure {
 fn found(
     disk: &dyn Disk,
     procedure: &Procedure,
+    bindings: &Bindings,
     parameter: &Parameter,
 ) -> Result<Option<String>, String> {
     let source = parameter.source.as_deref().unwrap_or(&parameter.name);
@@ -131,7 +134,9 @@ fn found(
         ParameterSource::Value => parameter.value.clone(),
         ParameterSource::Environment => variable(source).or_else(|| parameter.value.clone()),
         ParameterSource::File => Some(file(disk, Path::new(source))?),
-        ParameterSource::Credential => Some(credential(disk, procedure, source)?.expose().clone()),
+        ParameterSource::Credential => {
+            Some(credential(disk, procedure, bindings, source)?.expose().clone())
+        }
     })
 }
 
@@ -142,18 +147,14 @@ fn file(disk: &dyn Disk, path: &Path) -> Result<String, String> {
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }
 
-/// What a credential of the plan holds.
+/// What a credential of the plan holds where the run happens.
 pub(crate) fn credential(
     disk: &dyn Disk,
     procedure: &Procedure,
+    bindings: &Bindings,
     name: &str,
 ) -> Result<Secret<String>, String> {
-    let reference = procedure.credentials.get(name).ok_or_else(|| {
-        format!(
-            "the plan does not say where it is read: give the credential `{name}` a `read_from`"
-        )
-    })?;
-    resolve(disk, reference)
+    resolve(disk, bindings.credential(name, procedure.credentials.get(name))?)
 }
 
 /// What a text with references stands for.

@@ -100,6 +100,7 @@ pub(crate) fn write(lab: &Lab) -> Result<(), Failure> {
         (name.to_owned(), json!({"command": ["tee", "--append", file]}))
     };
     line("channels", CHANNELS.into_iter().map(message).collect());
+    line("credentials", json!({"dns-token": "${env:KOSMOS_DNS_TOKEN}"}));
     if let Some(kubeconfig) = address("kubeconfig") {
         line("kubeconfig", json!(kubeconfig));
     }

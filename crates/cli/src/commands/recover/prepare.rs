@@ -73,7 +73,7 @@ impl Prepared {
         };
         unfinished(context, args, bindings.title(), &mut objections)?;
         let directory = args.state.directory()?.join("runs").join(run.as_str());
-        let values = Values::gather(context, &procedure, &args.parameters)?;
+        let values = Values::gather(context, &procedure, &bindings, &args.parameters)?;
         let approvers = Approvers::of(&*context.disk, &procedure);
         if bindings.kind == Kind::Real {
             unheard(&procedure, &approvers, &requester, &mut objections);

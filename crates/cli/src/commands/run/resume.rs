@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use soter_recovery::mirror::VaultMirror;
 use soter_runbook::RunId;
 use soter_runbook::driver::{Engine, Lock, Resuming};
 use soter_runbook::journal::Mirror;
-use soter_runbook::procedure::{Given, Procedure};
+use soter_runbook::procedure::Given;
 use soter_runbook::state::{Recorded, State};
+use soter_runbook::target::Bindings;
 use soter_world::{Secret, Stop, durable};
 
 use crate::context::{Access, Context};
@@ -17,7 +19,6 @@ use crate::runs::carry::{self, engine_failure};
 use crate::runs::stage::{self, Approvers, Reach, Stage};
 use crate::runs::values::{self, Typed, Values};
 use crate::runs::{Found, StateArgs, loaded, prompt};
-use soter_recovery::mirror::VaultMirror;
 
 /// Somebody who only looks whether an engine lives holds its lock for a moment.
 const LOCK_WITHIN: Duration = Duration::from_secs(2);
@@ -72,7 +73,7 @@ pub(super) fn run(context: &Context, args: &ResumeArgs) -> Result<(), Failure> {
         );
         return Err(Failure::new(Ending::Input, what).hint("name the target's file: --target FILE"));
     }
-    let secrets = secrets(context, args, procedure, &state)?;
+    let secrets = secrets(context, args, &bindings, &state)?;
     let approvers = Approvers::of(&*context.disk, procedure);
     let directory = found.directory.clone();
     let stage = Stage::new(context, &directory, (procedure, bindings), &reach, mirror)?;
@@ -169,12 +170,13 @@ fn from_vault(run: &RunId, mirror: &VaultMirror) -> Result<State, Failure> {
 fn secrets(
     context: &Context,
     args: &ResumeArgs,
-    procedure: &Procedure,
+    bindings: &Bindings,
     state: &State,
 ) -> Result<BTreeMap<String, Secret<String>>, Failure> {
     let is_hidden =
         |name: &String| matches!(state.parameters.get(name), Some(Recorded::Fingerprint(_)));
-    let mut values = Values::gather(context, procedure, &args.parameters)?;
+    let procedure = &state.begun.procedure;
+    let mut values = Values::gather(context, procedure, bindings, &args.parameters)?;
     if prompt::can_ask() {
         values.ask(procedure.parameters.iter().filter(|one| is_hidden(&one.name)))?;
     }

@@ -1,9 +1,13 @@
 //! A run from what it would do to its end.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
 use serde_json::Value;
-use soter_world::exec::Signal;
+use soter_world::exec::{Command, Input, Signal};
 
 use super::{Desk, TOKEN, ended, expect, files};
+use crate::lab::text;
 
 const PLAN: &str = r#"
 scenarios:
@@ -142,6 +146,8 @@ scenarios:
           - { id: fails, run: 'echo "no ${token}" >&2; echo "${made}"; exit 7' }
 "#,
     );
+    let edge = "credentials: { edge: \"${env:EDGE_TOKEN}\" }";
+    desk.put("drill.yaml", &format!("name: lab\nkind: drill\n{edge}\n"));
     let key = desk.path("keys/operator-1.key");
     let arguments = [&RECOVER[..], &["--identity", &key]].concat();
     let mut engine = desk.start("here", &arguments);
@@ -168,6 +174,60 @@ scenarios:
     }
     let journal = desk.journal("here");
     assert!(journal.contains("no ****"), "the reason is kept, the secret is not: {journal}");
+}
+
+/// Both ways to use a credential: a step is told it, and a request is sent with it.
+#[test]
+fn a_drill_never_reads_the_credentials_of_the_real_thing() {
+    let desk = Desk::new("");
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port();
+    let plan = r#"
+credentials:
+  edge: { read_from: "${file:REAL}" }
+scenarios:
+  lost:
+    parameters:
+      token: { from: credential, name: edge, type: secret }
+    phases:
+      - steps:
+          - { id: told, run: 'printf %s "$token" | sha256sum > "$PLACE/told"' }
+          - { id: sent, http: { url: "http://127.0.0.1:PORT/", with: edge } }
+"#;
+    desk.put("real.token", TOKEN);
+    desk.put("drill.token", "a token for drills\n");
+    let plan = plan.replace("REAL", &desk.path("real.token")).replace("PORT", &port.to_string());
+    desk.put("soter.yaml", &plan);
+    let lines = |kind: &str| {
+        format!("name: lab\nkind: {kind}\nenvironment: {{ PLACE: {} }}\n", desk.path(""))
+    };
+    desk.put("drill.yaml", &lines("drill"));
+    // Not bound: nothing is begun, and it is said what to do.
+    desk.fails(&RECOVER, 2, "give `edge` under `credentials` of the target `lab`");
+    assert!(files(desk.root.path().join("here").as_path()).is_empty(), "something was begun");
+    let answer = || {
+        let (mut connection, _) = server.accept().unwrap();
+        let mut asked = [0; 4096];
+        let count = connection.read(&mut asked).unwrap();
+        connection.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+        String::from_utf8_lossy(&asked[..count]).into_owned()
+    };
+    let bound = format!("credentials: {{ edge: \"${{file:{}}}\" }}\n", desk.path("drill.token"));
+    for (kind, bound, token) in
+        [("drill", bound.as_str(), "a token for drills"), ("real", "", TOKEN)]
+    {
+        desk.put("drill.yaml", &format!("{}{bound}", lines(kind)));
+        std::thread::scope(|scope| {
+            let asked = scope.spawn(answer);
+            desk.ok(&[&RECOVER[..], &["--confirm", "lab"]].concat());
+            let asked = asked.join().unwrap();
+            assert!(asked.contains(token), "{kind}: {asked}");
+        });
+        let sum = Command::new("sha256sum").stdin(Input::Bytes(token.as_bytes().to_vec()));
+        let sum = text(&sum.run(super::TIMEOUT).unwrap().stdout);
+        assert_eq!(desk.lines("told"), [sum.trim_end()], "{kind}");
+        std::fs::remove_dir_all(desk.path("here")).unwrap();
+    }
 }
 
 #[test]
