@@ -75,8 +75,11 @@ pub enum Work {
     /// By this process, in a thread, with scripts that [outlive it](super::run_part). An engine that
     /// comes later leads the same attempt on: the work begins anew then, and finds what was done. None:
     /// it was left to that.
-    Led(Box<dyn FnOnce(&Lead) -> Option<Outcome> + Send>),
+    Led(LedWork),
 }
+
+/// Work that is led; nothing comes of it where it was left.
+pub type LedWork = Box<dyn FnOnce(&Lead) -> Option<Outcome> + Send>;
 
 /// What must be known to read the end of a script.
 #[derive(Debug, Default, Serialize, Deserialize)]

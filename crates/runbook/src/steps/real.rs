@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use soter_world::{Clock, Random, Secret, Stop};
 
-use super::attempts::{self, Action, Work, in_words};
+use super::attempts::{self, Action, LedWork, Work, in_words};
 use super::http::Requests;
 use super::led::Lead;
 use super::place::Place;
@@ -308,12 +308,7 @@ fn carry_out(shared: &Arc<Shared>, attempt: &Attempt) {
 }
 
 /// Does the work of an attempt that is led. What it leaves to a later engine has not ended.
-fn lead(
-    shared: &Arc<Shared>,
-    attempt: &Attempt,
-    work: Box<dyn FnOnce(&Lead) -> Option<Outcome> + Send>,
-    stop: Stop,
-) {
+fn lead(shared: &Arc<Shared>, attempt: &Attempt, work: LedWork, stop: Stop) {
     if let Some(outcome) = work(&Lead::new(stop, shared.gone.clone())) {
         shared.keep_and_end(attempt, shared.with_evidence(attempt, outcome));
     }
