@@ -309,8 +309,13 @@ fn carry_out(shared: &Arc<Shared>, attempt: &Attempt) {
 
 /// Does the work of an attempt that is led. What it leaves to a later engine has not ended.
 fn lead(shared: &Arc<Shared>, attempt: &Attempt, work: LedWork, stop: Stop) {
-    if let Some(outcome) = work(&Lead::new(stop, shared.gone.clone())) {
-        shared.keep_and_end(attempt, shared.with_evidence(attempt, outcome));
+    let lead = Lead::new(stop, shared.gone.clone());
+    let outcome = caught(|| work(&lead).map(|outcome| shared.with_evidence(attempt, outcome)))
+        .unwrap_or_else(|| {
+            Some(Outcome::Unknown("this program failed while it did it".to_owned()))
+        });
+    if let Some(outcome) = outcome {
+        shared.keep_and_end(attempt, outcome);
     }
 }
 
