@@ -268,7 +268,7 @@ impl Desk {
         let (steps, children) = steps();
         match steps.work(&attempt, &place).unwrap() {
             Err(why) => Outcome::Failed(why),
-            Ok(Work::Command { .. }) => panic!("it is no command"),
+            Ok(Work::Command { .. } | Work::Led(_)) => panic!("it is done here"),
             Ok(Work::Here(work)) => {
                 children.begin_here(&place.attempt(&attempt.step.id, number)).unwrap();
                 work(stop)
