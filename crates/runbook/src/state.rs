@@ -53,6 +53,8 @@ pub struct State {
     pub epoch: u32,
     /// The machine of that engine.
     pub host: String,
+    /// When that engine began.
+    pub engine_since: Moment,
     /// When the last one was written.
     pub last: Moment,
     /// Whether it goes on.
@@ -322,6 +324,14 @@ impl State {
     /// All phases, in the order of the plan.
     pub fn phases(&self) -> impl ExactSizeIterator<Item = (&Phase, &PhaseState)> {
         self.begun.procedure.phases.iter().zip(&self.phases)
+    }
+
+    /// How much of the time is left in which people may agree to a step. It counts from when the engine
+    /// at work began, if that is later: without one nobody could say anything.
+    #[must_use]
+    pub fn left_to_agree(&self, step: &StepState, within: Duration, now: &Moment) -> Duration {
+        let asked = step.since.as_ref().map_or(Duration::ZERO, |since| now.since(since));
+        within.saturating_sub(asked.min(now.since(&self.engine_since)))
     }
 
     /// How many steps are neither done nor skipped.

@@ -184,11 +184,10 @@ impl Maker<'_> {
     /// Until when an approval stands, and what happens then.
     fn until(&self, step: &StepState) -> Option<(Timestamp, String)> {
         let Action::Approve { within: Some(within), .. } = step.step.action else { return None };
-        let since = step.since.as_ref()?;
         if step.status != Status::Person {
             return None;
         }
-        let left = self.now.left(since, within);
+        let left = self.state.left_to_agree(step, within, self.now);
         let at = self.now.at.checked_add(left).ok()?;
         let words =
             format!("until {}, {} from now; then it has failed", clock_time(at), spoken(left));

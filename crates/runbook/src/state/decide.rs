@@ -90,7 +90,7 @@ pub fn decide(state: &State, now: &Moment) -> Decision {
         return decision;
     }
     for step in state.open() {
-        decision.go_on(step, now);
+        decision.go_on(state, step, now);
     }
     decision.ask_phases(state);
     decision.pause_or_continue(state, now);
@@ -140,7 +140,7 @@ impl Decision {
     }
 
     /// What goes on also when nothing new is begun.
-    fn go_on(&mut self, step: &StepState, now: &Moment) {
+    fn go_on(&mut self, state: &State, step: &StepState, now: &Moment) {
         let since = step.since.as_ref().unwrap_or(now);
         match (&step.status, &step.step.action) {
             (Status::Running, Action::Wait { duration }) => {
@@ -165,7 +165,7 @@ impl Decision {
                 self.end(step, Ended::Done);
             }
             (Status::Person, Action::Approve { within: Some(within), .. }) => {
-                let left = now.left(since, *within);
+                let left = state.left_to_agree(step, *within, now);
                 if left.is_zero() {
                     let given = within.as_secs();
                     let why = format!("not enough people agreed within {given} s");

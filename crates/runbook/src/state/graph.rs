@@ -36,6 +36,7 @@ impl State {
             records: 1,
             epoch: entry.epoch,
             host: begun.host.clone(),
+            engine_since: entry.at.clone(),
             last: entry.at.clone(),
             life: Life::Running,
             mirror: (begun.mirror, entry.at.clone()),

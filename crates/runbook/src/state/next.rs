@@ -104,7 +104,10 @@ impl State {
     fn run_event(&mut self, entry: &Entry) -> Result<(), Illegal> {
         let now = &entry.at;
         match &entry.event {
-            Event::Engine { host, .. } => self.host.clone_from(host),
+            Event::Engine { host, .. } => {
+                self.host.clone_from(host);
+                self.engine_since = now.clone();
+            }
             Event::Mirror { now: state, .. } => self.mirror = (*state, now.clone()),
             Event::Parameter { name, value } => {
                 self.missing.remove(name);

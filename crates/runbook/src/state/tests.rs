@@ -340,6 +340,21 @@ fn enough_people_agree_but_never_the_one_who_began_it() {
 }
 
 #[test]
+fn time_without_an_engine_is_none_in_which_people_could_have_agreed() {
+    let mut run = Trial::of("          - { id: a, approve: { by: [bea], within: 5 min } }\n");
+    assert_eq!(run.go(), "start a 1");
+    run.pass(290);
+    // The engine dies; it takes long until another goes on.
+    run.pass(600);
+    run.told(Event::Engine { host: "laptop".to_owned(), took_over: false });
+    assert_eq!(run.go(), "");
+    run.pass(299);
+    assert_eq!(run.go(), "");
+    run.pass(1);
+    assert_eq!(run.go(), "failed a, pause");
+}
+
+#[test]
 fn glass_that_is_broken_leaves_an_obligation_and_is_the_only_way_past_an_approval() {
     let mut run = Trial::of("          - { id: a, approve: { by: [bea] } }\n");
     run.go();

@@ -19,8 +19,9 @@ use crate::support::{Bench, TIMEOUT};
 /// Who begins every run; they may approve none of it.
 const REQUESTER: &str = "engineer-1";
 
-/// A run that takes longer hangs.
-const RUN_TIMEOUT: Duration = Duration::from_secs(600);
+/// A run that takes longer hangs; one whose engines die everywhere has some hundred of them.
+const RUN_TIMEOUT: Duration = Duration::from_mins(10);
+const RUN_TIMEOUT_EVERYWHERE: Duration = Duration::from_mins(90);
 
 /// How long between two looks whether the engine has ended or somebody is asked.
 const LOOK: Duration = Duration::from_millis(100);
@@ -107,13 +108,17 @@ impl<'b> Scene<'b> {
         deaths: &Deaths,
     ) -> Ended {
         let began = SystemClock.monotonic();
+        let timeout = match deaths {
+            Deaths::Everywhere => RUN_TIMEOUT_EVERYWHERE,
+            Deaths::None | Deaths::Seeded(..) => RUN_TIMEOUT,
+        };
         let mut deaths = deaths.clone().appends().into_iter();
         let is_spared = deaths.len() == 0;
         let mut words: VecDeque<&Word> = words.iter().collect();
         let (mut lives, mut doomed) = (1, deaths.next());
         let mut engine = self.start(&self.recover(scenario, parameters), doomed.as_deref());
         loop {
-            let late = SystemClock.monotonic() - began > RUN_TIMEOUT;
+            let late = SystemClock.monotonic() - began > timeout;
             assert!(!late, "{scenario} does not end; {words:?} were not asked for: {}", self.log());
             if let Some(finished) = engine.wait_timeout(LOOK) {
                 match finished.status {
