@@ -3,9 +3,10 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
+use serde_json::Value;
 use soter_world::disk::{Entry, Metadata, Owner};
 use soter_world::exec::{Signal, signal_process};
 use soter_world::{Disk, DiskFile};
@@ -13,7 +14,10 @@ use soter_world::{Disk, DiskFile};
 use super::variable;
 
 /// `APPEND:MOMENT`: the how manieth append, from 1, and `before` it is written, `written` but not durable,
-/// or `durable`.
+/// or `durable`. What is written over itself, as an engine does that goes on, is no append.
+/// `everywhere:DIRECTORY`: at the first append at which none died yet, that is with other types of
+/// records or about other steps: before it is written, and the next time once it is written, durable or
+/// not; the directory has a file for each death.
 const VARIABLE: &str = "SOTER_TEST_KILL_ENGINE";
 
 /// When in an append it dies.
@@ -29,40 +33,65 @@ struct DoomedDisk {
     fate: Arc<Fate>,
 }
 
-struct Fate {
-    append: u64,
-    moment: Moment,
-    appends: AtomicU64,
+enum Fate {
+    Once { append: u64, moment: Moment, appends: AtomicU64 },
+    Everywhere { disk: Arc<dyn Disk>, deaths: PathBuf },
 }
 
 struct DoomedFile {
     file: Box<dyn DiskFile>,
     fate: Arc<Fate>,
+    /// What the last append was about; nothing yet: none has been made.
+    last: Mutex<String>,
 }
 
 /// The disk of an engine: a doomed one if that is asked for.
 pub(crate) fn disk(disk: &Arc<dyn Disk>) -> Arc<dyn Disk> {
     let disk = Arc::clone(disk);
-    match variable(VARIABLE).as_deref().and_then(Fate::parse) {
+    match variable(VARIABLE).as_deref().and_then(|fate| Fate::parse(fate, &disk)) {
         Some(fate) => Arc::new(DoomedDisk { disk, fate: Arc::new(fate) }),
         None => disk,
     }
 }
 
 impl Fate {
-    fn parse(text: &str) -> Option<Self> {
+    fn parse(text: &str, disk: &Arc<dyn Disk>) -> Option<Self> {
         let (append, moment) = text.split_once(':')?;
+        if append == "everywhere" {
+            return Some(Self::Everywhere { disk: Arc::clone(disk), deaths: moment.into() });
+        }
         let moment = match moment {
             "before" => Moment::Before,
             "written" => Moment::Written,
             "durable" => Moment::Durable,
             _ => return None,
         };
-        Some(Self { append: append.parse().ok()?, moment, appends: AtomicU64::new(0) })
+        Some(Self::Once { append: append.parse().ok()?, moment, appends: AtomicU64::new(0) })
     }
 
-    fn at(&self, moment: Moment) {
-        if self.moment == moment && self.appends.load(Ordering::Relaxed) == self.append {
+    fn append(&self) {
+        if let Self::Once { appends, .. } = self {
+            appends.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn at(&self, moment: Moment, about: &str) {
+        let is_now = match self {
+            Self::Once { append, moment: chosen, appends } => {
+                *chosen == moment && appends.load(Ordering::Relaxed) == *append
+            }
+            Self::Everywhere { disk, deaths } => {
+                // What was written is not written again, so that it is either with it or without.
+                let is_due = match moment {
+                    Moment::Before => !about.is_empty(),
+                    Moment::Written => about.len() % 2 == 1,
+                    Moment::Durable => !about.is_empty() && about.len().is_multiple_of(2),
+                };
+                let name = format!("{about}{moment:?}").to_lowercase();
+                is_due && disk.create(&deaths.join(name)).is_ok()
+            }
+        };
+        if is_now {
             drop(signal_process(std::process::id(), Signal::Kill));
             // The signal is on its way, and nothing more is done.
             loop {
@@ -72,14 +101,37 @@ impl Fate {
     }
 }
 
+/// The types of the records of an append, and the steps or names that they are about.
+fn about(lines: &[u8]) -> String {
+    let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let records = lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+    let words = records.map(|record| {
+        let body = &record["body"];
+        let asked = &body["about"]["step"];
+        let about = [&body["step"], &body["name"], &asked["step"]];
+        let about = about.into_iter().find_map(Value::as_str).unwrap_or_default().to_owned();
+        let which = if asked.is_null() { String::new() } else { asked["which"].to_string() };
+        let words = format!("{} {about} {which}", record["type"].as_str().unwrap_or_default());
+        words.split(|one: char| !one.is_alphanumeric()).collect::<Vec<_>>().join("-")
+    });
+    words.fold(String::new(), |all, words| format!("{all}{words}."))
+}
+
 impl DoomedDisk {
     fn watched(&self, path: &Path, file: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
         match path.file_name() {
             Some(name) if name == "journal" => {
-                Box::new(DoomedFile { file, fate: Arc::clone(&self.fate) })
+                Box::new(DoomedFile { file, fate: Arc::clone(&self.fate), last: Mutex::default() })
             }
             _ => file,
         }
+    }
+}
+
+impl DoomedFile {
+    fn at(&self, moment: Moment) {
+        let last = self.last.lock().expect("nobody panics with it");
+        self.fate.at(moment, &last);
     }
 }
 
@@ -89,10 +141,14 @@ impl DiskFile for DoomedFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.fate.appends.fetch_add(1, Ordering::Relaxed);
-        self.fate.at(Moment::Before);
+        if offset < self.file.metadata()?.size {
+            return self.file.write_at(offset, bytes);
+        }
+        self.fate.append();
+        *self.last.lock().expect("nobody panics with it") = about(bytes);
+        self.at(Moment::Before);
         self.file.write_at(offset, bytes)?;
-        self.fate.at(Moment::Written);
+        self.at(Moment::Written);
         Ok(())
     }
 
@@ -102,7 +158,7 @@ impl DiskFile for DoomedFile {
 
     fn sync(&self) -> io::Result<()> {
         self.file.sync()?;
-        self.fate.at(Moment::Durable);
+        self.at(Moment::Durable);
         Ok(())
     }
 

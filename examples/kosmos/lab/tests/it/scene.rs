@@ -19,7 +19,7 @@ use crate::support::{Bench, TIMEOUT};
 /// Who begins every run; they may approve none of it.
 const REQUESTER: &str = "engineer-1";
 
-/// A run that takes longer hangs; one whose engines die everywhere has some hundred of them.
+/// A run that takes longer hangs; one whose engines die everywhere has some hundreds of them.
 const RUN_TIMEOUT: Duration = Duration::from_mins(10);
 const RUN_TIMEOUT_EVERYWHERE: Duration = Duration::from_mins(90);
 
@@ -29,7 +29,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How often an engine dies where a seed chooses, and of how many a run must have heard at least: it may
 /// come to its end before all have died.
 const DEATHS: usize = 10;
-const LIVES_MIN: usize = 5;
+const LIVES_MIN: u64 = 5;
 
 /// Where in an append an engine may die.
 const MOMENTS: [&str; 3] = ["durable", "written", "before"];
@@ -50,7 +50,7 @@ pub(crate) enum Deaths {
     None,
     /// At ten points that a seed chooses, at most so many appends apart.
     Seeded(u64, u8),
-    /// At every record.
+    /// At every append: before it, and once it is written.
     Everywhere,
 }
 
@@ -112,10 +112,10 @@ impl<'b> Scene<'b> {
             Deaths::Everywhere => RUN_TIMEOUT_EVERYWHERE,
             Deaths::None | Deaths::Seeded(..) => RUN_TIMEOUT,
         };
-        let mut deaths = deaths.clone().appends().into_iter();
-        let is_spared = deaths.len() == 0;
+        let graves = tempfile::tempdir().unwrap();
+        let mut dooms = deaths.dooms(graves.path());
         let mut words: VecDeque<&Word> = words.iter().collect();
-        let (mut lives, mut doomed) = (1, deaths.next());
+        let (mut lives, mut unheard, mut doomed) = (1, 0, dooms.next());
         let mut engine = self.start(&self.recover(scenario, parameters), doomed.as_deref());
         loop {
             let late = SystemClock.monotonic() - began > timeout;
@@ -126,7 +126,13 @@ impl<'b> Scene<'b> {
                     Status::Signaled(9) if doomed.is_some() => {}
                     other => panic!("{scenario} ended with {other:?}: {}", self.log()),
                 }
-                doomed = deaths.next();
+                let begun = self.begun(scenario);
+                if begun.as_ref().is_some_and(|directory| is_closed(directory)) {
+                    self.is_over(begun.as_deref().unwrap());
+                    break;
+                }
+                doomed = dooms.next();
+                unheard += u64::from(begun.is_none());
                 engine = self.start(&self.again(scenario, parameters), doomed.as_deref());
                 lives += 1;
             } else if words.front().is_some_and(|word| self.say(scenario, word)) {
@@ -138,9 +144,18 @@ impl<'b> Scene<'b> {
         let seconds = (SystemClock.monotonic() - began).as_secs_f64();
         let ended = Ended { records: records(&directory), directory, seconds };
         println!("{scenario}: {lives} engines, {} records", ended.records.len());
-        assert!(is_spared || lives > LIVES_MIN, "{lives} engines are too few");
+        deaths.were_died(lives, unheard, graves.path(), &ended.records);
         self.check(&ended);
         ended
+    }
+
+    /// Whoever goes on with a run that is closed hears that, and the mirror hears it too.
+    fn is_over(&self, directory: &Path) {
+        let run = directory.file_name().unwrap().to_str().unwrap();
+        let vault = &self.environment["KOSMOS_VAULT"];
+        let words = ["run", "resume", run, "--vault", vault, "--identity", "keys/operator-1.key"];
+        let said = String::from_utf8(self.tell(&words).stderr).unwrap();
+        assert!(said.contains("the run is closed"), "{said}");
     }
 
     /// The command line that begins a run.
@@ -155,8 +170,7 @@ impl<'b> Scene<'b> {
 
     /// Goes on with it; one that died before anything was durable is begun again.
     fn again(&self, scenario: &str, parameters: &[&str]) -> Vec<String> {
-        let begun = self.directory(scenario).filter(|directory| !records(directory).is_empty());
-        match begun {
+        match self.begun(scenario) {
             None => self.recover(scenario, parameters),
             Some(directory) => {
                 let run = directory.file_name().unwrap().to_str().unwrap();
@@ -221,6 +235,11 @@ impl<'b> Scene<'b> {
         of_scenario.pop()
     }
 
+    /// The same, if anything of it was durable.
+    fn begun(&self, scenario: &str) -> Option<PathBuf> {
+        self.directory(scenario).filter(|directory| !records(directory).is_empty())
+    }
+
     fn log(&self) -> String {
         let log = fs::read_to_string(self.state.path().join("engine.log")).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
@@ -257,22 +276,55 @@ impl<'b> Scene<'b> {
 
 impl Deaths {
     /// For each life of an engine at which of its appends it dies, and when in it.
-    fn appends(self) -> Vec<String> {
+    fn dooms(&self, graves: &Path) -> Box<dyn Iterator<Item = String>> {
         match self {
-            Self::None => Vec::new(),
+            Self::None => Box::new(std::iter::empty()),
             Self::Seeded(seed, span) => {
-                let random = SeededRandom::new(seed);
-                let below = |limit: u8| random::bytes::<1>(&random)[0] % limit;
-                (0..DEATHS)
-                    .map(|_| (2 + below(span), MOMENTS[usize::from(below(3))]))
-                    .map(|(append, moment)| format!("{append}:{moment}"))
-                    .collect()
+                let (random, span) = (SeededRandom::new(*seed), *span);
+                let below = move |limit: u8| random::bytes::<1>(&random)[0] % limit;
+                let dooms = (0..DEATHS)
+                    .map(move |_| (2 + below(span), MOMENTS[usize::from(below(3))]))
+                    .map(|(append, moment)| format!("{append}:{moment}"));
+                Box::new(dooms)
             }
-            // The first append of a life says that it lives. Two of three moments let the run go on, so
-            // that it comes to its end, long before this list does.
             Self::Everywhere => {
-                let moments = MOMENTS.iter().cycle().take(600);
-                moments.map(|moment| format!("2:{moment}")).collect()
+                Box::new(std::iter::repeat(format!("everywhere:{}", graves.display())))
+            }
+        }
+    }
+
+    /// So many engines have died where they were to.
+    fn were_died(&self, lives: u64, unheard: u64, graves: &Path, records: &[Value]) {
+        // Each has said that it lives, but those that died before they could.
+        let heard = records.last().unwrap()["epoch"].as_u64().unwrap();
+        assert!(heard + unheard <= lives, "{heard} of {lives} engines were heard of");
+        match self {
+            Self::None => assert_eq!(lives, 1),
+            Self::Seeded(..) => {
+                assert!(lives >= LIVES_MIN, "{lives} engines are too few");
+                assert_eq!(heard + unheard, lives, "engines died before they had a chance");
+            }
+            Self::Everywhere => {
+                let graves: BTreeSet<String> = fs::read_dir(graves)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                    .collect();
+                // What is found begun is not begun again.
+                for record in records.iter().filter(|record| record["type"] != "begun") {
+                    let (kind, step) = (record["type"].as_str(), record["body"]["step"].as_str());
+                    let about = format!("{}-{}-", kind.unwrap(), step.unwrap_or_default())
+                        .replace('_', "-");
+                    let died = |moments: &[&str]| {
+                        let at = |moment| {
+                            graves
+                                .iter()
+                                .any(|grave| grave.contains(&about) && grave.ends_with(moment))
+                        };
+                        assert!(moments.iter().any(at), "no engine died {moments:?} {about}");
+                    };
+                    died(&["before"]);
+                    died(&["written", "durable"]);
+                }
             }
         }
     }
@@ -307,6 +359,10 @@ fn nothing_is_repeated_on_hope(records: &[Value]) {
             _ => {}
         }
     }
+}
+
+fn is_closed(directory: &Path) -> bool {
+    records(directory).last().is_some_and(|record| record["type"] == "closed")
 }
 
 /// The records of a journal that are whole.
