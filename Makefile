@@ -9,9 +9,9 @@ help:
 	@echo "make test                 checks and all tests"
 	@echo "make lab                  a KOSMOS of real servers on this machine, to be broken: kosmos-lab"
 	@echo "make derived              the plan's schema and the index of findings, written from the code"
-	@echo "make soak SEEDS=0..1000   the random suites over these seeds; restartable"
+	@echo "make soak SEEDS=0..1000   the random suites over these seeds, and engines killed everywhere; restartable"
 	@echo "make soak-real SEEDS=0..8 real servers and agents killed under load; the machine lost at last"
-	@echo "make soak-scenes SEEDS=0..8 the laboratory's disasters, recovered by engines that are killed everywhere"
+	@echo "make soak-scenes SEEDS=0..8 the same disasters, with engines killed at ten points for each seed, too"
 	@echo "make fuzz SECONDS=60      what must hold for any input: each reader for so long"
 	@echo "make bench-check          a plan of 10,000 services and 50,000 needs, checked: time and memory"
 	@echo "make bench-run            a run of 5,000 steps: what a step takes of the processor, and of the disk"
@@ -47,7 +47,9 @@ derived:
 
 SEEDS ?= 0..1000
 soak:
+	scripts/install-lab-tools
 	scripts/soak $(SEEDS)
+	scripts/soak scenes 0..0
 
 soak-real:
 	scripts/soak real $(SEEDS)
