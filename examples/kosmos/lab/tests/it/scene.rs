@@ -309,11 +309,12 @@ impl Deaths {
                     .unwrap()
                     .map(|entry| entry.unwrap().file_name().into_string().unwrap())
                     .collect();
-                // What is found begun is not begun again.
-                for record in records.iter().filter(|record| record["type"] != "begun") {
-                    let (kind, step) = (record["type"].as_str(), record["body"]["step"].as_str());
-                    let about = format!("{}-{}-", kind.unwrap(), step.unwrap_or_default())
-                        .replace('_', "-");
+                for record in records {
+                    let body = &record["body"];
+                    let step = body["step"].as_str().or(body["about"]["step"]["step"].as_str());
+                    let Some(step) = step else { continue };
+                    let about = format!("{}-{step}-", record["type"].as_str().unwrap());
+                    let about = about.replace('_', "-");
                     let died = |moments: &[&str]| {
                         let at = |moment| {
                             graves
