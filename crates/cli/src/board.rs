@@ -89,7 +89,7 @@ pub(crate) struct Board {
     pub(crate) services: Vec<Service>,
     /// Its phases, in the order of the plan.
     pub(crate) phases: Vec<Phase>,
-    /// Its steps, in the order of the plan.
+    /// Its steps, in the order of the plan; those of another way once it was taken.
     pub(crate) steps: Vec<Step>,
     /// The next steps that will begin if all goes well, the earliest first.
     pub(crate) next: Vec<Next>,
@@ -242,12 +242,12 @@ pub(crate) struct Step {
     pub(crate) title: String,
     /// The number of its phase.
     pub(crate) phase: usize,
-    /// `waits`, `ready`, `runs`, `person`, `verifies`, `failed`, `retries`, `doubt`, `done` or
-    /// `left_out`.
+    /// `waits`, `ready`, `runs`, `person`, `verifies`, `failed`, `retries`, `doubt`, `done`, `left_out`,
+    /// `branched` or `replaced`.
     pub(crate) is: &'static str,
     /// The same for people.
     pub(crate) words: String,
-    /// Why it failed, is in doubt, or is left out.
+    /// Why it failed, is in doubt, is left out, or another way was taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) why: Option<String>,
     /// How long it has taken since its first attempt, or took; none: it has not begun.
@@ -288,6 +288,21 @@ pub(crate) struct Step {
     /// What to do if it fails, as the plan says it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) if_it_fails: Option<String>,
+    /// What a person may have done in its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) instead: Option<Way>,
+    /// The step in whose place it is done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) in_place_of: Option<String>,
+}
+
+/// Steps that are carried out only when a person says so.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Way {
+    /// Its name for people.
+    pub(crate) title: String,
+    /// Its steps.
+    pub(crate) steps: Vec<String>,
 }
 
 /// A question of a step.

@@ -130,6 +130,7 @@ pub(crate) fn attempt(action: Action, change: impl FnOnce(&mut Step)) -> Attempt
         lifts: Vec::new(),
         owner: None,
         if_it_fails: None,
+        instead: None,
     };
     change(&mut step);
     Attempt {

@@ -213,6 +213,7 @@ fn procedure(steps: usize, phases: usize) -> Procedure {
             lifts: Vec::new(),
             owner: None,
             if_it_fails: None,
+            instead: None,
         }
     };
     Procedure {

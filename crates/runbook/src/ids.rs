@@ -76,6 +76,14 @@ impl StepId {
         Self(format!("p{}s{}", phase + 1, step + 1))
     }
 
+    /// The name of a step of another way that has none: after the one it stands in for, and counted.
+    ///
+    /// # Errors
+    /// When it is too long for a name.
+    pub fn counted_within(owner: &Self, way: &str, step: usize) -> Result<Self, NameError> {
+        Self::parse(&format!("{owner}-{way}{}", step + 1))
+    }
+
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {

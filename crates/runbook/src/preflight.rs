@@ -87,8 +87,29 @@ pub struct Beginning<'b> {
 }
 
 /// Everything that is in the way of a run, the worst first.
+///
+/// What is in the way of steps that only a person's word begins is a remark: a recovery does not wait for
+/// what it may never need.
 #[must_use]
 pub fn preflight(
+    procedure: &Procedure,
+    place: &Place,
+    beginning: &Beginning<'_>,
+    surroundings: &dyn Surroundings,
+) -> Vec<Objection> {
+    if procedure.steps_of_ways().is_empty() {
+        return examine(procedure, place, beginning, surroundings);
+    }
+    let sure = examine(&procedure.without_ways(), place, beginning, surroundings);
+    let all = examine(procedure, place, beginning, surroundings);
+    let of_ways = all.into_iter().filter(|one| !sure.contains(one));
+    let remarks = of_ways.map(|one| Objection { weight: Weight::Remark, ..one });
+    let mut found: Vec<Objection> = sure.iter().cloned().chain(remarks).collect();
+    found.sort();
+    found
+}
+
+fn examine(
     procedure: &Procedure,
     place: &Place,
     beginning: &Beginning<'_>,

@@ -11,7 +11,7 @@ mod parameters;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -174,6 +174,19 @@ pub struct Step {
     /// What to do if it fails, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub if_it_fails: Option<String>,
+    /// What a person may have done in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead: Option<Way>,
+}
+
+/// Steps that are carried out only when a person says so. They stand in [`Procedure::steps`] behind the
+/// step that has them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Way {
+    /// Its name for people.
+    pub title: String,
+    /// Its steps.
+    pub steps: Vec<StepId>,
 }
 
 impl Step {
@@ -211,6 +224,7 @@ impl Step {
             lifts: Vec::new(),
             owner: None,
             if_it_fails: None,
+            instead: None,
         }
     }
 }
@@ -320,6 +334,21 @@ impl Procedure {
     pub fn digest(&self) -> String {
         let bytes = serde_json::to_vec(self).expect("a procedure has only texts as keys");
         hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &bytes))
+    }
+
+    /// The steps that are carried out only when a person says so.
+    #[must_use]
+    pub fn steps_of_ways(&self) -> BTreeSet<&StepId> {
+        self.steps.iter().flat_map(|step| &step.instead).flat_map(|way| &way.steps).collect()
+    }
+
+    /// What is carried out if nobody takes another way.
+    #[must_use]
+    pub fn without_ways(&self) -> Self {
+        let of_ways = self.steps_of_ways();
+        let steps = self.steps.iter().filter(|step| !of_ways.contains(&step.id)).cloned();
+        let steps = steps.map(|step| Step { instead: None, ..step }).collect();
+        Self { steps, ..self.clone() }
     }
 
     /// A step by its name.

@@ -12,6 +12,7 @@ mod load;
 mod next;
 mod questions;
 mod time;
+mod ways;
 
 #[cfg(test)]
 mod tests;
@@ -74,7 +75,8 @@ pub struct State {
     open: BTreeSet<usize>,
     /// Phases whose condition is asked.
     asking: BTreeSet<usize>,
-    /// Steps that are neither done nor skipped.
+    /// Steps that are neither done nor skipped; those of other ways are not counted: who has one stands
+    /// for it.
     unfinished: usize,
     /// Values that a step was to give and did not, because it was found done or done by other means.
     missing: BTreeSet<String>,
@@ -179,6 +181,10 @@ pub struct StepState {
     verified: BTreeSet<usize>,
     waiting: usize,
     needed_by: Vec<usize>,
+    /// The steps of its other way.
+    instead: Vec<usize>,
+    /// The step whose other way it belongs to.
+    of: Option<usize>,
 }
 
 /// Where a step stands.
@@ -216,13 +222,25 @@ pub enum Status {
         /// Why.
         why: String,
     },
+    /// It belongs to another way, which nobody has taken.
+    Apart,
+    /// Another way was taken in its place, and goes on.
+    Branched {
+        /// Why.
+        why: String,
+    },
+    /// Another way was taken in its place, and is over.
+    Replaced {
+        /// Why it was taken.
+        why: String,
+    },
 }
 
 impl Status {
-    /// Whether it is done or skipped.
+    /// Whether nobody waits for it any more: it is done, skipped, or another way is.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        matches!(self, Self::Done | Self::Skipped { .. })
+        matches!(self, Self::Done | Self::Skipped { .. } | Self::Replaced { .. })
     }
 }
 
@@ -247,6 +265,8 @@ impl StepState {
             verified: BTreeSet::new(),
             waiting: 0,
             needed_by: Vec::new(),
+            instead: Vec::new(),
+            of: None,
         }
     }
 
@@ -266,6 +286,22 @@ impl StepState {
     #[must_use]
     pub fn to_be_skipped(&self) -> Option<&str> {
         self.skip.as_deref()
+    }
+
+    /// The place of the step whose other way it belongs to, if it does.
+    pub(crate) fn owner(&self) -> Option<usize> {
+        self.of
+    }
+
+    /// The places of the steps of its other way.
+    pub(crate) fn other_way(&self) -> &[usize] {
+        &self.instead
+    }
+
+    /// Whether it is carried out only when a person says so.
+    #[must_use]
+    pub fn is_of_way(&self) -> bool {
+        self.of.is_some()
     }
 
     /// Which of its `verify` have said yes since its last attempt.
@@ -308,6 +344,20 @@ impl State {
     /// The step of a place.
     pub(crate) fn step_at(&self, at: usize) -> &StepState {
         &self.steps[at]
+    }
+
+    /// The step whose other way a step belongs to.
+    #[must_use]
+    pub fn owner_of(&self, step: &StepState) -> Option<&StepState> {
+        self.steps.get(step.of?)
+    }
+
+    /// Whether a person may take the other way of a step now; else why not.
+    ///
+    /// # Errors
+    /// In words, when it cannot be taken.
+    pub fn may_branch(&self, id: &StepId) -> Result<(), Illegal> {
+        self.branching(id).map(drop)
     }
 
     /// Where a step stands in the plan's order.

@@ -112,16 +112,23 @@ impl Commands<'_> {
         self.line("leave it out", "skip", &format!("{step} --why WHY"))
     }
 
+    /// `title` is that of the other way.
+    pub(super) fn branch(&self, step: &str, title: &str) -> Command {
+        let words = format!("take the other way instead: {title}");
+        self.line(&words, "branch", &format!("{step} --why WHY"))
+    }
+
     pub(super) fn abort(&self) -> Command {
         self.line("give the run up", "abort", "--why WHY")
     }
 
-    pub(super) fn resolve(&self, step: &str) -> [Command; 3] {
+    pub(super) fn resolve(&self, step: &str) -> [Command; 4] {
         let line = |words, how| self.line(words, "resolve", &format!("{step} {how} --why WHY"));
         [
             line("it was not done, or may be done again: do it", "run"),
             line("it was done: go on with its probes", "done"),
             line("it is not needed", "skip"),
+            line("it was not done, or not whole, and does not run any more: decide then", "failed"),
         ]
     }
 
@@ -166,6 +173,7 @@ pub(super) fn every(of: &Commands<'_>) -> Vec<Command> {
         of.amend("a"),
         of.mark_done("a"),
         of.skip("a"),
+        of.branch("a", "from London"),
         of.abort(),
         of.lift("shop stopped"),
         of.go_on(),

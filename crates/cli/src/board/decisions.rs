@@ -46,13 +46,17 @@ impl Maker<'_> {
                 ("approval", title("approve"), who, self.approval(id))
             }
             Needed::Answer(_) => {
-                ("answer", title("answer"), self.owner(step), vec![self.commands.answer(id)])
+                let commands = self.or_branch(vec![self.commands.answer(id)], step);
+                ("answer", title("answer"), self.owner(step), commands)
             }
             Needed::Value(name) => {
                 let title = format!("give `{name}` a value");
                 ("value", title, anybody(), vec![self.commands.give(name)])
             }
-            Needed::Deed => ("deed", title("do"), self.owner(step), vec![self.deed(step, id)]),
+            Needed::Deed => {
+                let commands = self.or_branch(vec![self.deed(step, id)], step);
+                ("deed", title("do"), self.owner(step), commands)
+            }
             Needed::Look(about) => {
                 let title = match about {
                     Asked::Phase(at) => format!("look whether phase {} is needed", at + 1),
@@ -67,7 +71,7 @@ impl Maker<'_> {
                 ("decision", title("decide about"), self.owner(step), self.failed(step, id))
             }
             Needed::Resolution => {
-                let commands = self.commands.resolve(id).to_vec();
+                let commands = self.or_branch(self.commands.resolve(id).to_vec(), step);
                 ("resolution", title("was it done?"), self.owner(step), commands)
             }
             Needed::Lifting(names) => {
@@ -162,6 +166,7 @@ impl Maker<'_> {
             commands.push(self.commands.ask_again(id));
         }
         commands.push(self.commands.retry(id));
+        commands = self.or_branch(commands, step);
         let action = step.map(|step| &step.step.action);
         // An approval is not stepped over: it is asked for again, and then the glass can be broken.
         if !matches!(action, Some(Action::Approve { .. })) {
@@ -171,6 +176,17 @@ impl Maker<'_> {
             commands.push(self.commands.amend(id));
         }
         commands.push(self.commands.abort());
+        commands
+    }
+
+    /// The same, and the other way if there is one that may be taken now.
+    fn or_branch(&self, mut commands: Vec<Command>, step: Option<&StepState>) -> Vec<Command> {
+        let open = step.filter(|step| self.state.may_branch(&step.step.id).is_ok());
+        if let Some(step) = open
+            && let Some(way) = &step.step.instead
+        {
+            commands.push(self.commands.branch(step.step.id.as_str(), &clean(&way.title)));
+        }
         commands
     }
 

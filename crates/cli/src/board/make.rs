@@ -5,7 +5,7 @@ use std::time::Duration;
 use soter_runbook::StepId;
 use soter_runbook::driver::{Answer, Kind, Which};
 use soter_runbook::forecast::{Outlook, Unknown, Verdict, spoken};
-use soter_runbook::procedure::{self, Action, Procedure, names_in};
+use soter_runbook::procedure::{self, Action, names_in};
 use soter_runbook::state::{
     Closing, Life as RunLife, MirrorState, Moment, PhaseState, PhaseStatus, Recorded, State,
     Status, StepState,
@@ -15,7 +15,7 @@ use super::commands::Commands;
 use super::page::clock_time;
 use super::{
     Attended, Board, Engine, Evidence, Life, Mirror, Next, Obligation, Phase, Probe, Seen, Service,
-    Step, decisions,
+    Step, Way, decisions,
 };
 
 /// Longest line of a log or of evidence; what is longer is cut, and says so.
@@ -240,7 +240,7 @@ fn service((name, title): (&str, &str), outlook: &Outlook, now: &Moment) -> Serv
 fn phases(state: &State, now: &Moment) -> Vec<Phase> {
     // How many steps are over, and how many there are.
     let mut counts = vec![(0, 0); state.phases().len()];
-    for step in state.steps() {
+    for step in state.steps().filter(|step| !step.is_of_way()) {
         let (over, all) = &mut counts[step.step.phase];
         *over += usize::from(step.status.is_finished());
         *all += 1;
@@ -288,12 +288,14 @@ fn phase(
 
 fn steps(seen: &Seen<'_>) -> Vec<Step> {
     let all = seen.state.steps().zip(&seen.forecast.steps);
+    let all = all.filter(|(step, _)| step.status != Status::Apart);
     let steps = all.map(|(step, expected)| {
         let spec = &*step.step;
         let elapsed = elapsed(step, seen.state, seen.now);
         let (is, words) = status(step, seen, elapsed);
-        let estimate = (!step.status.is_finished()).then(|| expected.estimate.words(seen.now.at));
-        let matters = !step.status.is_finished() && step.attempt > 0;
+        let is_left = step.status.is_finished() || matches!(step.status, Status::Branched { .. });
+        let estimate = (!is_left).then(|| expected.estimate.words(seen.now.at));
+        let matters = !is_left && step.attempt > 0;
         Step {
             id: spec.id.to_string(),
             title: clean(&spec.title),
@@ -324,9 +326,16 @@ fn steps(seen: &Seen<'_>) -> Vec<Step> {
                 Vec::new()
             },
             if_it_fails: spec.if_it_fails.as_deref().map(clean),
+            instead: spec.instead.as_ref().map(way),
+            in_place_of: seen.state.owner_of(step).map(|owner| owner.step.id.to_string()),
         }
     });
     steps.collect()
+}
+
+fn way(way: &procedure::Way) -> Way {
+    let steps = way.steps.iter().map(ToString::to_string).collect();
+    Way { title: clean(&way.title), steps }
 }
 
 /// How long a step has taken since its first attempt, or took.
@@ -342,7 +351,11 @@ fn elapsed(step: &StepState, state: &State, now: &Moment) -> Option<Duration> {
 
 fn why(step: &StepState) -> Option<String> {
     let why = match &step.status {
-        Status::Failed { why, .. } | Status::Doubt { why } | Status::Skipped { why } => why,
+        Status::Failed { why, .. }
+        | Status::Doubt { why }
+        | Status::Skipped { why }
+        | Status::Branched { why }
+        | Status::Replaced { why } => why,
         _ => step.to_be_skipped()?,
     };
     Some(clean(why))
@@ -391,7 +404,18 @@ fn status(step: &StepState, seen: &Seen<'_>, elapsed: Option<Duration>) -> (&'st
             _ => ("done", "done, not by this run's own doing".to_owned()),
         },
         Status::Skipped { .. } => ("left_out", "left out".to_owned()),
+        Status::Apart => ("apart", "belongs to another way, which nobody has taken".to_owned()),
+        Status::Branched { .. } => {
+            ("branched", format!("left for another way{attempt}: {}", title_of_way(step)))
+        }
+        Status::Replaced { .. } => {
+            ("replaced", format!("another way was taken and is over: {}", title_of_way(step)))
+        }
     }
+}
+
+fn title_of_way(step: &StepState) -> String {
+    step.step.instead.as_ref().map(|way| clean(&way.title)).unwrap_or_default()
 }
 
 fn person(step: &StepState) -> String {
@@ -523,12 +547,11 @@ fn next(seen: &Seen<'_>) -> Vec<Next> {
 }
 
 fn obligations(state: &State, now: &Moment, commands: &Commands<'_>) -> Vec<Obligation> {
-    let procedure = &state.begun.procedure;
     let all = state.obligations.iter().map(|(name, obligation)| {
         let since = &obligation.since;
         let elapsed = now.since(since);
-        let lifted = match lifting(procedure, name) {
-            Some(step) => format!("`{step}` lifts it"),
+        let lifted = match lifting(state, name) {
+            Some(step) => format!("`{}` lifts it", step.step.id),
             None => format!("a person lifts it: {}", commands.lift(name).line),
         };
         let words = format!(
@@ -548,8 +571,10 @@ fn obligations(state: &State, now: &Moment, commands: &Commands<'_>) -> Vec<Obli
     all.collect()
 }
 
-fn lifting<'p>(procedure: &'p Procedure, name: &String) -> Option<&'p StepId> {
-    procedure.steps.iter().find(|step| step.lifts.contains(name)).map(|step| &step.id)
+/// The step that will lift it; not one of another way, which nobody may ever take.
+fn lifting<'s>(state: &'s State, name: &String) -> Option<&'s StepState> {
+    let lifts = |one: &&StepState| one.step.lifts.contains(name) && one.status != Status::Apart;
+    state.steps().find(lifts)
 }
 
 fn evidence(state: &State) -> Vec<Evidence> {

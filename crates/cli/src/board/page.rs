@@ -129,7 +129,7 @@ impl Board {
         let text = format!(
             "{}: {over} of {} steps over, for {}; now {}",
             self.title,
-            self.steps.len(),
+            self.phases.iter().map(|phase| phase.steps).sum::<usize>(),
             length(self.elapsed_ms),
             clock_time(self.now)
         );
@@ -343,14 +343,14 @@ fn service(service: &Service) -> Vec<Row> {
 
 /// Whether something is to be seen of a step: it has begun, and is not over.
 pub(super) fn is_under_way(step: &Step) -> bool {
-    !matches!(step.is, "waits" | "ready" | "done" | "left_out")
+    !matches!(step.is, "waits" | "ready" | "done" | "left_out" | "branched" | "replaced")
 }
 
 /// What stands before a step, for those who run down the column with a finger.
 pub(super) fn mark(step: &Step) -> (&'static str, Tone) {
     match step.is {
         "done" => ("[x]", Tone::Good),
-        "left_out" => ("[-]", Tone::Dim),
+        "left_out" | "branched" | "replaced" => ("[-]", Tone::Dim),
         "runs" => ("[>]", Tone::Active),
         "verifies" => ("[~]", Tone::Active),
         "person" => ("[!]", Tone::Bad),
@@ -419,6 +419,14 @@ pub(super) fn details(step: &Step) -> Vec<Row> {
         step.if_it_fails
             .iter()
             .map(|advice| Row::new(Tone::Dim, 6, format!("if it fails: {advice}"))),
+    );
+    rows.extend(step.instead.iter().map(|way| {
+        let text =
+            format!("another way, if somebody takes it: {} ({})", way.title, way.steps.join(", "));
+        Row::new(Tone::Dim, 6, text)
+    }));
+    rows.extend(
+        step.in_place_of.iter().map(|other| Row::new(Tone::Dim, 6, format!("in place of {other}"))),
     );
     for probe in &step.probes {
         let (which, tone) = match (probe.which, probe.answer) {

@@ -57,6 +57,11 @@ scenarios:
             verify:
               - { title: the newest order is younger than the objective, run: newest-order, expect: \"< 3600\", stable_for: 1 min }
             if_it_fails: Take it from the vault in London.
+            instead:
+              title: From the vault in London
+              steps:
+                - { id: key, title: Fetch the key from the safe, manual: Open the safe }
+                - { id: london, title: Bring the orders from London, run: restore --from london, starts: [db] }
           - { id: images, title: Bring the pictures back, run: copy images, after: [held], parallel: yes }
       - title: Open
         steps:
@@ -222,6 +227,13 @@ pub(super) fn situations() -> Vec<(&'static str, Board)> {
     paused.say(ENGINE, Event::Mirror { now: MirrorState::Lost, why: "timeout".to_owned() });
     paused.pass(30);
     all.push(("paused", paused.board()));
+    let why = "the vault does not answer".to_owned();
+    paused.say("anna", Event::Branched { step: id("data"), why });
+    paused.pass(45);
+    let (step, why) = (id("key"), "done".to_owned());
+    paused.say("bea", Event::Answered { step, values: BTreeMap::new(), why });
+    paused.pass(15);
+    all.push(("branched", paused.board()));
     let mut by_hand = restoring();
     by_hand.restored();
     by_hand.pass(12);

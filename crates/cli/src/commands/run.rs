@@ -40,6 +40,8 @@ pub(super) enum RunCommand {
     Skip(request::StepArgs),
     /// Say that a step was done by other means.
     MarkDone(request::StepArgs),
+    /// Take the other way that the plan has in place of a step, such as when it has failed.
+    Branch(request::StepArgs),
     /// Change a step that has not begun, or has failed.
     Amend(request::AmendArgs),
     /// Try a step that failed again.
@@ -73,6 +75,7 @@ pub(super) fn run(context: &Context, command: &RunCommand) -> Result<(), Failure
         RunCommand::Look(args) => request::look(context, args),
         RunCommand::Skip(args) => request::skip(context, args),
         RunCommand::MarkDone(args) => request::mark_done(context, args),
+        RunCommand::Branch(args) => request::branch(context, args),
         RunCommand::Amend(args) => request::amend(context, args),
         RunCommand::Retry(args) => request::retry(context, args),
         RunCommand::Resolve(args) => request::resolve(context, args),

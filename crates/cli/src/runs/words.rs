@@ -81,6 +81,7 @@ fn word_of_people(event: &Event) -> String {
                 Resolution::Run => "is to be run",
                 Resolution::Done => "was done",
                 Resolution::Skip => "is left out",
+                Resolution::Failed => "has failed",
             };
             format!("{step} {said}: {why}")
         }
@@ -92,6 +93,9 @@ fn word_of_people(event: &Event) -> String {
         }
         Event::Skipped { step, why } => format!("{step} is left out: {why}"),
         Event::MarkedDone { step, why } => format!("{step} was done by other means: {why}"),
+        Event::Branched { step, why } => {
+            format!("another way is taken in place of {step}: {why}")
+        }
         Event::Amended { step, why } => format!("{} is changed: {why}", step.id),
         Event::Obliged { name, step } => {
             format!("temporary measure {name}, put in place by {step}: it must be lifted")

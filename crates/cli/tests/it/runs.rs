@@ -6,6 +6,7 @@ mod killed;
 mod people;
 mod places;
 mod screen;
+mod ways;
 mod whole;
 
 use std::fs;

@@ -20,7 +20,7 @@ pub use protection::{
 };
 pub use scenarios::{
     Approve, Detection, Http, Kubernetes, KubernetesAction, Notify, Parameter, ParameterSource,
-    ParameterType, Phase, Probe, Restore, Scenario, Sql, Step, Terraform,
+    ParameterType, Phase, Probe, Restore, Scenario, Sql, Step, Terraform, Way,
 };
 pub use services::{Credential, Domain, DomainKind, Group, RunsAs, Service, Tier, Workload};
 pub use stores::{Copy, Method, Policy, Store, StoreKind, Stores, Vault};

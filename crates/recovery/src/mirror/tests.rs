@@ -137,6 +137,7 @@ fn beginning() -> Beginning {
         lifts: Vec::new(),
         owner: None,
         if_it_fails: None,
+        instead: None,
     };
     let title = "All of it".to_owned();
     let procedure = Procedure {

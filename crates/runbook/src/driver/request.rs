@@ -83,6 +83,13 @@ pub enum Wish {
         /// What proves it.
         why: String,
     },
+    /// Take another way in place of a step.
+    Branch {
+        /// The step.
+        step: StepId,
+        /// Why.
+        why: String,
+    },
     /// Change a step that has not begun.
     Amend {
         /// The whole step, as it shall be.

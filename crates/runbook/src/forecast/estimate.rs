@@ -114,7 +114,7 @@ fn shares(state: &State) -> Vec<Option<Duration>> {
     let phases = &state.begun.procedure.phases;
     let mut left: Vec<(Duration, u32)> =
         phases.iter().map(|phase| (phase.budget.unwrap_or_default(), 0)).collect();
-    for step in state.steps() {
+    for step in state.steps().filter(|step| !step.is_of_way()) {
         let Some((budget, without)) = left.get_mut(step.step.phase) else { continue };
         match declared(&step.step, phases[step.step.phase].budget) {
             Some(of_step) => *budget = budget.saturating_sub(of_step.duration),

@@ -129,6 +129,11 @@ struct Walk<'s> {
     /// The phases that wait for each.
     later: Vec<Vec<usize>>,
     steps_of: Vec<Vec<usize>>,
+    /// By the step in whose place they are: the latest of the steps of other ways, and how many are not
+    /// known.
+    ways_end: Vec<(Mark, usize)>,
+    /// The steps of its other way have been told that it was reached.
+    is_reached: Vec<bool>,
 }
 
 /// Tells of each step when it is over.
@@ -149,13 +154,15 @@ pub(super) fn walk(state: &State, now: &Moment, estimates: &[Estimate]) -> Path 
         phases_end: vec![(Mark::default(), 0); phases.len()],
         later: vec![Vec::new(); phases.len()],
         steps_of: vec![Vec::new(); phases.len()],
+        ways_end: state.steps().map(|step| (Mark::default(), step.other_way().len())).collect(),
+        is_reached: vec![false; state.steps().len()],
     };
     for (at, (phase, _)) in phases.iter().enumerate() {
         for before in &phase.after {
             walk.later[*before].push(at);
         }
     }
-    for (at, step) in state.steps().enumerate() {
+    for (at, step) in state.steps().enumerate().filter(|(_, step)| !step.is_of_way()) {
         walk.steps_of[step.step.phase].push(at);
         walk.phases_end[step.step.phase].1 += 1;
     }
@@ -213,17 +220,46 @@ impl Walk<'_> {
 
     fn end_step(&mut self, at: usize, work: &mut Vec<Work>) {
         let step = self.state.step_at(at);
+        if !std::mem::replace(&mut self.is_reached[at], true) {
+            self.reach_other_way(at, step, work);
+            if matches!(step.status, Status::Branched { .. }) {
+                // The last step of the other way comes back to it.
+                return;
+            }
+        }
         let span = self.span(at, step);
         for later in self.state.waiting_for(at) {
             self.before[*later].0.join(&span.end);
             self.tell_step(*later, work);
         }
+        self.steps[at] = Some(span);
+        if let Some(owner) = step.owner() {
+            self.ways_end[owner].0.join(&span.end);
+            self.ways_end[owner].1 -= 1;
+            let is_branched = matches!(self.state.step_at(owner).status, Status::Branched { .. });
+            if is_branched && self.ways_end[owner].1 == 0 {
+                work.push(Work::Step(owner));
+            }
+            return;
+        }
         let phase = step.step.phase;
         self.phases_end[phase].0.join(&span.end);
         self.phases_end[phase].1 -= 1;
-        self.steps[at] = Some(span);
         if self.phases_end[phase].1 == 0 {
             self.end_phase(phase, work);
+        }
+    }
+
+    /// The steps of another way begin where the one does that has it; what nobody takes takes no time.
+    fn reach_other_way(&mut self, at: usize, step: &StepState, work: &mut Vec<Work>) {
+        let begin = self.before[at].0;
+        for other in step.other_way() {
+            if self.state.step_at(*other).status == Status::Apart {
+                self.steps[*other] = Some(Span::default());
+            } else {
+                self.before[*other].0.join(&begin);
+                self.tell_step(*other, work);
+            }
         }
     }
 
@@ -239,6 +275,10 @@ impl Walk<'_> {
             let end = self.over(since);
             let begin = step.tried.as_ref().map_or(end.at, counted);
             return Span { begin, end, ..Span::default() };
+        }
+        if matches!(step.status, Status::Branched { .. }) {
+            let end = self.ways_end[at].0;
+            return Span { begin: counted(since), end, before: end.last, ..Span::default() };
         }
         let before = self.before[at].0;
         let mut begin = before.at.max(self.passed);

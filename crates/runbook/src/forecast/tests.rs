@@ -6,7 +6,7 @@ use super::*;
 use crate::driver::effects::{Answer, Asked, Kind};
 use crate::ids::RunId;
 use crate::journal::FORMAT_VERSION;
-use crate::procedure::{Action, Phase, Probe, Procedure, Question, Step};
+use crate::procedure::{Action, Phase, Probe, Procedure, Question, Step, Way};
 use crate::state::{
     Begun, ENGINE, Ended, Entry, Event, MirrorState, Resolution, RetryFrom, decide,
 };
@@ -471,6 +471,45 @@ fn a_longer_step_makes_nothing_earlier_and_what_is_over_is_as_it_was() {
         }
     }
     assert!(closed * 10 > count * 9, "{closed} of {count} came to their end");
+}
+
+#[test]
+fn what_nobody_takes_takes_no_time_and_what_is_taken_decides() {
+    let mut procedure = small();
+    let other = |name: &str, after: &[&str], budget| {
+        let mut step = run_step(name, after);
+        step.budget = Some(minutes(budget));
+        step
+    };
+    procedure.steps.push(other("d", &[], 30));
+    procedure.steps.push(other("e", &["d"], 15));
+    let steps = vec![id("d"), id("e")];
+    procedure.steps[2].instead = Some(Way { title: "slowly".to_owned(), steps });
+    let mut trial = Trial::of(procedure);
+    trial.settle();
+    let seen = trial.forecast();
+    assert_eq!((seen.whole.at, seen.services[1].at), (minutes(20), minutes(20)));
+    trial.pass(minutes(5));
+    trial.end("c", Ended::Failed("exit 1".to_owned()));
+    trial.say("anna", Event::Branched { step: id("c"), why: "as planned".to_owned() });
+    trial.settle();
+    let seen = trial.forecast();
+    assert_eq!((seen.whole.at, seen.services[1].at), (minutes(50), minutes(50)));
+    assert_eq!(seen.services[1].basis.words(trial.now.at).unwrap(), "45 min declared");
+    let of = |seen: &Forecast, name: &str| {
+        let at = trial.state.place_of(&id(name)).unwrap();
+        (seen.steps[at].begin, seen.steps[at].end)
+    };
+    assert_eq!(of(&seen, "e"), (minutes(35), minutes(50)));
+    assert_eq!(of(&seen, "c"), (minutes(5), minutes(50)));
+    for step in ["d", "e", "a", "b"] {
+        trial.pass(minutes(10));
+        trial.end(step, Ended::Done);
+    }
+    let seen = trial.forecast();
+    assert_eq!((seen.whole.at, seen.whole.is_back), (minutes(45), true));
+    assert_eq!(seen.services[1].at, minutes(45));
+    assert_eq!(trial.state.life, Life::Closed(Closing::Success));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use soter_plan::target::Target;
 
 use super::*;
 use crate::driver::{Asking, Attempt, Captured, Reply};
-use crate::procedure::{Notify, Phase, Probe, Restore, Sql, Stoppable};
+use crate::procedure::{Notify, Phase, Probe, Restore, Sql, Stoppable, Way};
 use crate::steps::{self, Work};
 use crate::target::Bindings;
 
@@ -111,6 +111,20 @@ fn parameter(name: &str, kind: ParameterKind, from: ParameterSource) -> Paramete
         value: None,
         example: None,
     }
+}
+
+#[test]
+fn what_only_another_way_lacks_is_a_remark() {
+    let mut procedure = procedure(vec![run("cp a b"), run("aliyun oss"), run("mc mirror")]);
+    let way = vec![StepId::counted(0, 1)];
+    procedure.steps[0].instead = Some(Way { title: "from London".to_owned(), steps: way });
+    let found = check(&procedure, "", &[]);
+    let of = |name: &str| {
+        let found = found.iter().find(|line| line.contains(name));
+        found.unwrap_or_else(|| panic!("{name}: {found:?}")).starts_with('!')
+    };
+    assert!(!of("`aliyun`") && of("`mc`"), "{found:?}");
+    assert!(of("`cp`") && found.len() == 3, "{found:?}");
 }
 
 /// What is in the way, a line each, with `!` if the run would fail.

@@ -12,11 +12,14 @@ use soter_plan::order;
 
 use super::parameters::{Parameter, ParameterKind, ParameterSource, names_in};
 use super::{Action, Phase, Procedure, Question, Service, Step};
-use crate::ids::StepId;
+use crate::ids::{NameError, StepId};
 
 mod step;
 mod stoppable;
 mod stores;
+mod ways;
+
+use ways::{Flat, Within};
 
 /// Something that a run would have to guess.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -150,58 +153,99 @@ impl Compiler<'_> {
     }
 
     fn steps(&mut self) -> Vec<Step> {
-        let mut found: Vec<Step> = Vec::new();
-        let mut known: BTreeMap<StepId, usize> = BTreeMap::new();
+        let mut all = Flat::default();
         for (phase, of_phase) in self.scenario.phases.iter().enumerate() {
-            let order = order::steps(&of_phase.steps);
-            let first = found.len();
-            for ((at, written), before) in of_phase.steps.iter().enumerate().zip(order) {
-                let id = self.id(written, StepId::counted(phase, at));
-                if known.insert(id.clone(), found.len()).is_some() {
-                    let origin = written.id.as_ref().map(|id| id.origin);
-                    let what = format!("two steps are called `{id}`");
-                    self.complain(origin, what, "give each its own `id`");
-                }
-                let mut after: BTreeSet<StepId> =
-                    before.into_iter().map(|at| found[first + at].id.clone()).collect();
-                for name in &written.after {
-                    match StepId::parse(&name.value).ok().filter(|id| known.contains_key(id)) {
-                        Some(other) if other != id => drop(after.insert(other)),
-                        _ => {
-                            let what =
-                                format!("no step before this one is called `{}`", name.value);
-                            let hint = "name a step that stands before it, by its `id`";
-                            self.complain(Some(name.origin), what, hint);
-                        }
-                    }
-                }
-                let step = self.step(written, (phase, id), after.into_iter().collect());
-                found.push(step);
-            }
+            let counted = |at| Ok(StepId::counted(phase, at));
+            self.in_order(&of_phase.steps, &Within { phase, way: None }, &counted, &mut all);
         }
-        found
+        all.steps
     }
 
-    fn id(&mut self, written: &language::Step, counted: StepId) -> StepId {
-        match written.id.as_ref().map(|id| (id, StepId::parse(&id.value))) {
-            None => counted,
-            Some((_, Ok(id))) => id,
-            Some((id, Err(error))) => {
-                self.complain(Some(id.origin), error, "give the step an `id` that is a name");
-                counted
+    /// Steps that follow each other, each with its other way behind it. Answers what they are called.
+    fn in_order(
+        &mut self,
+        written: &[language::Step],
+        within: &Within<'_>,
+        counted: &dyn Fn(usize) -> Result<StepId, NameError>,
+        all: &mut Flat,
+    ) -> Vec<StepId> {
+        let mut ids: Vec<StepId> = Vec::new();
+        for ((at, step), before) in written.iter().enumerate().zip(order::steps(written)) {
+            let id = self.id(step, counted(at));
+            if !all.ids.insert(id.clone()) {
+                let origin = step.id.as_ref().map(|id| id.origin);
+                let what = format!("two steps are called `{id}`");
+                self.complain(origin, what, "give each its own `id`");
+            }
+            let mut after: BTreeSet<StepId> =
+                before.into_iter().map(|at| ids[at].clone()).collect();
+            for name in &step.after {
+                let named = StepId::parse(&name.value).ok();
+                let is_sure = |id: &StepId| all.sure.contains(id) || ids.contains(id);
+                match named.filter(|other| *other != id && is_sure(other)) {
+                    Some(other) => drop(after.insert(other)),
+                    None => self.not_before(name, &all.ids),
+                }
+            }
+            let mut made = self.step(step, (within.phase, id.clone()), after.into_iter().collect());
+            made.gives.extend(self.gives_instead(step, within.way, &made.gives));
+            let place = all.steps.len();
+            all.steps.push(made);
+            all.steps[place].instead = self.instead(step, (within.phase, &id), all);
+            if within.way.is_none() {
+                all.sure.insert(id.clone());
+            }
+            ids.push(id);
+        }
+        ids
+    }
+
+    fn not_before(&mut self, name: &At<String>, known: &BTreeSet<StepId>) {
+        let is_of_way = StepId::parse(&name.value).is_ok_and(|id| known.contains(&id));
+        let (what, hint) = if is_of_way {
+            let what =
+                format!("`{}` is a step of another way, which may never be taken", name.value);
+            (what, "name the step that it stands in for: it is over when the other way is")
+        } else {
+            let what = format!("no step before this one is called `{}`", name.value);
+            (what, "name a step that stands before it, by its `id`")
+        };
+        self.complain(Some(name.origin), what, hint);
+    }
+
+    fn id(&mut self, written: &language::Step, counted: Result<StepId, NameError>) -> StepId {
+        let origin = written.id.as_ref().or(written.title.as_ref()).map(|at| at.origin);
+        let named = written.id.as_ref().map(|id| StepId::parse(&id.value));
+        match named.unwrap_or_else(|| counted.clone()) {
+            Ok(id) => id,
+            Err(error) => {
+                self.complain(origin, error, "give the step an `id` that is a name");
+                counted.unwrap_or_else(|_| StepId::counted(0, 0))
             }
         }
     }
 
     /// A measure that nothing lifts would keep the run from ever being closed.
     fn obligations(&mut self, steps: &[Step]) {
-        let lifted: BTreeSet<&String> = steps.iter().flat_map(|step| &step.lifts).collect();
-        let written = self.scenario.phases.iter().flat_map(|phase| &phase.steps);
-        let open: Vec<_> = written
-            .flat_map(|step| &step.obliges)
-            .filter(|name| !lifted.contains(&name.value))
-            .map(|name| (name.origin, name.value.clone()))
-            .collect();
+        // What only another way lifts may stay; what another way lifts itself does not.
+        let lifts = |steps: &[language::Step]| -> BTreeSet<String> {
+            steps.iter().flat_map(|step| values(&step.lifts)).collect()
+        };
+        let of_ways: BTreeSet<&StepId> =
+            steps.iter().flat_map(|step| &step.instead).flat_map(|way| &way.steps).collect();
+        let sure = steps.iter().filter(|step| !of_ways.contains(&step.id));
+        let sure: BTreeSet<String> = sure.flat_map(|step| step.lifts.clone()).collect();
+        let mut open = Vec::new();
+        let mut groups: Vec<&[language::Step]> =
+            self.scenario.phases.iter().map(|phase| phase.steps.as_slice()).collect();
+        while let Some(group) = groups.pop() {
+            let own = lifts(group);
+            let obliged = group.iter().flat_map(|step| &step.obliges);
+            let left =
+                obliged.filter(|name| !sure.contains(&name.value) && !own.contains(&name.value));
+            open.extend(left.map(|name| (name.origin, name.value.clone())));
+            groups.extend(group.iter().flat_map(|step| &step.instead).map(|way| &way.steps[..]));
+        }
         for (origin, name) in open {
             let what = format!("no step lifts `{name}`, so the run could never be closed");
             self.complain(
@@ -217,7 +261,7 @@ impl Compiler<'_> {
         let mut known: BTreeSet<&str> =
             parameters.iter().map(|parameter| parameter.name.as_str()).collect();
         known.extend(steps.iter().flat_map(|step| &step.gives).map(String::as_str));
-        let written = self.scenario.phases.iter().flat_map(|phase| &phase.steps);
+        let written = self.scenario.every_step();
         let mut unknown = Vec::new();
         for (step, written) in steps.iter().zip(written) {
             let texts = step.action.texts().into_iter().chain(step.on.as_deref());
@@ -244,6 +288,9 @@ impl Compiler<'_> {
         for phase in &self.scenario.phases {
             firsts.push(firsts.last().copied().unwrap_or(0) + phase.steps.len());
         }
+        let of_ways: BTreeSet<&StepId> =
+            steps.iter().flat_map(|step| &step.instead).flat_map(|way| &way.steps).collect();
+        let steps: Vec<&Step> = steps.iter().filter(|one| !of_ways.contains(&one.id)).collect();
         let place = |phase: usize, step: usize| {
             step + phase.checked_sub(1).and_then(|before| firsts.get(before)).copied().unwrap_or(0)
         };

@@ -127,6 +127,82 @@ fn what_a_run_would_have_to_guess_is_a_complaint_at_its_place() {
 }
 
 #[test]
+fn another_way_gives_all_that_its_step_gives() {
+    let found = complaints(
+        "    parameters:
+      copy: { from: step, name: a }
+    phases:
+      - steps:
+          - id: a
+            run: 'true'
+            starts: [web]
+            restores: [orders]
+            writes: [list]
+            lifts: [door]
+            instead: { steps: [{ id: b, run: 'true', obliges: [gate] }] }
+          - { id: c, run: 'true', after: [b] }
+          - { id: p, approve: { by: [ada], text: Go }, instead: { steps: [{ run: 'true' }] } }
+          - { id: e, run: 'true', instead: { title: nothing } }
+          - { id: f, run: 'true', obliges: [window],
+              instead: { steps: [{ id: g, run: 'true', lifts: [window] }, { id: a, run: x }] } }
+",
+    );
+    let expect = [
+        "7: `a` starts `web`, and its other way does not",
+        "7: `a` restores `orders`, and its other way does not",
+        "7: `a` writes `list`, and its other way does not",
+        "7: `a` lifts `door`, and its other way does not",
+        "7: `a` gives `copy` its value, and its other way does not",
+        "13: no step lifts `gate`",
+        "14: `b` is a step of another way, which may never be taken",
+        "15: `p` is an approval, and there is no way past one",
+        "16: the other way of `e` has no steps",
+        "17: no step lifts `window`",
+        "18: two steps are called `a`",
+    ];
+    for expected in expect {
+        assert!(found.iter().any(|one| one.starts_with(expected)), "{expected}: {found:#?}");
+    }
+    assert_eq!(found.len(), expect.len(), "{found:#?}");
+}
+
+#[test]
+fn another_way_stands_behind_its_step_and_gives_its_values() {
+    let loaded = plan(
+        "    parameters:
+      copy: { from: step, name: a }
+      rule: { from: step, name: q }
+    phases:
+      - steps:
+          - { id: first, run: 'true' }
+          - id: a
+            run: 'true'
+            restores: [orders]
+            instead:
+              title: From London
+              steps:
+                - { run: 'true', writes: [copy] }
+                - { id: late, run: 'true', restores: [orders], after: [first] }
+          - { id: q, ask: 'Which?', instead: { steps: [{ id: r, ask: 'Really?', writes: [rule] }] } }
+",
+    );
+    let procedure = compile(&loaded.plan, "lost").unwrap();
+    let ids: Vec<&str> = procedure.steps.iter().map(|step| step.id.as_str()).collect();
+    assert_eq!(ids, ["first", "a", "a-instead1", "late", "q", "r"]);
+    assert_eq!(after(&procedure, "a-instead1"), Vec::<String>::new());
+    assert_eq!(after(&procedure, "late"), ["a-instead1", "first"]);
+    assert_eq!(after(&procedure, "q"), ["a"]);
+    assert_eq!(step(&procedure, "a-instead1").gives, ["copy"]);
+    let Action::Ask { gives, .. } = &step(&procedure, "r").action else { panic!("r") };
+    assert_eq!((gives, &step(&procedure, "r").gives), (&vec!["rule".to_owned()], gives));
+    let way = step(&procedure, "a").instead.as_ref().unwrap();
+    assert_eq!((way.title.as_str(), way.steps.len()), ("From London", 2));
+    let sure = procedure.without_ways();
+    assert_eq!(sure.steps.len(), 3);
+    assert!(sure.steps_of_ways().is_empty() && procedure.steps_of_ways().len() == 3);
+}
+
+#[test]
 fn who_stands_still_is_in_the_order_of_needs_with_all_it_takes() {
     let loaded = load(&[Input {
         name: "plan.yaml".to_owned(),

@@ -185,6 +185,13 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// A person takes another way in place of a step.
+    Branched {
+        /// The step.
+        step: StepId,
+        /// Why.
+        why: String,
+    },
     /// A temporary measure is about to be put in place.
     Obliged {
         /// Its name.
@@ -303,6 +310,8 @@ pub enum Resolution {
     Done,
     /// It is not needed.
     Skip,
+    /// It did not come about, or not whole, and nothing of it runs any more: it has failed.
+    Failed,
 }
 
 /// With what result a run was closed.

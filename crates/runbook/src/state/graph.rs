@@ -12,7 +12,7 @@ use super::time::Moment;
 use super::{Life, PhaseState, PhaseStatus, State, Status, StepState};
 
 /// Something that follows from an end.
-enum Work {
+pub(super) enum Work {
     OpenPhase(usize),
     BeginPhase(usize),
     EndPhase(usize),
@@ -48,7 +48,7 @@ impl State {
             index: HashMap::new(),
             open: std::collections::BTreeSet::new(),
             asking: std::collections::BTreeSet::new(),
-            unfinished: procedure.steps.len(),
+            unfinished: 0,
             missing: std::collections::BTreeSet::new(),
             to_lift: Vec::new(),
             begun: Arc::new(Begun::clone(begun)),
@@ -83,10 +83,9 @@ impl State {
             }
         }
         for (at, step) in begun.procedure.steps.iter().enumerate() {
-            let phase = self.phases.get_mut(step.phase);
-            let phase = phase.ok_or(Illegal::new("a step belongs to no phase"))?;
-            phase.steps.push(at);
-            phase.unfinished += 1;
+            if step.phase >= self.phases.len() {
+                return Err(Illegal::new("a step belongs to no phase"));
+            }
             for before in &step.after {
                 let before = self.index.get(before).copied();
                 let before =
@@ -97,6 +96,13 @@ impl State {
             if self.index.insert(step.id.clone(), at).is_some() {
                 return Err(Illegal::new("two steps have one name"));
             }
+        }
+        self.connect_ways()?;
+        for (at, step) in self.steps.iter().enumerate().filter(|(_, step)| step.of.is_none()) {
+            let phase = &mut self.phases[step.step.phase];
+            phase.steps.push(at);
+            phase.unfinished += 1;
+            self.unfinished += 1;
         }
         Ok(())
     }
@@ -125,7 +131,7 @@ impl State {
         self.settle(work, now);
     }
 
-    fn settle(&mut self, mut work: Vec<Work>, now: &Moment) {
+    pub(super) fn settle(&mut self, mut work: Vec<Work>, now: &Moment) {
         while let Some(next) = work.pop() {
             match next {
                 Work::OpenPhase(phase) => {
@@ -193,7 +199,6 @@ impl State {
         let spec = Arc::clone(&step.step);
         let needed_by = step.needed_by.clone();
         self.open.remove(&at);
-        self.unfinished -= 1;
         if is_done {
             let gives = spec.gives.iter().filter(|name| !self.parameters.contains_key(*name));
             self.missing.extend(gives.cloned());
@@ -210,6 +215,17 @@ impl State {
                 work.push(Work::OpenStep(later));
             }
         }
+        if let Some(owner) = self.steps[at].of {
+            let is_over = |other: &usize| self.steps[*other].status.is_finished();
+            let owner_is = &self.steps[owner];
+            if let Status::Branched { why } = &owner_is.status
+                && owner_is.instead.iter().all(is_over)
+            {
+                work.push(Work::Finish(owner, Status::Replaced { why: why.clone() }));
+            }
+            return;
+        }
+        self.unfinished -= 1;
         let phase = &mut self.phases[spec.phase];
         phase.unfinished -= 1;
         if phase.unfinished == 0 {

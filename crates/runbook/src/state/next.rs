@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::decide::retry_delay;
 use super::event::{Closing, ENGINE, Ended, Entry, Event, Recorded, Resolution, RetryFrom};
 use super::time::Moment;
-use super::{Life, Obligation, PhaseStatus, State, Status, StepState};
+use super::{Life, Obligation, PhaseStatus, State, Status, StepState, ways};
 use crate::driver::effects::{Answer, Asked, Which};
 use crate::ids::StepId;
 use crate::procedure::{Action, Step};
@@ -218,11 +218,14 @@ impl State {
             Event::Skipped { step, why } => self.skipped(step, (&entry.by, why), now),
             Event::MarkedDone { step, .. } => self.marked_done(step, now),
             Event::Amended { step, .. } => self.amended(step, now),
+            Event::Branched { step, why } => {
+                self.branching(step).map(|at| self.branch(at, why, now))
+            }
             _ => return None,
         })
     }
 
-    fn place(&self, id: &StepId) -> Result<usize, Illegal> {
+    pub(super) fn place(&self, id: &StepId) -> Result<usize, Illegal> {
         let place = self.index.get(id).copied();
         place.ok_or_else(|| Illegal::new(format!("the run has no step `{id}`")))
     }
@@ -288,7 +291,7 @@ impl State {
 
     fn fail(&mut self, at: usize, why: &str, from: RetryFrom, now: &Moment) {
         let step = &mut self.steps[at];
-        step.failures += 1;
+        step.failures = step.failures.saturating_add(1);
         step.may_have_happened = step.step.destructive;
         self.turn(at, Status::Failed { why: why.to_owned(), at: from }, now);
     }
@@ -456,6 +459,11 @@ impl State {
                 self.begin_to_verify(at, now);
             }
             Resolution::Skip => self.finish(at, Status::Skipped { why: why.to_owned() }, now),
+            Resolution::Failed => {
+                self.fail(at, why, RetryFrom::Beginning, now);
+                // A person said it: a person says what follows.
+                self.steps[at].failures = u32::MAX;
+            }
         }
         Ok(())
     }
@@ -570,6 +578,8 @@ impl State {
             Status::Done | Status::Skipped { .. } => {
                 Err(Illegal::new(format!("`{id}` is over already")))
             }
+            Status::Apart => Err(Illegal::new(ways::apart(id))),
+            Status::Branched { .. } | Status::Replaced { .. } => Err(Illegal::new(ways::taken(id))),
             _ if matches!(step.step.action, Action::Approve { .. }) => {
                 let what = "an approval is not stepped over: approve it with --break-glass, which \
                             leaves an obligation";
@@ -585,13 +595,19 @@ impl State {
         let id = &new.id;
         let is_still = matches!(
             step.status,
-            Status::Pending | Status::Ready { .. } | Status::Failed { .. } | Status::Doubt { .. }
+            Status::Pending
+                | Status::Apart
+                | Status::Ready { .. }
+                | Status::Failed { .. }
+                | Status::Doubt { .. }
         );
         if !is_still {
             return Err(Illegal::new(format!("`{id}` is under way or over, so it is not changed")));
         }
-        if (new.phase, &new.after) != (step.step.phase, &step.step.after) {
-            return Err(Illegal::new(format!("`{id}` keeps its phase and what it waits for")));
+        let place = |step: &Step| (step.phase, step.after.clone(), step.instead.clone());
+        if place(new) != place(&step.step) {
+            let what = format!("`{id}` keeps its phase, what it waits for, and its other way");
+            return Err(Illegal::new(what));
         }
         let is_approval = |step: &Step| matches!(step.action, Action::Approve { .. });
         if is_approval(new) || is_approval(&step.step) {

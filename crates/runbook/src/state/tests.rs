@@ -1,4 +1,5 @@
 mod harm;
+mod ways;
 
 use soter_plan::check::{Input, load};
 

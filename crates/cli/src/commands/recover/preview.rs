@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use soter_runbook::preflight::{Objection, Weight};
-use soter_runbook::procedure::{Action, Given, Procedure, Step};
+use soter_runbook::procedure::{self, Action, Given, Procedure, Step};
 
 use super::prepare::Prepared;
 use crate::board::{Board, Service};
@@ -68,6 +68,15 @@ struct Line<'p> {
     verify: Vec<&'p str>,
     obliges: &'p [String],
     lifts: &'p [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instead: Option<Way<'p>>,
+}
+
+/// What is done only when a person says so.
+#[derive(Serialize)]
+struct Way<'p> {
+    title: &'p str,
+    steps: Vec<Line<'p>>,
 }
 
 #[derive(Serialize)]
@@ -200,14 +209,17 @@ impl Line<'_> {
                 text.push_str(&format!("      {word}: {}\n", names.join(", ")));
             }
         }
+        if let Some(way) = &self.instead {
+            text.push_str(&format!("      or, if a person takes it instead: {}\n", way.title));
+            for line in way.steps.iter().map(Line::in_words).collect::<String>().lines() {
+                text.push_str(&format!("      {line}\n"));
+            }
+        }
         text
     }
 }
 
-fn value<'p>(
-    prepared: &'p Prepared,
-    parameter: &'p soter_runbook::procedure::Parameter,
-) -> Value<'p> {
+fn value<'p>(prepared: &'p Prepared, parameter: &'p procedure::Parameter) -> Value<'p> {
     let value = prepared.values.given.get(&parameter.name).map(|given| match given {
         Given::Plain(value) => value.clone(),
         Given::Hidden(_) => "****".to_owned(),
@@ -218,16 +230,27 @@ fn value<'p>(
 fn phase(procedure: &Procedure, at: usize) -> Phase<'_> {
     let phase = &procedure.phases[at];
     let title = |at: &usize| procedure.phases.get(*at).map(|phase| phase.title.as_str());
-    let steps = procedure.steps.iter().filter(|step| step.phase == at);
+    let of_ways = procedure.steps_of_ways();
+    let steps = procedure.steps.iter();
+    let steps = steps.filter(|step| step.phase == at && !of_ways.contains(&step.id));
     Phase {
         title: &phase.title,
         budget_ms: phase.budget.map(milliseconds),
         after: phase.after.iter().filter_map(title).collect(),
-        steps: steps.map(line).collect(),
+        steps: steps.map(|step| line(procedure, step)).collect(),
     }
 }
 
-fn line(step: &Step) -> Line<'_> {
+fn line<'p>(procedure: &'p Procedure, step: &'p Step) -> Line<'p> {
+    let way = |way: &'p procedure::Way| Way {
+        title: &way.title,
+        steps: way
+            .steps
+            .iter()
+            .filter_map(|id| procedure.step(id))
+            .map(|step| line(procedure, step))
+            .collect(),
+    };
     Line {
         id: step.id.as_str(),
         title: &step.title,
@@ -245,6 +268,7 @@ fn line(step: &Step) -> Line<'_> {
         verify: step.verify.iter().map(|probe| probe.title.as_str()).collect(),
         obliges: &step.obliges,
         lifts: &step.lifts,
+        instead: step.instead.as_ref().map(way),
     }
 }
 

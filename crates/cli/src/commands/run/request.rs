@@ -192,7 +192,8 @@ pub(crate) struct ResolveArgs {
     /// What it rests on, for those who read the journal.
     #[arg(long, value_name = "TEXT")]
     why: String,
-    /// `run`: it was not done, or is safe to do again; `done`: it was done; `skip`: leave it out.
+    /// `run`: it was not done, or is safe to do again; `done`: it was done; `skip`: leave it out; `failed`:
+    /// it was not done, or not whole, and nothing of it runs any more: what follows is decided then.
     #[arg(value_enum)]
     resolution: Said,
     #[command(flatten)]
@@ -206,6 +207,7 @@ enum Said {
     Run,
     Done,
     Skip,
+    Failed,
 }
 
 #[derive(Debug, clap::Args)]
@@ -452,6 +454,10 @@ pub(super) fn mark_done(context: &Context, args: &StepArgs) -> Result<(), Failur
     args.asking(context)?.send(Wish::MarkDone { step: step(&args.step)?, why: args.why.clone() })
 }
 
+pub(super) fn branch(context: &Context, args: &StepArgs) -> Result<(), Failure> {
+    args.asking(context)?.send(Wish::Branch { step: step(&args.step)?, why: args.why.clone() })
+}
+
 pub(super) fn amend(context: &Context, args: &AmendArgs) -> Result<(), Failure> {
     let asking = args.of.asking(context)?;
     let (id, state) = (step(&args.of.step)?, asking.state()?);
@@ -508,6 +514,7 @@ pub(super) fn resolve(context: &Context, args: &ResolveArgs) -> Result<(), Failu
         Said::Run => Resolution::Run,
         Said::Done => Resolution::Done,
         Said::Skip => Resolution::Skip,
+        Said::Failed => Resolution::Failed,
     };
     asking.send(Wish::Resolve { step: step(&args.step)?, resolution, why: args.why.clone() })
 }

@@ -114,7 +114,7 @@ fn procedure(book: &Book<'_>, page: &mut Page, drill: &Drill) {
     let scenario = Scenario { phases, ..Scenario::default() };
     let numbers = Numbers::of(&scenario);
     for (at, step) in drill.procedure.iter().enumerate() {
-        let step = steps::step(book, &scenario, &numbers, (0, at), step);
+        let step = steps::step(book, &scenario, &numbers, &format!("1.{}", at + 1), step);
         page.blocks.push(Block::Step(step));
     }
 }

@@ -153,8 +153,9 @@ fn phases(book: &Book<'_>, page: &mut Page, scenario: &Scenario) {
             page.blocks.extend(steps::probe(book, probe));
         }
         for (number, step) in phase.steps.iter().enumerate() {
-            let step = steps::step(book, scenario, &numbers, (at, number), step);
-            page.blocks.push(super::super::page::Block::Step(step));
+            let number = format!("{}.{}", at + 1, number + 1);
+            let shown = steps::with_other_way(book, scenario, &numbers, (number, step));
+            page.blocks.extend(shown.into_iter().map(super::super::page::Block::Step));
         }
     }
 }

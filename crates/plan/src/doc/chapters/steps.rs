@@ -17,10 +17,7 @@ impl Numbers {
         let mut numbers = BTreeMap::new();
         for (phase, described) in scenario.phases.iter().enumerate() {
             for (step, described) in described.steps.iter().enumerate() {
-                if let Some(id) = &described.id {
-                    let number = format!("{}.{}", phase + 1, step + 1);
-                    numbers.entry(id.value.clone()).or_insert(number);
-                }
+                number(described, format!("{}.{}", phase + 1, step + 1), &mut numbers);
             }
         }
         Self(numbers)
@@ -32,11 +29,53 @@ impl Numbers {
     }
 }
 
+fn number(step: &Step, shown: String, numbers: &mut BTreeMap<String, String>) {
+    for (other, count) in other_way(step) {
+        number(other, within(&shown, count), numbers);
+    }
+    if let Some(id) = &step.id {
+        numbers.entry(id.value.clone()).or_insert(shown);
+    }
+}
+
+/// The steps of its other way, counted from 1.
+fn other_way(step: &Step) -> impl Iterator<Item = (&Step, u32)> {
+    step.instead.iter().flat_map(|way| &way.steps).zip(1..)
+}
+
+/// The number of a step of another way: `2.3/1` is the first of what is done instead of 2.3.
+fn within(number: &str, count: u32) -> String {
+    format!("{number}/{count}")
+}
+
+/// A step, and behind it what may be done instead.
+pub(super) fn with_other_way(
+    book: &Book<'_>,
+    scenario: &Scenario,
+    numbers: &Numbers,
+    (number, described): (String, &Step),
+) -> Vec<Shown> {
+    let mut all = vec![step(book, scenario, numbers, &number, described)];
+    let way = described.instead.as_ref().map(|way| maybe(way.title.as_ref()));
+    for (other, count) in other_way(described) {
+        let at = within(&number, count);
+        let mut shown = with_other_way(book, scenario, numbers, (at, other));
+        let only = own(&format!("only if somebody decides to, instead of {number}"));
+        let only = only.then(": ", way.clone().unwrap_or_default());
+        if let Some(first) = shown.first_mut() {
+            first.remarks.insert(0, only);
+        }
+        all.append(&mut shown);
+    }
+    all
+}
+
+/// One step, without what may be done instead.
 pub(super) fn step(
     book: &Book<'_>,
     scenario: &Scenario,
     numbers: &Numbers,
-    (phase, at): (usize, usize),
+    number: &str,
     step: &Step,
 ) -> Shown {
     let title = match maybe(step.title.as_ref()) {
@@ -44,14 +83,14 @@ pub(super) fn step(
         title => title,
     };
     Shown {
-        number: format!("{}.{}", phase + 1, at + 1),
+        number: number.to_owned(),
         title,
         is_approval: step.approve.is_some(),
         is_destructive: is(step.destructive),
         remarks: remarks(book, numbers, step),
         body: actions::body(book, step),
         done_when: step.verify.iter().map(|asked| probe(book, asked)).collect(),
-        notes: notes(book, scenario, numbers, step),
+        notes: notes(book, scenario, numbers, (number, step)),
     }
 }
 
@@ -83,7 +122,7 @@ fn notes(
     book: &Book<'_>,
     scenario: &Scenario,
     numbers: &Numbers,
-    step: &Step,
+    (number, step): (&str, &Step),
 ) -> Vec<(&'static str, Line)> {
     let steps = || scenario.phases.iter().flat_map(|phase| &phase.steps);
     let with_number = |names: &[At<String>], by: fn(&Step) -> &[At<String>], word: &str| {
@@ -112,8 +151,15 @@ fn notes(
         ("Lifts", with_number(&step.lifts, |step| &step.obliges, "of step")),
         ("Gives", listed(step.writes.iter().map(|name| code(&name.value)))),
         ("If it fails", maybe(step.if_it_fails.as_ref())),
+        ("Another way, if somebody decides so", way_in_a_line(number, step)),
     ];
     notes.into_iter().filter(|(_, line)| !line.is_empty()).collect()
+}
+
+fn way_in_a_line(number: &str, step: &Step) -> Line {
+    let Some(way) = &step.instead else { return Line::new() };
+    let numbers = other_way(step).map(|(_, count)| own(&within(number, count)));
+    maybe(way.title.as_ref()).then(": ", listed(numbers))
 }
 
 /// A question and the answer that means yes.

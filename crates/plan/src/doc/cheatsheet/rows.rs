@@ -181,7 +181,9 @@ fn actions(scenario: &Scenario, most: usize) -> String {
         let mark = if step.approve.is_some() { "APPROVAL:" } else { "" };
         let title = step.title.as_ref().or_else(|| step.approve.as_ref()?.text.as_ref());
         let title = title.map_or("see the document", |title| title.value.as_str());
-        joined([&number, mark, title], " ")
+        let way = step.instead.as_ref().and_then(|way| way.title.as_ref());
+        let way = way.map_or_else(String::new, |way| format!("(or: {})", way.value));
+        joined([&number, mark, title, &way], " ")
     });
     shown.collect::<Vec<_>>().join("; ")
 }

@@ -206,6 +206,37 @@ section! {
         owner: Option<At<String>>,
         /// What to do if it fails.
         if_it_fails: Option<At<String>>,
+        /// Another way, which a person may take in place of this step, such as when it has failed. It
+        /// brings back, starts, lifts and writes at least what this step does.
+        instead: Option<Way>,
+    }
+}
+
+section! {
+    /// Steps that are carried out only when a person says so. They begin in the order of a phase.
+    pub struct Way, "a way" {
+        /// Its name for people.
+        title: Option<At<String>>,
+        /// What is done, step by step.
+        steps: Vec<Step>,
+    }
+}
+
+impl Scenario {
+    /// Its steps in the order of the plan, also those of ways that nobody may take.
+    pub fn every_step(&self) -> impl Iterator<Item = &Step> {
+        self.phases.iter().flat_map(|phase| &phase.steps).flat_map(Step::with_ways)
+    }
+}
+
+impl Step {
+    /// It, and behind it the steps of its other way, with theirs: the order in which a run has them.
+    #[must_use]
+    pub fn with_ways(&self) -> Vec<&Self> {
+        let mut all = vec![self];
+        let ways = self.instead.iter();
+        all.extend(ways.flat_map(|way| &way.steps).flat_map(Self::with_ways));
+        all
     }
 }
 

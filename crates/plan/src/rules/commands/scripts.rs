@@ -205,7 +205,8 @@ fn of_scenario<'p>(
     for phase in &scenario.phases {
         place.phase = text(phase.title.as_ref());
         phase.only_if.iter().for_each(|probe| place.probe(probe, all));
-        phase.steps.iter().for_each(|step| of_step(step, &mut place, all));
+        let steps = phase.steps.iter().flat_map(Step::with_ways);
+        steps.for_each(|step| of_step(step, &mut place, all));
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
     let copies = written_by_copies(model);
     for (_, title, scenario) in model.plan.scenarios.titled() {
         let own = written_by_steps(model, scenario);
-        for step in scenario.phases.iter().flat_map(|phase| &phase.steps) {
+        for step in scenario.every_step() {
             let Some(script) = &step.run else { continue };
             for (text, range) in objects(&model.shell(script), false) {
                 let text = text.to_lowercase();
@@ -90,7 +90,7 @@ fn declared(plan: &Plan, copy: &Copy) -> Option<String> {
 
 fn written_by_steps(model: &Model<'_>, scenario: &Scenario) -> Vec<String> {
     let mut found = Vec::new();
-    for step in scenario.phases.iter().flat_map(|phase| &phase.steps) {
+    for step in scenario.every_step() {
         found.extend(step.writes.iter().map(|name| pattern(&name.value)));
         if let Some(run) = &step.run {
             let written = objects(&model.shell(run), true);

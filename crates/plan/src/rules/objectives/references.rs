@@ -137,7 +137,7 @@ fn scenarios(plan: &Plan, references: &mut References<'_>) {
         references.check("stores", &plan.stores, &scenario.destroys);
         references.check("services", &plan.services, &scenario.stops);
         references.check("severities", &plan.severities, &scenario.severity);
-        for step in scenario.phases.iter().flat_map(|phase| &phase.steps) {
+        for step in scenario.every_step() {
             references.check("services", &plan.services, &step.uses);
             references.check("services", &plan.services, &step.starts);
             references.check("services", &plan.services, &step.stops);

@@ -20,7 +20,7 @@ pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
     }
     let mut used: BTreeMap<&'static str, Use> = BTreeMap::new();
     for (_, scenario) in model.plan.scenarios.iter() {
-        for step in scenario.phases.iter().flat_map(|phase| &phase.steps) {
+        for step in scenario.every_step() {
             let Some(script) = &step.run else { continue };
             let shell = model.shell(script);
             for command in &shell.commands {

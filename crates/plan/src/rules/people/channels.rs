@@ -113,7 +113,7 @@ pub(super) fn told<'p>(plan: &'p Plan, scenario: &'p Scenario) -> Vec<&'p At<Str
             severity.escalation.iter().flat_map(|level| level.notify.iter().chain(&level.deputy));
         told.extend(levels.chain(&severity.approvers).map(|name| (name.origin, name)));
     }
-    let steps = scenario.phases.iter().flat_map(|phase| &phase.steps);
+    let steps = scenario.every_step();
     for step in steps {
         let notify = step.notify.iter().flat_map(|notify| &notify.to);
         let approve = step.approve.iter().flat_map(|approve| &approve.by);

@@ -226,7 +226,7 @@ fn deputies(model: &Model<'_>, directory: &Directory<'_>, findings: &mut Vec<Fin
     }
     for (name, scenario) in model.plan.scenarios.iter() {
         let shown = scenario.title.as_ref().map_or(name.value.as_str(), |t| t.value.as_str());
-        let steps = scenario.phases.iter().flat_map(|phase| &phase.steps);
+        let steps = scenario.every_step();
         for approve in steps.filter_map(|step| step.approve.as_ref()) {
             if let [one] = &approve.by[..] {
                 let what = format!("`{shown}` waits for their yes");

@@ -78,8 +78,8 @@ fn mail_only<'p>(plan: &'p Plan, directory: &Directory<'p>) -> Vec<(&'p At<Strin
 fn host_in(plan: &Plan, domain: &str) -> Option<String> {
     let also = plan.services.iter().filter(|(_, service)| service.external.is_none());
     let also = also.flat_map(|(_, service)| &service.also).map(|name| name.value.as_str());
-    let steps = plan.scenarios.iter().flat_map(|(_, scenario)| &scenario.phases);
-    let steps = steps.flat_map(|phase| &phase.steps).flat_map(texts);
+    let steps = plan.scenarios.iter().flat_map(|(_, scenario)| scenario.every_step());
+    let steps = steps.flat_map(texts);
     also.chain(steps).find_map(|text| host(text, domain))
 }
 

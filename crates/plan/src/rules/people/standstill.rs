@@ -8,8 +8,8 @@ use crate::language::{At, Plan, RunsAs, Service};
 
 pub(crate) fn check(model: &Model<'_>, findings: &mut Vec<Finding>) {
     let mut found = BTreeSet::new();
-    let steps = model.plan.scenarios.iter().flat_map(|(_, scenario)| &scenario.phases);
-    for named in steps.flat_map(|phase| &phase.steps).flat_map(|step| &step.quiesce) {
+    let steps = model.plan.scenarios.iter().flat_map(|(_, scenario)| scenario.every_step());
+    for named in steps.flat_map(|step| &step.quiesce) {
         for (name, service) in stopped(model.plan, named) {
             let Some(what) = missing(name, service) else { continue };
             if !found.insert(&name.value) {

@@ -40,6 +40,7 @@ impl Engine<'_> {
             Wish::Look { about, answer, evidence } => self.look(about, answer, evidence)?,
             Wish::Skip { step, why } => Event::Skipped { step, why: reason(why)? },
             Wish::MarkDone { step, why } => Event::MarkedDone { step, why: reason(why)? },
+            Wish::Branch { step, why } => Event::Branched { step, why: reason(why)? },
             Wish::Amend { step, why } => Event::Amended { step, why: reason(why)? },
             Wish::Retry { step, from } => Event::Retry { step, from, delay_ms: 0 },
             Wish::Resolve { step, resolution, why } => {

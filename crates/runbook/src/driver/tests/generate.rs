@@ -1,13 +1,13 @@
 //! Procedures drawn from a seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use soter_world::sim::SeededRandom;
 
 use crate::ids::StepId;
 use crate::procedure::{
-    Action, Parameter, ParameterKind, ParameterSource, Phase, Probe, Procedure, Question, Step,
+    Action, Parameter, ParameterKind, ParameterSource, Phase, Probe, Procedure, Question, Step, Way,
 };
 
 pub(super) fn blank(id: StepId, phase: usize, action: Action) -> Step {
@@ -68,7 +68,10 @@ pub(super) fn generate(random: &SeededRandom) -> Procedure {
         }
     }
     oblige(random, &mut steps);
-    let given = steps.iter().flat_map(|step| &step.gives).map(|name| Parameter {
+    let steps: Vec<Step> =
+        steps.into_iter().flat_map(|step| with_other_way(random, step, 0)).collect();
+    let names: BTreeSet<&String> = steps.iter().flat_map(|step| &step.gives).collect();
+    let given = names.into_iter().map(|name| Parameter {
         name: name.clone(),
         about: None,
         kind: if random.chance(30) { ParameterKind::Secret } else { ParameterKind::Text },
@@ -118,6 +121,35 @@ fn draw(random: &SeededRandom, id: StepId, phase: usize) -> Step {
         }
     }
     step
+}
+
+/// Some steps have another way, which gives and lifts what they do; it may have another way itself.
+fn with_other_way(random: &SeededRandom, mut step: Step, depth: usize) -> Vec<Step> {
+    const DEPTH_MAX: usize = 2;
+    let is_approval = matches!(step.action, Action::Approve { .. });
+    if is_approval || depth == DEPTH_MAX || !random.chance(20) {
+        return vec![step];
+    }
+    let mut others: Vec<Step> = Vec::new();
+    for at in 0..1 + random.index(3) {
+        let id = StepId::counted_within(&step.id, "instead", at).unwrap();
+        let mut other = draw(random, id, step.phase);
+        let before = others.iter().filter(|_| random.chance(50)).map(|one| one.id.clone());
+        other.after = before.collect();
+        others.push(other);
+    }
+    let giving = &mut others[0];
+    if !step.gives.is_empty() {
+        giving.action = Action::Run("text".to_owned());
+        giving.gives.clone_from(&step.gives);
+    }
+    giving.lifts.clone_from(&step.lifts);
+    let steps = others.iter().map(|other| other.id.clone()).collect();
+    // It comes to that.
+    step.retries = 0;
+    step.instead = Some(Way { title: "another way".to_owned(), steps });
+    let others = others.into_iter().flat_map(|other| with_other_way(random, other, depth + 1));
+    std::iter::once(step).chain(others).collect()
 }
 
 /// Some steps put something in place that a later one lifts.

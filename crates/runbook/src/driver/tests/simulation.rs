@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use soter_world::sim::{SeededRandom, SimDisk, seeds};
@@ -21,6 +22,9 @@ use crate::state::{Closing, Entry, Needed, Resolution, RetryFrom, State, Status}
 
 /// A run that has not ended after so many turns never will.
 const TURNS_MAX: usize = 3000;
+
+/// How many steps another way was taken for, in all runs that were closed.
+static REPLACED: AtomicU32 = AtomicU32::new(0);
 
 /// A machine with a disk, a run, and somebody at the keyboard.
 pub(super) struct Site<'l> {
@@ -121,6 +125,11 @@ impl<'l> Site<'l> {
                         say(by, Wish::Approve { step, proof: Proof::Word });
                     }
                 }
+                (Needed::Answer(_) | Needed::Deed, Some(step))
+                    if self.branches(state, &step, 15) =>
+                {
+                    say("anna", Wish::Branch { step, why: why() });
+                }
                 (Needed::Answer(gives), Some(step)) => {
                     let value = gives.first().map_or_else(why, |name| value(procedure, name));
                     say("anna", Wish::Answer { step, value });
@@ -138,7 +147,7 @@ impl<'l> Site<'l> {
                     say("anna", Wish::Look { about, answer, evidence: why() });
                 }
                 (Needed::Decision, Some(step)) => say("anna", self.decision(state, &step)),
-                (Needed::Resolution, Some(step)) => say("anna", self.resolution(&step)),
+                (Needed::Resolution, Some(step)) => say("anna", self.resolution(state, &step)),
                 (Needed::Lifting(names), _) => {
                     for name in names {
                         say("anna", Wish::Lift { name, why: why() });
@@ -146,6 +155,11 @@ impl<'l> Site<'l> {
                 }
                 (Needed::Continuing, _) => say("anna", Wish::Continue { why: why() }),
                 (needed, None) => panic!("{needed:?} of no step"),
+            }
+        }
+        for step in state.open().map(|one| &one.step.id) {
+            if self.rough && self.branches(state, step, 5) {
+                say("bea", Wish::Branch { step: step.clone(), why: why() });
             }
         }
         if self.rough && self.random.chance(1) {
@@ -163,12 +177,19 @@ impl<'l> Site<'l> {
         people[self.random.index(people.len())]
     }
 
+    /// Whether somebody takes the other way of a step, where there is one, in so many of 100 times.
+    fn branches(&self, state: &State, step: &crate::ids::StepId, percent: u64) -> bool {
+        state.may_branch(step).is_ok() && self.random.chance(percent)
+    }
+
     fn decision(&self, state: &State, step: &crate::ids::StepId) -> Wish {
         let truth = self.laboratory.inspect(step);
         let (step, known) = (step.clone(), state.step(step).unwrap());
         let Status::Failed { at, .. } = &known.status else { panic!("{:?}", known.status) };
         let is_persons = matches!(known.step.action, Action::Approve { .. } | Action::Ask { .. });
-        if *at == RetryFrom::Verification {
+        if self.branches(state, &step, 70) {
+            Wish::Branch { step, why: "the other way is surer".to_owned() }
+        } else if *at == RetryFrom::Verification {
             Wish::Retry { step, from: RetryFrom::Verification }
         } else if truth.applied > 0 && !is_persons {
             Wish::MarkDone { step, why: "it is there".to_owned() }
@@ -178,10 +199,12 @@ impl<'l> Site<'l> {
         }
     }
 
-    fn resolution(&self, step: &crate::ids::StepId) -> Wish {
+    fn resolution(&self, state: &State, step: &crate::ids::StepId) -> Wish {
         let truth = self.laboratory.inspect(step);
+        let has_other_way = state.step(step).is_some_and(|one| one.step.instead.is_some());
         let resolution = match (truth.needed, truth.applied) {
             (false, _) => Resolution::Skip,
+            _ if has_other_way && self.random.chance(50) => Resolution::Failed,
             (true, 0) => Resolution::Run,
             (true, _) => Resolution::Done,
         };
@@ -231,6 +254,16 @@ fn check_closed(site: &Site<'_>, closing: Closing, context: &str) {
     for (id, truth) in site.laboratory.truths() {
         let step = state.step(&id).unwrap();
         let is_done = step.status == Status::Done;
+        if let Status::Replaced { .. } = step.status {
+            REPLACED.fetch_add(1, Ordering::Relaxed);
+            continue;
+        }
+        if step.status == Status::Apart {
+            assert_eq!(truth.applied, 0, "{context}: `{id}` was done, and nobody took that way");
+            let owner = &state.owner_of(step).unwrap().status;
+            assert!(!matches!(owner, Status::Replaced { .. }), "{context}: `{id}` was left out");
+            continue;
+        }
         // As without any crash: what is needed is done, the rest is not.
         assert_eq!(is_done, truth.needed, "{context}: `{id}` {:?}", step.status);
         if is_done && truth.must_be_applied() {
@@ -428,10 +461,17 @@ fn a_disk_that_fails_or_is_full_ends_the_engine_and_not_the_run() {
 #[test]
 fn the_world_of_these_tests_is_rough_enough() {
     let mut met: BTreeMap<&str, u32> = BTreeMap::new();
+    let before = REPLACED.load(Ordering::Relaxed);
+    for seed in 0..60 {
+        run(seed, None, false);
+    }
+    let taken = REPLACED.load(Ordering::Relaxed) - before;
+    assert!(taken >= 10, "another way was taken {taken} times");
     for seed in 0..20 {
         let (procedure, _) = drawn(seed);
         let has = |test: fn(&crate::procedure::Step) -> bool| procedure.steps.iter().any(test);
-        let kinds: [(&str, bool); 5] = [
+        let kinds: [(&str, bool); 6] = [
+            ("with another way", has(|one| one.instead.is_some())),
             (
                 "destructive without a probe",
                 has(|one| one.destructive && one.already_done.is_none()),

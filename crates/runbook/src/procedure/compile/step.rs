@@ -42,6 +42,7 @@ impl Compiler<'_> {
             lifts: values(&written.lifts),
             owner: written.owner.as_ref().map(|owner| owner.value.clone()),
             if_it_fails: written.if_it_fails.as_ref().map(|text| text.value.clone()),
+            instead: None,
             id,
             action,
         }
@@ -108,7 +109,7 @@ impl Compiler<'_> {
         if declared.is_empty() { vec![id.to_string()] } else { declared }
     }
 
-    fn given_by(&self, id: &StepId) -> Vec<String> {
+    pub(super) fn given_by(&self, id: &StepId) -> Vec<String> {
         let parameters = self.scenario.parameters.iter().filter(|(_, parameter)| {
             let is_step =
                 parameter.from.is_some_and(|from| from.value == language::ParameterSource::Step);
