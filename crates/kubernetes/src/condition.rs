@@ -72,15 +72,23 @@ impl Condition {
     /// In words, what is so instead.
     pub fn check(&self, object: Option<&Value>) -> Result<(), String> {
         let object = match (self, object) {
-            (Self::Gone, None) | (Self::There, Some(_)) => return Ok(()),
+            (Self::Gone, None) => return Ok(()),
             (_, None) => return Err("it is not there".to_owned()),
             (Self::Gone, Some(object)) => return Err(still_there(object)),
             (_, Some(object)) => object,
         };
         match self {
-            Self::There | Self::Gone => Ok(()),
+            Self::Gone => Ok(()),
+            // What is on its way out will not be there.
+            Self::There if object["metadata"]["deletionTimestamp"].is_string() => {
+                Err(still_there(object))
+            }
+            Self::There => Ok(()),
             Self::Is { name, status } => is(object, name, status),
             Self::Field { path, value } => {
+                if path.first().is_some_and(|first| first == "status") {
+                    is_of_now(object, &object["status"])?;
+                }
                 let found = path.iter().fold(object, |object, name| &object[name.as_str()]);
                 let shown = match found {
                     Value::String(text) => text.clone(),
@@ -97,22 +105,14 @@ impl Condition {
 }
 
 fn is(object: &Value, name: &str, wanted: &str) -> Result<(), String> {
-    // What is said of an earlier form of the object is no answer.
-    let (generation, seen) = (
-        object["metadata"]["generation"].as_u64(),
-        object["status"]["observedGeneration"].as_u64(),
-    );
-    if let (Some(generation), Some(seen)) = (generation, seen)
-        && seen < generation
-    {
-        return Err("its controller has not seen the last change yet".to_owned());
-    }
+    is_of_now(object, &object["status"])?;
     let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let named = |one: &&Value| text(&one["type"]).eq_ignore_ascii_case(name);
     let Some(found) = conditions.into_iter().find(named) else {
         return Err(format!("it says nothing about `{name}`"));
     };
+    is_of_now(object, found)?;
     let status = text(&found["status"]);
     if status.eq_ignore_ascii_case(wanted) {
         return Ok(());
@@ -121,6 +121,18 @@ fn is(object: &Value, name: &str, wanted: &str) -> Result<(), String> {
     let why: Vec<String> = why.into_iter().filter(|one| !one.is_empty()).collect();
     let why = if why.is_empty() { String::new() } else { format!(" ({})", why.join(": ")) };
     Err(format!("`{name}` is {status}, not {wanted}{why}"))
+}
+
+/// What is said of an earlier form of the object is no answer, whether all of its status says it or one
+/// condition.
+fn is_of_now(object: &Value, said: &Value) -> Result<(), String> {
+    let generation = object["metadata"]["generation"].as_u64();
+    match (generation, said["observedGeneration"].as_u64()) {
+        (Some(generation), Some(seen)) if seen < generation => {
+            Err("its controller has not seen the last change yet".to_owned())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Why an object that is to go is still there.

@@ -35,6 +35,24 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// By what an object, its number of replicas and its pods say.
+    fn of(whole: &Value, scale: &Value, pods: &[Value]) -> Self {
+        let seen = whole["status"]["observedGeneration"].as_u64();
+        let generation = whole["metadata"]["generation"].as_u64().unwrap_or(0);
+        let followed = seen.is_none_or(|seen| seen >= generation);
+        // What was counted of an earlier form, as in an etcd that was brought back, works no more.
+        let ready = if followed { number(&whole["status"]["readyReplicas"]) } else { 0 };
+        Self {
+            wanted: number(&scale["spec"]["replicas"]),
+            counted: number(&scale["status"]["replicas"]),
+            ready,
+            noted: noted(whole),
+            followed,
+            ails: pods.iter().find_map(ails),
+            pods: pods_left(pods),
+        }
+    }
+
     /// What of it still runs, in words; none: it stands still.
     #[must_use]
     pub fn left(&self) -> Option<String> {
@@ -68,17 +86,7 @@ impl Cluster {
             ("", _) | (_, None) => Vec::new(),
             (selector, namespace) => self.list(&pods(), namespace, selector, stop)?,
         };
-        let seen = whole["status"]["observedGeneration"].as_u64();
-        let generation = whole["metadata"]["generation"].as_u64().unwrap_or(0);
-        Ok(Standing {
-            wanted: number(&scale["spec"]["replicas"]),
-            counted: number(&scale["status"]["replicas"]),
-            ready: number(&whole["status"]["readyReplicas"]),
-            noted: noted(&whole),
-            followed: seen.is_none_or(|seen| seen >= generation),
-            ails: pods.iter().find_map(ails),
-            pods: pods_left(&pods),
-        })
+        Ok(Standing::of(&whole, &scale, &pods))
     }
 
     /// Makes something have so many replicas. With `before` that number is written down at the object
@@ -262,6 +270,17 @@ mod tests {
         );
         check(Value::Null, None);
         check(json!({}), None);
+    }
+
+    #[test]
+    fn what_was_ready_before_the_last_change_is_not_ready_now() {
+        let whole = |seen: u64| {
+            json!({"metadata": {"generation": 7},
+            "status": {"observedGeneration": seen, "readyReplicas": 3}})
+        };
+        let scale = json!({"spec": {"replicas": 3}, "status": {"replicas": 3}});
+        assert_eq!(Standing::of(&whole(6), &scale, &[]).ready, 0);
+        assert_eq!(Standing::of(&whole(7), &scale, &[]).ready, 3);
     }
 
     #[test]

@@ -489,5 +489,19 @@ fn conditions_are_what_objects_say_of_themselves() {
     );
     let mut late = ready("True");
     late["metadata"]["generation"] = json!(4);
-    check(Some("Ready"), Some(&late), Err("its controller has not seen the last change yet"));
+    let stale = Err("its controller has not seen the last change yet");
+    check(Some("Ready"), Some(&late), stale);
+    check(Some(".status.phase=Running"), Some(&late), stale);
+    check(Some(".metadata.generation=4"), Some(&late), Ok(()));
+    // Each condition may have been looked at by a controller of its own.
+    late["status"]["observedGeneration"] = json!(4);
+    check(Some("Ready"), Some(&late), Ok(()));
+    late["status"]["conditions"][0]["observedGeneration"] = json!(3);
+    check(Some("Ready"), Some(&late), stale);
+    let mut leaving = ready("True");
+    leaving["metadata"]["deletionTimestamp"] = json!("2030-01-01T00:00:00Z");
+    leaving["metadata"]["finalizers"] = json!(["test.example/kept"]);
+    let why = "it is being deleted since 2030-01-01T00:00:00Z, and kept by test.example/kept";
+    check(None, Some(&leaving), Err(why));
+    check(Some("gone"), Some(&leaving), Err(why));
 }

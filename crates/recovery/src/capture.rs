@@ -126,6 +126,9 @@ impl Keeper<'_> {
         let captures = self.place.run_directory.join(CAPTURES);
         let whole = captures.join(&name);
         if self.disk().metadata(&whole).is_ok() {
+            // Whoever put it there may have died before its name was durable.
+            let synced = self.disk().sync_dir(&captures);
+            synced.map_err(|error| cannot("keep", &whole, &error))?;
             return custody::recorded(self.disk(), &whole, &name);
         }
         let partial = captures.join(format!("{name}{PARTIAL}"));

@@ -4,6 +4,7 @@
 //! not learn at the ninth step that a program is not there. What only may be in the way, because a step
 //! before may put it there, is a remark.
 
+mod fence;
 mod kinds;
 mod programs;
 mod reach;
@@ -124,6 +125,7 @@ fn examine(
     found.approvers();
     found.targets();
     let mut objections = found.objections;
+    objections.extend(fence::breaches(procedure, place, beginning.parameters));
     objections.extend(surroundings.unable(procedure, place));
     objections.sort();
     objections.dedup();

@@ -1,7 +1,8 @@
 //! Where a run happens: the plan's own places, or what a target's file binds to their names.
 //!
 //! The rule it keeps: a step never learns where it is. The same bytes run at every target; only what
-//! its names stand for is another. A host that is not bound is the plan's own, reached by ssh.
+//! its names stand for is another. A host that is not bound is the plan's own, reached by ssh; what of
+//! a drill would go to one is found before it begins (`preflight/fence.rs`).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -112,13 +113,23 @@ impl Bindings {
     /// where a path, a query or the address does.
     #[must_use]
     pub fn url(&self, url: &str) -> String {
+        self.bound_url(url).unwrap_or_else(|| url.to_owned())
+    }
+
+    /// Whether an address of the plan has another here.
+    #[must_use]
+    pub fn is_bound(&self, url: &str) -> bool {
+        self.bound_url(url).is_some()
+    }
+
+    fn bound_url(&self, url: &str) -> Option<String> {
         let fits = |(from, to): (&String, &String)| {
             let rest = url.strip_prefix(from.as_str())?;
             let ends = rest.is_empty() || rest.starts_with(['/', '?', '#']) || from.ends_with('/');
             ends.then(|| (from.len(), format!("{to}{rest}")))
         };
         let bound = self.endpoints.iter().filter_map(fits).max_by_key(|(length, _)| *length);
-        bound.map_or_else(|| url.to_owned(), |(_, url)| url)
+        bound.map(|(_, url)| url)
     }
 
     /// Whether it is another place than the plan's own, and none that anybody needs: then nothing of

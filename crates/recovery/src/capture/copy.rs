@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use soter_runbook::steps::{Place, Redactor, shell_on};
 use soter_world::disk::FileKind;
 use soter_world::exec::{Command, Finished, Input, Output, Status};
-use soter_world::{Disk, DiskFile};
+use soter_world::{Disk, DiskFile, durable};
 
 use super::{FILE_BYTES_MAX, cannot};
 
@@ -248,6 +248,8 @@ fn finish(disk: &dyn Disk, target: &Path) -> Result<(u64, String), String> {
     let finished = || -> io::Result<(u64, String)> {
         disk.open_write(target)?.sync()?;
         disk.set_mode(target, 0o400)?;
+        // Its name too: the journal is about to say that it is there.
+        disk.sync_dir(durable::parent(target))?;
         hash_file(disk, target)
     };
     finished().map_err(|error| cannot("keep", target, &error))

@@ -3,6 +3,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::Arc;
 
 use soter_runbook::procedure::{Action as Doing, Parameters};
+use soter_world::sim::{SimDisk, seeds};
 use soter_world::{OsDisk, Secret};
 
 use super::*;
@@ -77,6 +78,26 @@ fn evidence_is_kept_once_with_its_hash_and_whose_it_was() {
     assert_eq!(keep(&desk, &attempt).unwrap(), kept, "asked again");
     assert_eq!(verify(&OsDisk, &run, &kept), Vec::<String>::new());
     assert_eq!(problems(&OsDisk, &run.join("captures/step.1")), Vec::<String>::new());
+}
+
+#[test]
+fn evidence_that_was_told_of_outlives_a_power_cut() {
+    for seed in seeds(20) {
+        let desk = Desk::new("", "kind: drill\n");
+        let run = run_directory(&desk);
+        let disk = SimDisk::new(seed);
+        for name in ["work/found/deep/damage.txt", "work/a"] {
+            let path = run.join(name);
+            durable::create_dir_all_durable(&disk, durable::parent(&path)).unwrap();
+            durable::write_durable(&disk, &path, TEXT.as_bytes()).unwrap();
+        }
+        durable::create_dir_all_durable(&disk, &run.join(CAPTURES)).unwrap();
+        let means = Means { disk: Arc::new(disk.clone()), ..desk.means() };
+        let attempt = attempt(&["found/deep/damage.txt", "a"]);
+        let kept = Evidence { means }.capture(&attempt, &desk.place()).unwrap().unwrap();
+        disk.reboot();
+        assert_eq!(verify(&disk, &run, &kept), Vec::<String>::new(), "seed {seed}");
+    }
 }
 
 #[test]

@@ -129,7 +129,8 @@ fn what_only_another_way_lacks_is_a_remark() {
 
 /// What is in the way, a line each, with `!` if the run would fail.
 fn check(procedure: &Procedure, target: &str, given: &[(&str, &str)]) -> Vec<String> {
-    let target = format!("name: lab\nkind: drill\n{target}");
+    let kind = if target.starts_with("kind:") { "" } else { "kind: drill\n" };
+    let target = format!("name: lab\n{kind}{target}");
     let target = Target::read("lab", target.as_bytes()).unwrap();
     let bindings = Bindings::of(&target, Path::new("/"), |_| Err("?".to_owned())).unwrap();
     let place = Place::new("/run".into(), bindings, []);
@@ -205,7 +206,8 @@ fn everything_that_is_missing_is_said_at_once() {
     let given = [("node", "node-1"), ("where", "new"), ("when", "yesterday"), ("PATH", "/")];
     let found = check(
         &procedure,
-        "channels: { chat: { command: [cat] } }\nstores: { orders: { data_directory: /data/main } }\n",
+        "channels: { chat: { command: [cat] } }\nstores: { orders: { data_directory: /data/main } }\n\
+         hosts: { node-1: [env], node-9: [env] }\n",
         &given,
     );
     let expected = [
@@ -248,7 +250,7 @@ fn what_is_there_is_not_objected_to() {
     procedure.steps[1].on = Some("node-1".to_owned());
     procedure.steps[0].gives = vec!["position".to_owned()];
     procedure.parameters = vec![parameter("position", ParameterKind::Text, ParameterSource::Step)];
-    assert_eq!(check(&procedure, "", &[]), Vec::<String>::new());
+    assert_eq!(check(&procedure, "hosts: { node-1: [env] }\n", &[]), Vec::<String>::new());
 }
 
 #[test]
@@ -269,7 +271,7 @@ fn who_is_to_stand_still_says_how() {
         "! `node-1` has no program `initctl`, which the step `p1s1` needs",
         "! the step `p1s1` stops or starts `web`, and the plan does not say how",
     ];
-    assert_eq!(check(&procedure, "", &[]), expect);
+    assert_eq!(check(&procedure, "hosts: { node-1: [env] }\n", &[]), expect);
 }
 
 #[test]
@@ -301,6 +303,52 @@ fn what_nobody_here_does_is_found_before_the_first_effect() {
         "`p1s2` restores a store without a vault",
     ];
     assert_eq!(check(&procedure, "", &[]), expected);
+}
+
+#[test]
+fn a_drill_does_not_get_out_of_its_fence() {
+    let http = |method: &str, url: &str| {
+        let (method, url) = (method.to_owned(), url.to_owned());
+        Action::Http(Http { method, url, status: None, body: None, with: None })
+    };
+    let kubernetes =
+        RunsAs::Kubernetes { object: "deployment/api".to_owned(), namespace: None, replicas: None };
+    let service =
+        Stoppable { service: "api".to_owned(), needs: Vec::new(), runs_as: vec![kubernetes] };
+    let mut procedure = procedure(vec![
+        run("psql --version"),
+        run("psql --version"),
+        http("DELETE", "https://api.test/orders"),
+        http("GET", "https://api.test/health"),
+        http("POST", "http://127.0.0.1:8080/x"),
+        Action::Quiesce(vec![service]),
+    ]);
+    procedure.steps[0].on = Some("${node}".to_owned());
+    procedure.steps[1].on = Some("${other}".to_owned());
+    let fenced = |target: &str| {
+        let found = check(&procedure, target, &[("node", "node-1")]);
+        let is_ours = |line: &String| line.contains("lab") && !line.contains("carries out");
+        found.into_iter().filter(is_ours).collect::<Vec<_>>()
+    };
+    let out = |what: &str| {
+        format!("{what}, which the target `lab` does not bind: it would be the plan's own")
+    };
+    let expect = [
+        format!("! {} machine", out("the step `p1s1` of this drill goes to `node-1`")),
+        format!("! {}", out("the step `p1s3` of this drill asks api.test")),
+        "! the step `p1s6` of this drill changes a Kubernetes that the target `lab` does not name: it \
+         would be the one of whoever begins the run"
+            .to_owned(),
+        "the step `p1s2` goes to a machine whose name `${other}` is not known yet: if the target \
+         `lab` does not bind it, it is the plan's own"
+            .to_owned(),
+        out("the step `p1s4` of this drill asks api.test"),
+    ];
+    assert_eq!(fenced(""), expect);
+    let bound = "hosts: { node-1: [env] }\nkubeconfig: k\nendpoints: { \"https://api.test\": \"http://[::1]\" }\n";
+    assert_eq!(fenced(bound), expect[3..4]);
+    // At the real thing the plan's own places are meant.
+    assert_eq!(fenced("kind: real\n"), [""; 0]);
 }
 
 #[test]
