@@ -94,6 +94,14 @@ pub enum KubernetesError {
         /// What the API server said.
         said: String,
     },
+    /// What was read cannot be kept as evidence: see the disk of the run.
+    #[error("cannot keep {path} as evidence: {why}")]
+    Evidence {
+        /// The file.
+        path: String,
+        /// What the system said.
+        why: String,
+    },
     /// There is no such object, kind or namespace.
     #[error("{what}{}", hint(.near))]
     NotFound {
@@ -149,7 +157,7 @@ impl KubernetesError {
             | Self::Refused { .. }
             | Self::Input(_) => ErrorKind::Input,
             Self::Stopped(_) => ErrorKind::Stopped,
-            Self::Unreadable { .. } => ErrorKind::Failed,
+            Self::Unreadable { .. } | Self::Evidence { .. } => ErrorKind::Failed,
         }
     }
 }

@@ -42,7 +42,7 @@ pub(crate) enum Deed {
     Apply(Vec<serde_json::Value>, Option<String>),
     /// The object is gone.
     Delete(Object),
-    /// What its containers wrote goes to the output.
+    /// What its containers wrote goes to the output, and is kept as evidence.
     Logs(Object),
 }
 

@@ -291,6 +291,8 @@ fn logs_come_from_every_container(control: &Control, desk: &Desk) {
         if matches!(outcome, Outcome::Done { .. }) { Ok(()) } else { Err(format!("{outcome:?}")) }
     });
     assert_eq!(desk.said(), format!("== {name} main\nit began\n"));
+    let kept = desk.newest().join("evidence").join(format!("{name}.main.log"));
+    assert_eq!(std::fs::read_to_string(kept).unwrap(), "it began\n");
     kubelet.kill();
 }
 

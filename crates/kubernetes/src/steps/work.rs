@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use soter_runbook::child::Children;
-use soter_world::{Clock, Stop};
+use soter_world::{Clock, Stop, durable};
 
 use super::Deed;
 use crate::cluster::Cluster;
@@ -29,6 +29,9 @@ const KIND_WITHIN: Duration = Duration::from_secs(30);
 
 /// How many lines of each container are kept.
 const LOG_LINES: u32 = 1_000;
+
+/// What an attempt leaves there, in its directory, is kept as evidence.
+const EVIDENCE: &str = "evidence";
 
 /// How many pods are looked into; an object with more has them all alike.
 const LOG_PODS_MAX: usize = 20;
@@ -200,7 +203,10 @@ impl Worker {
                 self.say(&format!("== {} {container}", place.name));
                 let log = cluster.logs(&place, container, LOG_LINES, stop);
                 match log {
-                    Ok(log) => self.say(log.trim_end()),
+                    Ok(log) => {
+                        self.say(log.trim_end());
+                        self.keep(&format!("{}.{container}.log", place.name), &log)?;
+                    }
                     // One that has not begun yet has written nothing.
                     Err(error @ KubernetesError::Refused { .. }) => self.say(&error.to_string()),
                     Err(error) => return Err(error),
@@ -212,6 +218,18 @@ impl Worker {
             self.say(&format!("{more} more pods of `{object}` were not asked"));
         }
         Ok(())
+    }
+
+    /// Keeps a text as evidence of the attempt: what lies there is hashed and recorded when it is done.
+    fn keep(&self, name: &str, text: &str) -> Result<(), KubernetesError> {
+        let (disk, directory) = (self.children.disk(), self.directory.join(EVIDENCE));
+        let path = directory.join(name.replace('/', "_"));
+        durable::create_dir_all_durable(disk, &directory)
+            .and_then(|()| durable::write_durable(disk, &path, text.as_bytes()))
+            .map_err(|source| KubernetesError::Evidence {
+                path: path.display().to_string(),
+                why: source.to_string(),
+            })
     }
 
     /// Asks again and again until nothing is left to wait for.

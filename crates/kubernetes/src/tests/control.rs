@@ -285,10 +285,14 @@ impl Desk {
 
     /// What was written by the newest attempt.
     pub(super) fn said(&self) -> String {
+        fs::read_to_string(self.newest().join("output")).unwrap_or_default()
+    }
+
+    /// Where everything about the newest attempt is.
+    pub(super) fn newest(&self) -> PathBuf {
         let place = self.directory.path().join("children");
         let newest = (1..).map(|number| place.join(format!("p1s1.{number}")));
-        let newest = newest.take_while(|path| path.exists()).last().unwrap();
-        fs::read_to_string(newest.join("output")).unwrap_or_default()
+        newest.take_while(|path| path.exists()).last().unwrap()
     }
 
     /// It must have been done.
