@@ -1,11 +1,15 @@
 //! Where a server is and who we are there, as people write it for `psql`: one value for both kinds
 //! of connection, SQL and replication.
 //!
-//! There is no TLS yet. A connection string that demands it is refused rather than quietly served
-//! without; `prefer`, the default as in libpq, is a plain connection.
+//! TLS is there for [sessions](Session), and for nothing else yet. A connection string that demands it
+//! is refused elsewhere rather than quietly served without; `prefer`, the default as in libpq, is a
+//! plain connection.
 
+mod bounded;
 mod parse;
+mod session;
 mod stream;
+mod tls;
 
 use std::fmt;
 use std::io;
@@ -19,7 +23,9 @@ use thiserror::Error;
 use crate::error::ErrorKind;
 
 pub use parse::ConnectionStringError;
+pub use session::{Canceller, Session, SessionError};
 pub(crate) use stream::Stream;
+pub use tls::{Authorities, Demand, Tls, TlsError};
 
 /// Where the server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +62,8 @@ pub struct ConnectionInfo {
     pub application_name: String,
     /// How long to wait for a connection, and for each answer until it is ready.
     pub connect_timeout: Duration,
+    /// What is demanded of TLS.
+    pub tls: Tls,
 }
 
 /// What the server sees as our name when the connection string gives none.
@@ -72,8 +80,13 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_RETRIES: u32 = 3;
 
 impl ConnectionInfo {
-    /// Reads `host=… user=…` or `postgres://user@host:port/database`.
+    /// Reads `host=… user=…` or `postgres://user@host:port/database`. One that demands TLS is refused.
     pub fn parse(text: &str) -> Result<Self, ConnectionStringError> {
+        parse::parse_plain(text)
+    }
+
+    /// Reads the same for a [`Session`], which has TLS.
+    pub fn parse_for_session(text: &str) -> Result<Self, ConnectionStringError> {
         parse::parse(text)
     }
 

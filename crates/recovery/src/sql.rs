@@ -26,6 +26,9 @@ const SHOWN_ROWS: usize = 10;
 /// How much of an answer is shown: evidence is short.
 const SHOWN_BYTES: usize = 1 << 10;
 
+/// How much of one value is shown, so that what is said behind the rows is seen, too.
+const SHOWN_VALUE_BYTES: usize = 200;
+
 /// Queries, put to the stores of a run.
 pub(crate) struct Queries {
     pub(crate) stores: Stores,
@@ -113,7 +116,7 @@ impl Queries {
         }
         reached.application_name = "soter run".to_owned();
         let text = quote::fill(parameters, &sql.query).map_err(|error| error.0)?;
-        Ok(Query { config: reached.sql_config(), text, is_question })
+        Ok(Query { server: reached, disk: self.stores.disk(), text, is_question })
     }
 
     /// Covers what may not be shown of a query's answer.
@@ -176,8 +179,8 @@ fn judge_step(
     }
     let mut outputs = BTreeMap::new();
     for name in gives {
-        let [row] = rows.rows.as_slice() else {
-            let count = rows.rows.len();
+        let ([row], 0) = (rows.rows.as_slice(), rows.left_out) else {
+            let count = rows.rows.len() + rows.left_out;
             return Err(format!("it gives `{name}` from one row, and {count} came back"));
         };
         let at = rows.columns.iter().position(|column| column == name);
@@ -220,18 +223,18 @@ fn single(rows: &Rows) -> Result<&str, Several> {
     match rows.rows.as_slice() {
         [] if rows.columns.is_empty() => Err(Several::NoStatement),
         [] => Err(Several::NoRow),
-        [row] => match row.as_slice() {
+        [row] if rows.left_out == 0 => match row.as_slice() {
             [value] => value.as_deref().ok_or(Several::Null),
             values => Err(Several::Columns(values.len())),
         },
-        rows => Err(Several::Rows(rows.len())),
+        kept => Err(Several::Rows(kept.len() + rows.left_out)),
     }
 }
 
 /// `count: 12`, or a table with its head.
 fn shown(rows: &Rows) -> String {
-    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "NULL".to_owned());
-    if let ([column], [row]) = (rows.columns.as_slice(), rows.rows.as_slice()) {
+    let text = |value: &Option<String>| cut(value.as_deref().unwrap_or("NULL"), SHOWN_VALUE_BYTES);
+    if let ([column], [row], 0) = (rows.columns.as_slice(), rows.rows.as_slice(), rows.left_out) {
         return format!("{column}: {}", row.first().map(text).unwrap_or_default());
     }
     let line = |row: &Vec<Option<String>>| row.iter().map(text).collect::<Vec<_>>().join(" | ");
@@ -240,15 +243,23 @@ fn shown(rows: &Rows) -> String {
         lines.push(rows.columns.join(" | "));
     }
     lines.extend(rows.rows.iter().take(SHOWN_ROWS).map(line));
-    lines.push(format!("({} rows)", rows.count));
+    let left_out = match rows.left_out {
+        0 => String::new(),
+        left_out => format!(", of which {left_out} were not kept: an answer is to be short"),
+    };
+    lines.push(format!("({} rows{left_out})", rows.count));
     lines.join("\n")
 }
 
 fn shortened(text: &str) -> String {
-    if text.len() <= SHOWN_BYTES {
+    cut(text, SHOWN_BYTES)
+}
+
+fn cut(text: &str, bytes_max: usize) -> String {
+    if text.len() <= bytes_max {
         return text.to_owned();
     }
-    let cut = (0..=SHOWN_BYTES).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let cut = (0..=bytes_max).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     format!("{}…", text.get(..cut).unwrap_or_default())
 }
 
@@ -257,8 +268,8 @@ pub(crate) const LOOK_LIMIT: Duration = Duration::from_secs(5);
 
 /// Whether a store answers, as an objection wants to know it; in words why not.
 pub(crate) fn answers(stores: &Stores, store: &str, place: &Place) -> Result<(), String> {
-    let config = stores.connection(store, place)?.sql_config();
-    let query = Query { config, text: "SELECT 1".to_owned(), is_question: true };
+    let (server, disk) = (stores.connection(store, place)?, stores.disk());
+    let query = Query { server, disk, text: "SELECT 1".to_owned(), is_question: true };
     let asked = ask::put(query, Some(LOOK_LIMIT), &Stop::new(), &SystemClock);
     asked.map(drop).map_err(|no_rows| no_rows.words().to_owned())
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use soter_plan::Connection;
-use soter_postgres::connection::ConnectionInfo;
+use soter_postgres::connection::{Authorities, ConnectionInfo, Demand};
 use soter_runbook::procedure::{Procedure, Store};
 use soter_runbook::steps::Place;
 use soter_runbook::target::Bindings;
@@ -74,8 +74,26 @@ impl Stores {
             let what = format!("it is not said how the store `{name}` is reached");
             format!("{what}: {}", self.how_to_bind(name, "connection", &place.bindings))
         })?;
-        ConnectionInfo::parse(text.expose())
-            .map_err(|error| format!("the connection of `{name}`: {error}; {}", error.hint()))
+        let mut reached = ConnectionInfo::parse_for_session(text.expose())
+            .map_err(|error| format!("the connection of `{name}`: {error}; {}", error.hint()))?;
+        // What the string leaves open the target may say.
+        let bound = place.bindings.stores.get(name);
+        let vouches = bound.and_then(|bound| bound.ca_file.as_ref());
+        let tls = &mut reached.tls;
+        if tls.demand >= Demand::KnownAuthority && tls.authorities.is_none() {
+            let file = vouches.or(place.bindings.ca_file.as_ref());
+            tls.authorities = file.cloned().map(Authorities::File);
+        }
+        let own = bound.map(|bound| (&bound.certificate_file, &bound.key_file));
+        if let (None, Some((Some(certificate), Some(key)))) = (&tls.own, own) {
+            tls.own = Some((certificate.clone(), key.clone()));
+        }
+        Ok(reached)
+    }
+
+    /// Where files are read from.
+    pub(crate) fn disk(&self) -> Arc<dyn Disk> {
+        Arc::clone(&self.disk)
     }
 
     /// The new directory that it is restored to.

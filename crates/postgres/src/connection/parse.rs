@@ -2,12 +2,16 @@
 //!
 //! A string may hold a password, so no error repeats more of it than the name of a parameter.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use soter_world::Secret;
 use thiserror::Error;
 
-use super::{APPLICATION_NAME_DEFAULT, CONNECT_TIMEOUT_DEFAULT, ConnectionInfo, Host};
+use super::{
+    APPLICATION_NAME_DEFAULT, Authorities, CONNECT_TIMEOUT_DEFAULT, ConnectionInfo, Demand, Host,
+    Tls,
+};
 
 /// Where Debian and Red Hat put the Unix socket; upstream's own default is `/tmp`.
 const SOCKET_DIRECTORY_DEFAULT: &str = "/var/run/postgresql";
@@ -21,8 +25,11 @@ const NAME_LENGTH_MAX: usize = 63;
 const CONNECT_TIMEOUT_MIN: Duration = Duration::from_secs(2);
 
 /// The parameters that are understood.
-const PARAMETERS: &str =
-    "host, port, user, password, dbname, application_name, connect_timeout, sslmode";
+const PARAMETERS: &str = "host, port, user, password, dbname, application_name, connect_timeout, \
+                          sslmode, sslrootcert, sslcert, sslkey";
+
+/// `sslrootcert` for the authorities that the machine believes.
+const SYSTEM: &str = "system";
 
 /// The connection string cannot be used; [`ConnectionStringError::hint`] says what to write.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -54,11 +61,11 @@ pub enum ConnectionStringError {
         /// What it can be.
         expected: &'static str,
     },
-    /// TLS is demanded, and there is none yet.
-    #[error("sslmode={mode} demands TLS, which is not supported yet")]
+    /// TLS is demanded, and there is none here yet.
+    #[error("sslmode={mode} demands TLS, which only the queries of runs have so far")]
     Tls {
         /// The mode that was given.
-        mode: String,
+        mode: &'static str,
     },
     /// Several hosts: a store is one server, and which one was backed up must not be chance.
     #[error("the connection string names several hosts")]
@@ -95,6 +102,18 @@ impl ConnectionStringError {
     }
 }
 
+/// A string that does not demand TLS.
+pub(super) fn parse_plain(text: &str) -> Result<ConnectionInfo, ConnectionStringError> {
+    let info = parse(text)?;
+    let mode = match info.tls.demand {
+        Demand::Nothing => return Ok(info),
+        Demand::Secrecy => "require",
+        Demand::KnownAuthority => "verify-ca",
+        Demand::KnownServer => "verify-full",
+    };
+    Err(ConnectionStringError::Tls { mode })
+}
+
 pub(super) fn parse(text: &str) -> Result<ConnectionInfo, ConnectionStringError> {
     let text = text.trim();
     let url = ["postgres://", "postgresql://"].iter().find_map(|scheme| text.strip_prefix(scheme));
@@ -119,7 +138,9 @@ fn resolve(pairs: Pairs) -> Result<ConnectionInfo, ConnectionStringError> {
         database: "postgres".to_owned(),
         application_name: APPLICATION_NAME_DEFAULT.to_owned(),
         connect_timeout: CONNECT_TIMEOUT_DEFAULT,
+        tls: Tls::default(),
     };
+    let (mut certificate, mut key) = (None, None);
     for (name, value) in pairs.into_iter().filter(|(_, value)| !value.is_empty()) {
         if value.contains('\0') {
             return Err(ConnectionStringError::Value { name: "value", expected: "free of NUL" });
@@ -132,12 +153,41 @@ fn resolve(pairs: Pairs) -> Result<ConnectionInfo, ConnectionStringError> {
             "dbname" => info.database = value,
             "application_name" => info.application_name = application_name(value)?,
             "connect_timeout" => info.connect_timeout = connect_timeout(&value)?,
-            "sslmode" => check_ssl_mode(value)?,
+            "sslmode" => info.tls.demand = demand(&value)?,
+            "sslrootcert" if value == SYSTEM => info.tls.authorities = Some(Authorities::System),
+            "sslrootcert" => {
+                info.tls.authorities = Some(Authorities::File(file("sslrootcert", value)?));
+            }
+            "sslcert" => certificate = Some(file("sslcert", value)?),
+            "sslkey" => key = Some(file("sslkey", value)?),
             _ => return Err(ConnectionStringError::Unknown { name }),
         }
     }
     info.user = user.ok_or(ConnectionStringError::UserMissing)?;
+    info.tls.own = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        (Some(_), None) => return Err(together("sslkey")),
+        (None, Some(_)) => return Err(together("sslcert")),
+    };
+    // As libpq has it: who names those that vouch wants them asked.
+    if info.tls.demand == Demand::Secrecy && info.tls.authorities.is_some() {
+        info.tls.demand = Demand::KnownAuthority;
+    }
     Ok(info)
+}
+
+fn together(name: &'static str) -> ConnectionStringError {
+    ConnectionStringError::Value { name, expected: "given where its certificate or key is" }
+}
+
+/// A path that is the same wherever a run goes on.
+fn file(name: &'static str, value: String) -> Result<PathBuf, ConnectionStringError> {
+    let path = PathBuf::from(value);
+    if path.is_absolute() {
+        return Ok(path);
+    }
+    Err(ConnectionStringError::Value { name, expected: "an absolute path" })
 }
 
 fn host(value: String) -> Result<Host, ConnectionStringError> {
@@ -184,15 +234,17 @@ fn connect_timeout(value: &str) -> Result<Duration, ConnectionStringError> {
     }
 }
 
-fn check_ssl_mode(value: String) -> Result<(), ConnectionStringError> {
-    match value.as_str() {
-        "disable" | "allow" | "prefer" => Ok(()),
-        "require" | "verify-ca" | "verify-full" => Err(ConnectionStringError::Tls { mode: value }),
-        _ => Err(ConnectionStringError::Value {
-            name: "sslmode",
-            expected: "disable, allow or prefer",
-        }),
-    }
+fn demand(mode: &str) -> Result<Demand, ConnectionStringError> {
+    Ok(match mode {
+        "disable" | "allow" | "prefer" => Demand::Nothing,
+        "require" => Demand::Secrecy,
+        "verify-ca" => Demand::KnownAuthority,
+        "verify-full" => Demand::KnownServer,
+        _ => {
+            let expected = "disable, allow, prefer, require, verify-ca or verify-full";
+            return Err(ConnectionStringError::Value { name: "sslmode", expected });
+        }
+    })
 }
 
 /// `key = value` pairs. A value may be quoted by `'`; a backslash takes the next character as it is.

@@ -31,7 +31,7 @@ use crate::agent::{CANARY_SCHEMA, CANARY_TABLE};
 use crate::backup::record::BackupRecord;
 use crate::backup_label::BackupLabel;
 use crate::cluster::MajorVersion;
-use crate::connection::{ConnectionInfo, Host};
+use crate::connection::{ConnectionInfo, Host, Tls};
 use crate::lsn::{Lsn, Timeline};
 use crate::postmaster::{Launch, Postmaster, Programs};
 use crate::server::{self, Canary};
@@ -228,6 +228,7 @@ impl Start<'_> {
             database: record.server.database.clone(),
             application_name: APPLICATION_NAME.to_owned(),
             connect_timeout: Duration::from_secs(10),
+            tls: Tls::default(),
         }
     }
 

@@ -9,9 +9,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use postgres::SimpleQueryMessage;
 use postgres::error::Severity;
-use postgres::{CancelToken, Client, Config, NoTls, SimpleQueryMessage};
-use soter_world::{Clock, Stop};
+use soter_postgres::connection::{Canceller, ConnectionInfo, Session, SessionError};
+use soter_world::{Clock, Disk, Stop};
 
 /// How often it is looked whether to go on waiting.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -19,11 +20,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long a server has to end a query it was told to end, before nobody waits any more.
 const CANCEL_GRACE: Duration = Duration::from_secs(5);
 
+/// How many rows of an answer are kept. People see ten, and one is compared.
+const ROWS_MAX: usize = 1_000;
+
+/// How much of an answer is kept, but for its first row, which may be as long as a message of the
+/// server: 16 MiB.
+const ROWS_BYTES_MAX: usize = 1 << 20;
+
 /// A query with everything filled in.
 #[derive(Clone)]
 pub(super) struct Query {
     /// The server.
-    pub(super) config: Config,
+    pub(super) server: ConnectionInfo,
+    /// Where the files of certificates are.
+    pub(super) disk: Arc<dyn Disk>,
     /// The text, of one statement or several.
     pub(super) text: String,
     /// Whether it may change nothing.
@@ -37,6 +47,8 @@ pub(super) struct Rows {
     pub(super) columns: Vec<String>,
     /// The rows, as texts; none is NULL.
     pub(super) rows: Vec<Vec<Option<String>>>,
+    /// How many more there were, and were not kept.
+    pub(super) left_out: usize,
     /// How many rows the last statement gave or changed.
     pub(super) count: u64,
 }
@@ -62,7 +74,7 @@ impl NoRows {
 }
 
 enum Heard {
-    Put(CancelToken),
+    Put(Box<Canceller>),
     Over(Result<Rows, NoRows>),
 }
 
@@ -105,7 +117,7 @@ pub(super) fn put(
 
 struct Waiting {
     heard: Receiver<Heard>,
-    put: Option<CancelToken>,
+    put: Option<Box<Canceller>>,
     /// Whether it is decided that the query is put, or that it never is.
     decided: Arc<AtomicBool>,
 }
@@ -132,8 +144,8 @@ impl Waiting {
         }
         let until = clock.monotonic() + CANCEL_GRACE;
         while clock.monotonic() < until {
-            if let Some(token) = self.put.take() {
-                drop(thread::Builder::new().spawn(move || token.cancel_query(NoTls).is_ok()));
+            if let Some(canceller) = self.put.take() {
+                drop(thread::Builder::new().spawn(move || canceller.cancel().is_ok()));
             }
             match self.listen() {
                 Some(Err(NoRows::Refused(said))) => {
@@ -150,15 +162,13 @@ impl Waiting {
 fn carry_out(
     query: &Query,
     limit: Option<Duration>,
-    may_put: impl FnOnce(CancelToken) -> bool,
+    may_put: impl FnOnce(Box<Canceller>) -> bool,
 ) -> Result<Rows, NoRows> {
-    let mut config = query.config.clone();
-    let connect = config.get_connect_timeout().copied();
-    let shorter = [connect, limit].into_iter().flatten().min();
-    if let Some(shorter) = shorter {
-        config.connect_timeout(shorter);
-    }
-    let mut client = config.connect(NoTls).map_err(|error| NoRows::NotPut(in_words(&error)))?;
+    let mut server = query.server.clone();
+    server.connect_timeout =
+        limit.map_or(server.connect_timeout, |it| it.min(server.connect_timeout));
+    let mut session = Session::open(&server, &*query.disk)
+        .map_err(|error| NoRows::NotPut(session_words(&error)))?;
     let milliseconds = limit.map_or(0, |limit| limit.as_millis().clamp(1, 1 << 30));
     let mut begin =
         format!("SET standard_conforming_strings = on; SET statement_timeout = {milliseconds};");
@@ -166,11 +176,14 @@ fn carry_out(
         // The second word holds for what a question might begin by itself.
         begin.push_str("SET default_transaction_read_only = on; BEGIN READ ONLY");
     }
-    client.batch_execute(&begin).map_err(|error| NoRows::NotPut(in_words(&error)))?;
-    if !may_put(client.cancel_token()) {
+    session.execute(&begin).map_err(|error| NoRows::NotPut(in_words(&error)))?;
+    if !may_put(Box::new(session.canceller())) {
         return Err(NoRows::NotPut("nobody waits for it any more".to_owned()));
     }
-    let said = client.simple_query(&query.text).map_err(|error| match error.as_db_error() {
+    let mut rows = Rows::default();
+    let mut bytes = 0;
+    let asked = session.ask(&query.text, |piece| rows.take(piece, &mut bytes));
+    asked.map_err(|error| match error.as_db_error() {
         // A session that is ended may have committed: while it waited for a standby, for instance.
         Some(said) if said.parsed_severity() == Some(Severity::Error) => {
             NoRows::Refused(in_words(&error))
@@ -179,29 +192,46 @@ fn carry_out(
     })?;
     if query.is_question {
         // It has answered; what a question began is given up with the connection in any case.
-        drop(client.batch_execute("ROLLBACK"));
+        drop(session.execute("ROLLBACK"));
     }
-    drop(Client::close(client));
-    Ok(rows(said))
+    session.close();
+    Ok(rows)
 }
 
-fn rows(said: Vec<SimpleQueryMessage>) -> Rows {
-    let mut found = Rows::default();
-    for message in said {
-        match message {
+impl Rows {
+    /// Goes on by a piece of an answer. What is too much is counted and let go.
+    fn take(&mut self, piece: SimpleQueryMessage, bytes: &mut usize) {
+        match piece {
             SimpleQueryMessage::RowDescription(columns) => {
-                found.columns = columns.iter().map(|column| column.name().to_owned()).collect();
-                found.rows.clear();
+                let columns = columns.iter().map(|column| column.name().to_owned()).collect();
+                *self = Self { columns, count: self.count, ..Self::default() };
+                *bytes = 0;
             }
             SimpleQueryMessage::Row(row) => {
-                let values = (0..row.len()).map(|at| row.get(at).map(str::to_owned));
-                found.rows.push(values.collect());
+                let values = || (0..row.len()).map(|at| row.get(at));
+                let length = values().flatten().map(str::len).sum::<usize>();
+                let is_first = self.rows.is_empty();
+                let has_room = self.rows.len() < ROWS_MAX && *bytes + length <= ROWS_BYTES_MAX;
+                if is_first || (has_room && self.left_out == 0) {
+                    *bytes += length;
+                    self.rows.push(values().map(|value| value.map(str::to_owned)).collect());
+                } else {
+                    self.left_out += 1;
+                }
             }
-            SimpleQueryMessage::CommandComplete(count) => found.count = count,
+            SimpleQueryMessage::CommandComplete(count) => self.count = count,
             _ => {}
         }
     }
-    found
+}
+
+/// Why there is no session.
+fn session_words(error: &SessionError) -> String {
+    if let SessionError::Refused(error) = error {
+        return in_words(error);
+    }
+    let cause = std::error::Error::source(error);
+    cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }
 
 /// What a server or the way to it says, with where in the query and what it rests on.

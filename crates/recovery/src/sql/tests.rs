@@ -1,10 +1,11 @@
 use std::sync::Arc;
 
-use soter_postgres::testing::TestCluster;
+use soter_postgres::testing::{TestCluster, hand_over};
 use soter_runbook::driver::Asked;
 use soter_runbook::procedure::Probe;
-use soter_world::Secret;
+use soter_world::exec::Command;
 use soter_world::sim::{SeededRandom, seeds};
+use soter_world::{Disk, OsDisk, Secret, SystemRandom, durable, random};
 
 use super::*;
 use crate::testing::{self, Desk};
@@ -14,6 +15,7 @@ fn rows(columns: &[&str], values: &[&[Option<&str>]]) -> Rows {
     Rows {
         columns: columns.iter().map(|name| (*name).to_owned()).collect(),
         rows: values.iter().map(row).collect(),
+        left_out: 0,
         count: values.len() as u64,
     }
 }
@@ -225,7 +227,8 @@ fn real_a_step_is_stopped_and_a_lost_answer_is_unknown() {
 #[test]
 fn real_any_value_arrives_as_it_is_in_any_quotes() {
     let bench = Bench::new();
-    let config = bench.desk.stores().connection("orders", &bench.desk.place()).unwrap();
+    let stores = bench.desk.stores();
+    let server = stores.connection("orders", &bench.desk.place()).unwrap();
     let letters =
         ["'", "\"", "\\", "$", "$$", "a", "é", " ", "--", "/*", "*/", ";", "E'", "\n", "{"];
     for seed in seeds(30) {
@@ -237,12 +240,170 @@ fn real_any_value_arrives_as_it_is_in_any_quotes() {
         for text in ["SELECT '${x}'", "SELECT E'${x}'", "SELECT 'it''s', -- ${x}\n E'\\'', '${x}'"]
         {
             let text = quote::fill(&parameters, text).unwrap();
-            let query =
-                Query { config: config.sql_config(), text: text.clone(), is_question: true };
+            let (server, disk) = (server.clone(), stores.disk());
+            let query = Query { server, disk, text: text.clone(), is_question: true };
             let found = ask::put(query, Some(LONG), &Stop::new(), &SystemClock)
                 .unwrap_or_else(|error| panic!("seed {seed}: {text}: {error:?}"));
             let last = found.rows[0].last().unwrap().as_deref();
             assert_eq!(last, Some(value.as_str()), "seed {seed}: {text}");
         }
     }
+}
+
+#[test]
+fn real_an_answer_that_is_too_long_is_not_kept_and_that_is_said() {
+    let bench = Bench::new();
+    let many = "SELECT n FROM generate_series(1, 300000) AS n";
+    let reply = bench.ask(Bench::sql(many), Some("= 1"), LONG);
+    assert_eq!(reply.answer, Answer::Unknown);
+    for words in ["(300000 rows, of which 299000 were not kept", "300000 rows came back"] {
+        assert!(reply.evidence.contains(words), "{}", reply.evidence);
+    }
+    let step = bench.carry_out(Bench::sql(many), &["n"], &Stop::new());
+    assert!(matches!(&step, Outcome::Failed(why) if why.contains("300000 came back")), "{step:?}");
+    // By its length, too: the first row is kept, and those that fit.
+    let wide = "SELECT repeat('x', 600 << 10) AS x FROM generate_series(1, 3)";
+    let reply = bench.ask(Bench::sql(wide), None, LONG);
+    assert!(reply.evidence.contains("3 rows came back"), "{}", reply.evidence);
+    let one = bench.ask(Bench::sql("SELECT repeat('x', 5 << 20)"), Some("y"), LONG);
+    assert_eq!(one.answer, Answer::No, "{}", one.evidence);
+    // What is longer is not even read; a step does not know what became of it then.
+    let endless = "CREATE TABLE t AS SELECT 1; SELECT repeat('x', 100 << 20)";
+    let step = bench.carry_out(Bench::sql(endless), &[], &Stop::new());
+    let says = "a row of the answer has 100 MiB, and at most 16 are read";
+    assert!(matches!(&step, Outcome::Unknown(why) if why.contains(says)), "{step:?}");
+    let reply = bench.ask(Bench::sql("SELECT repeat('x', 100 << 20)"), None, LONG);
+    assert!(reply.answer == Answer::Unknown && reply.evidence.contains(says), "{reply:?}");
+}
+
+/// Two authorities, a server under one of its two addresses, and a role, vouched for by the first.
+const CERTIFICATES: &str = "
+for ca in ca other; do
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout $ca.key \
+    -subj /CN=$ca -days 2 -out $ca.crt
+done
+new() {
+  openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout $1.key -subj /CN=$2 -out $1.csr
+  printf '%s' \"$3\" > ext
+  openssl x509 -req -in $1.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -out $1.crt -extfile ext
+}
+new server server subjectAltName=IP:$ADDRESS
+new role certified extendedKeyUsage=clientAuth
+";
+
+/// A server that lets in over the network who comes with TLS, at two addresses of this machine that no
+/// other test uses; its certificate is for the first.
+struct Protected {
+    place: tempfile::TempDir,
+    addresses: [String; 2],
+    bench: Bench,
+}
+
+impl Protected {
+    fn start() -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let [a, b, c] = random::bytes::<3>(&SystemRandom);
+        let addresses = [c & 0xfe, c | 1].map(|c| format!("127.{}.{b}.{c}", a.max(1)));
+        let openssl = Command::new("bash").args(["-euc", CERTIFICATES]);
+        let openssl = openssl.env("ADDRESS", &addresses[0]).current_dir(place.path());
+        openssl.run(LONG).unwrap().checked().unwrap();
+        let mut cluster = TestCluster::initdb(&[]).unwrap();
+        let data = cluster.data_directory().to_owned();
+        let put = |name: &str, bytes: &[u8]| {
+            durable::write_durable(&OsDisk, &data.join(name), bytes).unwrap();
+            OsDisk.set_mode(&data.join(name), 0o600).unwrap();
+        };
+        for name in ["ca.crt", "server.crt", "server.key"] {
+            put(name, &std::fs::read(place.path().join(name)).unwrap());
+        }
+        let rules =
+            "local all all trust\nhostssl all certified all cert\nhostssl all all all trust\n";
+        put("pg_hba.conf", rules.as_bytes());
+        cluster.configure(&["ssl = on", "ssl_ca_file = 'ca.crt'"]).unwrap();
+        hand_over(&data, cluster.owner()).unwrap();
+        cluster.start_with(&[("listen_addresses", &addresses.join(","))]).unwrap();
+        cluster.psql("CREATE ROLE certified LOGIN").unwrap();
+        let desk = Desk::new("", "kind: drill\n");
+        Self { place, addresses, bench: Bench { cluster, desk } }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.place.path().join(name).display().to_string()
+    }
+
+    /// Asks it over a connection; with more that the target says of the store.
+    fn ask(&mut self, connection: &str, more: &str) -> Reply {
+        let store = format!("orders: {{ connection: \"{connection}\"{more} }}");
+        let target = format!("kind: drill\nstores: {{ {store} }}\n");
+        self.bench.desk = Desk::new("stores: { orders: { kind: postgres } }\n", &target);
+        let is_secret = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+        self.bench.ask(Bench::sql(is_secret), None, LONG)
+    }
+}
+
+#[test]
+fn real_a_server_is_asked_with_the_tls_that_is_demanded() {
+    let mut server = Protected::start();
+    let [address, other] = server.addresses.clone();
+    let [ca, stranger] = ["ca.crt", "other.crt"].map(|name| server.path(name));
+    let by = |mode: &str, ca: &str| format!("sslmode={mode} sslrootcert={ca}");
+    let named = |ca: &str| format!(", ca_file: {ca}");
+    let mut check = |host: &str, (tls, more): (&str, &str), expect: Result<(), &str>| {
+        let reply = server.ask(&format!("host={host} user=postgres {tls}"), more);
+        let context = format!("{host} {tls}{more}: {}", reply.evidence);
+        match expect {
+            Ok(()) => assert_eq!(reply.answer, Answer::Yes, "{context}"),
+            Err(words) => {
+                assert!(reply.answer == Answer::Unknown && context.contains(words), "{context}");
+            }
+        }
+    };
+    check(&address, ("sslmode=prefer", ""), Err("no encryption"));
+    check(&address, ("sslmode=require", ""), Ok(()));
+    check(&other, ("sslmode=require", ""), Ok(()));
+    check(&address, (&by("verify-full", &ca), ""), Ok(()));
+    check(&address, ("sslmode=verify-full", &named(&ca)), Ok(()));
+    check(&other, (&by("verify-full", &ca), ""), Err("not valid for name"));
+    check(&other, (&by("verify-ca", &ca), ""), Ok(()));
+    for mode in ["require", "verify-ca", "verify-full"] {
+        check(&address, (&by(mode, &stranger), ""), Err("UnknownIssuer"));
+    }
+    check(&address, ("sslmode=verify-ca", &named(&stranger)), Err("UnknownIssuer"));
+    let nobody = "it is not said who vouches for the server: add sslrootcert=FILE";
+    check(&address, ("sslmode=verify-full", ""), Err(nobody));
+    check(
+        &address,
+        (&by("verify-full", "/nowhere/ca.crt"), ""),
+        Err("cannot read /nowhere/ca.crt"),
+    );
+    check(&address, (&by("verify-full", &ca.replace(".crt", ".key")), ""), Err("none in it"));
+}
+
+#[test]
+fn real_a_certificate_of_our_own_is_shown_and_what_runs_is_ended_over_tls() {
+    let mut server = Protected::start();
+    let reached = format!(
+        "host={} user=certified sslmode=verify-full sslrootcert={}",
+        server.addresses[0],
+        server.path("ca.crt")
+    );
+    let refused = server.ask(&reached, "");
+    assert!(refused.evidence.contains("certificate"), "{refused:?}");
+    let (certificate, key) = (server.path("role.crt"), server.path("role.key"));
+    let bound = format!(", certificate_file: {certificate}, key_file: {key}");
+    assert_eq!(server.ask(&reached, &bound).answer, Answer::Yes);
+    let named = format!("{reached} sslcert={certificate} sslkey={key}");
+    assert_eq!(server.ask(&named, "").answer, Answer::Yes);
+    let stop = Stop::new();
+    let stopped = std::thread::scope(|scope| {
+        let (bench, stop) = (&server.bench, &stop);
+        let sleep = || bench.carry_out(Bench::sql("SELECT pg_sleep(50)"), &[], stop);
+        let sleeping = scope.spawn(sleep);
+        let asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+        let is_asleep = || bench.cluster.psql(asleep).unwrap() == "1";
+        soter_postgres::testing::wait_until("it sleeps", is_asleep).unwrap();
+        stop.stop();
+        sleeping.join().unwrap()
+    });
+    assert!(matches!(&stopped, Outcome::Failed(why) if why.contains("canceling")), "{stopped:?}");
 }

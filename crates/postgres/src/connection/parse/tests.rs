@@ -82,12 +82,40 @@ fn mistakes_are_named_without_repeating_values() {
 fn tls_is_refused_rather_than_left_out() {
     for mode in ["require", "verify-ca", "verify-full"] {
         let error = ConnectionInfo::parse(&format!("user=a sslmode={mode}")).unwrap_err();
-        assert_eq!(error, ConnectionStringError::Tls { mode: mode.to_owned() });
+        assert_eq!(error, ConnectionStringError::Tls { mode });
         assert!(error.hint().contains("Unix socket"), "{}", error.hint());
     }
     for mode in ["disable", "allow", "prefer"] {
         ConnectionInfo::parse(&format!("user=a sslmode={mode}")).unwrap();
     }
+}
+
+#[test]
+fn a_session_has_the_tls_that_is_demanded() {
+    let tls = |text: &str| {
+        ConnectionInfo::parse_for_session(&format!("user=a {text}")).map(|info| info.tls)
+    };
+    let check = |text: &str, demand: Demand, authorities: Option<Authorities>| {
+        let found = tls(text).unwrap();
+        assert_eq!((found.demand, found.authorities), (demand, authorities), "{text}");
+    };
+    let file = || Some(Authorities::File("/ca.crt".into()));
+    check("", Demand::Nothing, None);
+    check("sslmode=prefer", Demand::Nothing, None);
+    check("sslmode=require", Demand::Secrecy, None);
+    check("sslmode=require sslrootcert=/ca.crt", Demand::KnownAuthority, file());
+    check("sslmode=verify-ca sslrootcert=/ca.crt", Demand::KnownAuthority, file());
+    check("sslmode=verify-full sslrootcert=system", Demand::KnownServer, Some(Authorities::System));
+    let own = tls("sslmode=verify-full sslcert=/a.crt sslkey=/a.key").unwrap().own;
+    assert_eq!(own, Some(("/a.crt".into(), "/a.key".into())));
+    let fails = |text: &str, words: &str| {
+        let error = tls(text).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    };
+    fails("sslmode=verify", "or verify-full");
+    fails("sslrootcert=ca.crt", "an absolute path");
+    fails("sslcert=/a.crt", "\"sslkey\" must be given where");
+    fails("sslkey=/a.key", "\"sslcert\" must be given where");
 }
 
 #[test]
