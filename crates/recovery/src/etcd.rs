@@ -4,6 +4,7 @@
 //! all, under a name that is that of the run and the step: another attempt takes away what was cut off,
 //! and finds what is done. Members are not made of it here. How many there are, and whether etcd or K3s
 //! makes them, a script of the plan knows; the step gives it `snapshot`, `directory`, `revision`, `keys`.
+//! With `bump_revision` it is the snapshot whose revisions are moved on, so that both make them so.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,7 +39,11 @@ pub(crate) struct Filled {
     vault: String,
     directory: PathBuf,
     identity: PathBuf,
+    bump_revision: bool,
 }
+
+/// The program by which revisions are moved on.
+pub(crate) const ETCDUTL: &str = "etcdutl";
 
 impl Action for EtcdRestores {
     fn carries_out(&self, step: &Step) -> bool {
@@ -86,7 +91,8 @@ impl Filled {
         let words = ["--json", "restore", &self.store, "--vault", &self.vault, "--to", &to]
             .into_iter()
             .chain(["--identity", &identity, "--target-dir", &directory])
-            .chain(["--once", once, "--attempt", &attempt]);
+            .chain(["--once", once, "--attempt", &attempt])
+            .chain(self.bump_revision.then_some("--bump-revision"));
         words.map(str::to_owned).collect()
     }
 }
@@ -113,6 +119,7 @@ pub(crate) fn fill(
         vault: stores.vault(&restore.store, from.as_deref(), &place.bindings)?,
         directory: stores.restored_to(&restore.store, written, &place.bindings)?,
         identity,
+        bump_revision: restore.bump_revision,
     })
 }
 
@@ -185,6 +192,7 @@ stores:
             to: to.to_owned(),
             target: Some("/srv/etcd-new".to_owned()),
             from: Some("near".to_owned()),
+            bump_revision: false,
         }
     }
 
@@ -212,6 +220,11 @@ stores:
              --once loss-20300102-0304-abcd/step --attempt {root}/run/children/step.1"
         );
         assert_eq!(spec.arguments.join(" "), expect);
+        let moved = Restore { bump_revision: true, ..restore("latest") };
+        let attempt = testing::attempt(procedure::Action::Restore(moved), |_| {});
+        let work = restores(&desk).work(&attempt, &desk.place()).unwrap().unwrap();
+        let Work::Command { spec, .. } = work else { panic!("it must outlive the engine") };
+        assert_eq!(spec.arguments.last().unwrap(), "--bump-revision");
         let orders = Restore { store: "orders".to_owned(), ..restore("latest") };
         let attempt = testing::attempt(procedure::Action::Restore(orders), |_| {});
         assert!(restores(&desk).work(&attempt, &desk.place()).is_none(), "left to others");

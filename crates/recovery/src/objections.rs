@@ -104,6 +104,20 @@ impl Found<'_> {
         let filled =
             etcd::fill(&self.stores, self.means, &looked_at, (self.parameters, self.place));
         self.reached(step, restore, filled.map(|filled| etcd::reach(self.means, &filled)));
+        if restore.bump_revision {
+            self.program(step, etcd::ETCDUTL);
+        }
+    }
+
+    fn program(&mut self, step: &Step, program: &str) {
+        let is_there = |directory: &Path| self.means.disk.open(&directory.join(program));
+        if !self.place.program_directories().any(|directory| is_there(directory).is_ok()) {
+            let what = format!(
+                "this machine has no program `{program}`, which the step `{}` needs",
+                step.id
+            );
+            self.block(what, "install it there, or put its directory into the target's `path`");
+        }
     }
 
     /// The restore with what is known by now; none if it cannot be judged at all.
@@ -189,15 +203,7 @@ impl Found<'_> {
             let what = format!("the step `{}` says `on`", step.id);
             return self.block(what, terraform::ON_OTHER_MACHINE);
         }
-        let is_there = |directory: &Path| self.means.disk.open(&directory.join(terraform::PROGRAM));
-        if !self.place.program_directories().any(|directory| is_there(directory).is_ok()) {
-            let what = format!(
-                "this machine has no program `{}`, which the step `{}` needs",
-                terraform::PROGRAM,
-                step.id
-            );
-            self.block(what, "install it there, or put its directory into the target's `path`");
-        }
+        self.program(step, terraform::PROGRAM);
         if let Err(why) = terraform::is_destroy(written) {
             self.block(format!("the step `{}`: {why}", step.id), "correct the plan");
         }

@@ -5,6 +5,7 @@
 
 mod access;
 pub mod backup;
+mod bump;
 mod census;
 mod client;
 mod error;
@@ -20,11 +21,12 @@ mod source;
 mod stream;
 
 pub use access::{Access, Endpoint, EndpointError};
+pub use bump::{BUMP_DEFAULT, Bump};
 pub use census::{Census, GROUPS_MAX};
 pub use client::{Client, Member, Status};
 pub use error::{ErrorKind, EtcdError};
 pub use files::FilesError;
-pub use members::{BUMP_DEFAULT, MemberError, NewCluster, NewMember};
+pub use members::{MemberError, NewCluster, NewMember};
 pub use record::{
     Counters, EtcdRecord, KIND, MemberRecord, RecordError, SNAPSHOT_FILE, Sharing, TAKEN_PREFIX,
     TakenFile, kind_of,

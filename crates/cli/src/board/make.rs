@@ -469,6 +469,9 @@ fn text(action: &Action, state: &State) -> Vec<String> {
             if let Some(from) = &of.from {
                 line.push_str(&format!(" from {from}"));
             }
+            if of.bump_revision {
+                line.push_str(", revisions moved on");
+            }
             vec![clean(&line)]
         }
         Action::Kubernetes(of) => {

@@ -1,6 +1,5 @@
 //! The plans among the examples: what they say of themselves holds.
 
-use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,12 +23,4 @@ fn the_examples_have_no_finding() {
         let said = String::from_utf8_lossy(&checked.stdout).into_owned();
         assert_eq!(checked.status, Status::Exited(0), "{plan}: {said}");
     }
-}
-
-#[test]
-fn the_laboratorys_job_is_the_plans() {
-    let script = fs::read_to_string(example("kosmos/lab/copies/etcd.sh")).unwrap();
-    let plan = fs::read_to_string(example("kosmos-lab/stores.yaml")).unwrap();
-    let indented: String = script.lines().map(|line| format!("          {line}\n")).collect();
-    assert!(plan.contains(&indented), "kosmos-lab/stores.yaml has another job:\n{indented}");
 }

@@ -1,6 +1,7 @@
 //! Runs through the binary: carried out, left, killed, resumed, taken over, approved and looked at.
 
 mod damage;
+mod etcd;
 mod guide;
 mod killed;
 mod people;

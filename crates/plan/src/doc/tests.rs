@@ -167,6 +167,19 @@ fn the_sheet_of_the_example_says_whom_to_call_and_what_to_do_first() {
 }
 
 #[test]
+fn a_store_is_brought_back_by_the_words_of_its_kind() {
+    let inputs = plan(
+        "vaults: { v: { url: \"file:///srv/v\" } }\nstores: { c: { kind: etcd, vaults: [v] }, o: { kind: \
+         postgres, vaults: [v] } }\nscenarios:\n  x:\n    phases: [{ steps: [{ restore: { store: c, \
+         target: /new, bump_revision: yes } }, { restore: { store: o, target: /pg } }] }]\n",
+    );
+    let text = made(&inputs, document_markdown);
+    for line in ["--target-dir /new --to latest --bump-revision\n", "/pg --to latest --start\n"] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+}
+
+#[test]
 fn what_looks_like_a_secret_is_in_no_document() {
     let inputs = plan(
         "services: { db: {} }\nseverities: { p: { escalation: [{ notify: [someone] }] } }\n\

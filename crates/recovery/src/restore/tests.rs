@@ -14,6 +14,7 @@ fn restore(to: &str) -> Restore {
         to: to.to_owned(),
         target: Some("/srv/restored".to_owned()),
         from: Some("near".to_owned()),
+        bump_revision: false,
     }
 }
 

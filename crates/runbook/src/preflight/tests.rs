@@ -155,6 +155,16 @@ fn check(procedure: &Procedure, target: &str, given: &[(&str, &str)]) -> Vec<Str
     found.iter().map(line).collect()
 }
 
+fn restore(store: &str, target: Option<&str>) -> Action {
+    Action::Restore(Restore {
+        store: store.to_owned(),
+        to: "latest".to_owned(),
+        target: target.map(str::to_owned),
+        from: None,
+        bump_revision: false,
+    })
+}
+
 #[test]
 fn everything_that_is_missing_is_said_at_once() {
     let mut procedure = procedure(vec![
@@ -172,12 +182,7 @@ fn everything_that_is_missing_is_said_at_once() {
             text: String::new(),
             within: None,
         },
-        Action::Restore(Restore {
-            store: "orders".to_owned(),
-            to: "latest".to_owned(),
-            target: Some("/data/${where}".to_owned()),
-            from: None,
-        }),
+        restore("orders", Some("/data/${where}")),
         Action::Http(Http {
             method: "GET".to_owned(),
             url: String::new(),
@@ -240,12 +245,7 @@ fn what_is_there_is_not_objected_to() {
             text: String::new(),
             within: None,
         },
-        Action::Restore(Restore {
-            store: "orders".to_owned(),
-            to: "latest".to_owned(),
-            target: Some("/data/other".to_owned()),
-            from: None,
-        }),
+        restore("orders", Some("/data/other")),
     ]);
     procedure.steps[1].on = Some("node-1".to_owned());
     procedure.steps[0].gives = vec!["position".to_owned()];
@@ -276,10 +276,6 @@ fn who_is_to_stand_still_says_how() {
 
 #[test]
 fn what_nobody_here_does_is_found_before_the_first_effect() {
-    let restore = |store: &str| {
-        let (to, target, from) = ("latest".to_owned(), None, None);
-        Action::Restore(Restore { store: store.to_owned(), to, target, from })
-    };
     let sql = Sql { store: None, database: None, query: "SELECT 1".to_owned(), expect: None };
     let question = Probe {
         title: "is it there?".to_owned(),
@@ -288,7 +284,8 @@ fn what_nobody_here_does_is_found_before_the_first_effect() {
         stable_for: None,
         within: None,
     };
-    let actions = vec![restore("orders"), restore("nowhere"), Action::Sql(sql), Action::Capture];
+    let actions =
+        vec![restore("orders", None), restore("nowhere", None), Action::Sql(sql), Action::Capture];
     let mut procedure = procedure(actions);
     procedure.steps[0].capture = vec!["/var/log/postgresql".to_owned()];
     procedure.steps[0].verify = vec![question.clone()];

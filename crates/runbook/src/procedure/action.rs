@@ -147,6 +147,9 @@ pub struct Restore {
     /// The vault it comes from; none: the first that answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
+    /// Of an etcd: revisions are moved on, so that nobody goes on watching from one of the lost cluster.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bump_revision: bool,
 }
 
 /// A message.

@@ -203,6 +203,20 @@ fn another_way_stands_behind_its_step_and_gives_its_values() {
 }
 
 #[test]
+fn revisions_are_moved_on_in_an_etcd_and_nowhere_else() {
+    let text = "stores: { orders: { kind: postgres }, cluster: { kind: etcd } }
+scenarios:
+  lost: { phases: [{ steps: [{ id: a, restore: { store: cluster, bump_revision: yes } }] }] }
+  wrong: { phases: [{ steps: [{ id: a, restore: { store: orders, bump_revision: yes } }] }] }
+";
+    let loaded = load(&[Input { name: "plan.yaml".to_owned(), bytes: text.into() }]);
+    let procedure = compile(&loaded.plan, "lost").unwrap();
+    assert!(matches!(&step(&procedure, "a").action, Action::Restore(of) if of.bump_revision));
+    let complaints = compile(&loaded.plan, "wrong").unwrap_err();
+    assert_eq!(complaints[0].what, "revisions are moved on in an etcd, and this is none");
+}
+
+#[test]
 fn who_stands_still_is_in_the_order_of_needs_with_all_it_takes() {
     let loaded = load(&[Input {
         name: "plan.yaml".to_owned(),

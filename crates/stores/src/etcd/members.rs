@@ -7,15 +7,12 @@ use std::time::Duration;
 use soter_world::disk::Owner;
 use soter_world::exec::Command;
 
+use crate::etcd::bump::Bump;
 use crate::etcd::restore::{MEMBERS_DIRECTORY, MadeMember, RestoreError};
 use crate::etcd::{Endpoint, SNAPSHOT_FILE};
 
 /// A snapshot of eight gigabytes, the largest there should be, is copied in minutes.
-const TIMEOUT: Duration = Duration::from_secs(3600);
-
-/// How far revisions are moved on, if nobody says: more than are written in the time that a snapshot is
-/// old, also by a busy cluster.
-pub const BUMP_DEFAULT: u64 = 1_000_000_000;
+pub(super) const TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// A member that is to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,9 +56,6 @@ pub struct NewCluster {
     pub here: Vec<String>,
     /// What tells it from the cluster before: a member that was left behind does not find in.
     pub token: String,
-    /// By how much revisions are moved on, with everything before marked as compacted: whoever watches
-    /// from a revision of the lost cluster is told that it is gone, and lists anew.
-    pub bump_revision: Option<u64>,
     /// Where `etcdutl` is, if not where programs are.
     pub programs: Option<PathBuf>,
 }
@@ -104,6 +98,7 @@ impl NewCluster {
 /// Makes the members of this machine below a directory that holds the snapshot.
 pub(super) fn make(
     cluster: &NewCluster,
+    bump: Option<&Bump>,
     directory: &Path,
     owner: Option<Owner>,
 ) -> Result<(), RestoreError> {
@@ -117,8 +112,8 @@ pub(super) fn make(
             .args(["--name", &member.name, "--initial-cluster", &cluster.initial()])
             .args(["--initial-advertise-peer-urls", member.peer_url.as_str()])
             .args(["--initial-cluster-token", &cluster.token]);
-        if let Some(bump) = cluster.bump_revision {
-            command = command.args(["--bump-revision", &bump.to_string(), "--mark-compacted"]);
+        if let Some(bump) = bump {
+            command = command.args(bump.arguments());
         }
         let failed = |source| RestoreError::Member { member: member.name.clone(), source };
         command.run(TIMEOUT).and_then(soter_world::exec::Finished::checked).map_err(failed)?;
@@ -154,7 +149,6 @@ mod tests {
             members: vec![member("a=https://a:2380"), member("b=https://b:2380")],
             here: vec!["b".to_owned()],
             token: "t".to_owned(),
-            bump_revision: None,
             programs: None,
         };
         let made = cluster.made(Path::new("/srv/new"));

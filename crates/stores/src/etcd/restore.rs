@@ -4,11 +4,12 @@
 //! The rule it keeps: the directory appears whole or not at all. Everything is made beside it under
 //! another name, compared, made durable, and then renamed to where nothing was.
 
+mod sink;
+
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Mutex;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -16,13 +17,15 @@ use soter_vault::contents::with_map;
 use soter_vault::ids::BackupId;
 use soter_vault::keys::ReaderKeys;
 use soter_vault::log::{Log, LogError};
-use soter_vault::map::{FileEntry, MapError, Progress, RestoreOptions, Sink, SinkFile, restore};
+use soter_vault::map::{MapError, Progress, RestoreOptions, restore};
 use soter_world::disk::{FileKind, Owner};
 use soter_world::exec::ExecError;
 use soter_world::{Disk, DiskFile, Stop, durable};
 
+use crate::etcd::bump::{self, Bump};
 use crate::etcd::members::{self, NewCluster};
 use crate::etcd::{EtcdRecord, SNAPSHOT_FILE, TAKEN_PREFIX, check_snapshot};
+use sink::DirectorySink;
 
 /// What lies in a directory that was restored and says of what.
 pub const RESTORED_FILE: &str = "restored.json";
@@ -114,6 +117,9 @@ pub struct RestoreTarget<'a> {
     pub files_to: Option<&'a Path>,
     /// New members that are made of it.
     pub cluster: Option<&'a NewCluster>,
+    /// How far revisions are moved on, in the members, or without any in the snapshot itself: for K3s,
+    /// which makes its members of that and knows no such thing.
+    pub bump: Option<&'a Bump>,
     /// Whose the data of members is to be; none: ours.
     pub owner: Option<Owner>,
     /// Whether files keep their owners: only root can give them.
@@ -133,6 +139,9 @@ pub struct Restored {
     pub snapshot: PathBuf,
     /// Everything up to this revision is in it.
     pub revision: u64,
+    /// By how much revisions were moved on in what is there, with everything before marked as compacted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bumped_by: Option<u64>,
     /// Keys at that revision, as they were counted when the snapshot was taken.
     pub keys: u64,
     /// When it was taken.
@@ -209,6 +218,17 @@ pub enum RestoreError {
     #[error("the contents cannot be read")]
     Contents(#[from] MapError),
     /// etcd's own tool did not do it.
+    #[error("etcdutl cannot move the revisions of the snapshot on")]
+    Bump(#[source] ExecError),
+    /// etcd's own tool did it otherwise.
+    #[error("the revisions of the snapshot were to be moved on to {expected} at least: {said}")]
+    Unmoved {
+        /// Where they were to be.
+        expected: u64,
+        /// What etcd's tool says of it.
+        said: String,
+    },
+    /// etcd's own tool did not do it.
     #[error("etcdutl cannot make the member {member}")]
     Member {
         /// Which.
@@ -229,7 +249,15 @@ impl RestoreError {
                 | Self::NotEmpty { .. }
                 | Self::Unfinished { .. }
                 | Self::FileThere { .. }
-        ) || matches!(self, Self::Member { source: ExecError::Start { .. }, .. })
+        ) || self.is_tool_missing()
+    }
+
+    fn is_tool_missing(&self) -> bool {
+        matches!(
+            self,
+            Self::Member { source: ExecError::Start { .. }, .. }
+                | Self::Bump(ExecError::Start { .. })
+        )
     }
 
     /// Advice, where there is any.
@@ -249,8 +277,13 @@ impl RestoreError {
             Self::Snapshot(_) => {
                 "`soter verify` says which objects are damaged; restore another backup".to_owned()
             }
-            Self::Member { source: ExecError::Start { .. }, .. } => {
+            _ if self.is_tool_missing() => {
                 "install etcdutl (it comes with etcd), or name its directory with --bin-dir".to_owned()
+            }
+            Self::Bump(_) | Self::Unmoved { .. } => {
+                "etcdutl must be of etcd 3.5.14 or newer; without --bump-revision restart whatever \
+                 watches the etcd"
+                    .to_owned()
             }
             _ => return None,
         })
@@ -324,8 +357,10 @@ impl RestoreTarget<'_> {
                 sink.finish().map_err(|source| self.failed(&partial, source))?;
                 self.check_snapshot(&partial.join(SNAPSHOT_FILE), record)?;
                 if let Some(cluster) = self.cluster {
-                    members::make(cluster, &partial, self.owner)?;
+                    members::make(cluster, self.bump, &partial, self.owner)?;
                     self.let_through(&partial).map_err(|source| self.failed(&partial, source))?;
+                } else if let Some(bump) = self.bump {
+                    bump::snapshot(self.disk, bump, &partial, record.revision)?;
                 }
                 self.appear(&partial, backup, record)?
             }
@@ -415,6 +450,7 @@ impl RestoreTarget<'_> {
             directory: self.directory.to_owned(),
             snapshot: self.directory.join(SNAPSHOT_FILE),
             revision: record.revision,
+            bumped_by: self.bump.map(|bump| bump.by),
             keys: record.keys.keys,
             taken_at: record.taken_at,
             cluster: record.cluster.clone(),
@@ -503,7 +539,7 @@ fn is_absent_or_empty(disk: &dyn Disk, path: &Path) -> bool {
 }
 
 /// Takes a directory away that a restore of ours had begun.
-fn remove_all(disk: &dyn Disk, directory: &Path) -> io::Result<()> {
+pub(super) fn remove_all(disk: &dyn Disk, directory: &Path) -> io::Result<()> {
     for entry in disk.list(directory)? {
         let path = directory.join(&entry.name);
         match entry.kind {
@@ -529,80 +565,5 @@ impl io::Read for Whole {
         let length = self.file.read_at(self.position, buffer)?;
         self.position += length as u64;
         Ok(length)
-    }
-}
-
-/// Writes the files of a backup below a directory.
-struct DirectorySink<'a> {
-    target: &'a RestoreTarget<'a>,
-    root: &'a Path,
-    /// Modes and owners of directories, set when everything in them is there.
-    directories: Mutex<Vec<(PathBuf, u32, Owner)>>,
-}
-
-impl<'a> DirectorySink<'a> {
-    fn new(target: &'a RestoreTarget<'a>, root: &'a Path) -> Self {
-        Self { target, root, directories: Mutex::default() }
-    }
-
-    fn finish(self) -> io::Result<()> {
-        let directories = self.directories.into_inner().unwrap_or_default();
-        for (path, mode, owner) in directories.into_iter().rev() {
-            self.target.give(&path, mode, owner)?;
-        }
-        Ok(())
-    }
-}
-
-impl RestoreTarget<'_> {
-    fn give(&self, path: &Path, mode: u32, owner: Owner) -> io::Result<()> {
-        if self.keeps_owners {
-            self.disk.set_owner(path, owner)?;
-        }
-        self.disk.set_mode(path, mode)
-    }
-}
-
-fn owner_of(entry: &FileEntry) -> Owner {
-    let owner = &entry.attributes.owner;
-    Owner { user: owner.user, group: owner.group }
-}
-
-impl Sink for DirectorySink<'_> {
-    fn directory(&self, entry: &FileEntry) -> io::Result<()> {
-        let path = self.root.join(entry.path.as_path());
-        self.target.disk.create_dir(&path)?;
-        if let Ok(mut directories) = self.directories.lock() {
-            directories.push((path, entry.attributes.mode, owner_of(entry)));
-        }
-        Ok(())
-    }
-
-    fn link(&self, _: &FileEntry, _: &[u8]) -> io::Result<()> {
-        // A backup of an etcd has none: what links led to was kept.
-        Ok(())
-    }
-
-    fn file(&self, entry: &FileEntry, size: u64) -> io::Result<Box<dyn SinkFile>> {
-        let path = self.root.join(entry.path.as_path());
-        let file = self.target.disk.create(&path)?;
-        if entry.path.as_path() != Path::new(SNAPSHOT_FILE) {
-            self.target.give(&path, entry.attributes.mode, owner_of(entry))?;
-        }
-        file.set_len(size)?;
-        Ok(Box::new(Written(file)))
-    }
-}
-
-struct Written(Box<dyn DiskFile>);
-
-impl SinkFile for Written {
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_at(offset, bytes)
-    }
-
-    fn finish(&self) -> io::Result<()> {
-        // One sync of the file system follows when everything is written.
-        Ok(())
     }
 }

@@ -2,11 +2,10 @@
 //!
 //! [`place`] is its directory, [`processes`] who runs in it, [`parts`] what it consists of,
 //! [`services`] the two services that are its own, [`kubelet`] what runs them as pods, [`node`] its
-//! nodes, [`load`] its users, [`copy`] and [`rotate`] jobs, [`environment`] what whoever recovers has, [`standin`] programs that steps call, [`target`] how a run finds all this; [`up`], [`status`], [`breaking`] and [`down`] are what one does with it. Nothing of it is
+//! nodes, [`load`] its users, [`rotate`] a job, [`environment`] what whoever recovers has, [`standin`] programs that steps call, [`target`] how a run finds all this; [`up`], [`status`], [`breaking`] and [`down`] are what one does with it. Nothing of it is
 //! part of the product.
 
 mod breaking;
-mod copy;
 mod down;
 mod environment;
 mod failure;
@@ -78,8 +77,6 @@ enum Command {
         #[command(subcommand)]
         what: load::What,
     },
-    /// Make the copies that the plan's job makes, now: a snapshot of etcd, sealed, into S3.
-    Copy,
     /// Print what whoever recovers has in hand, as lines for a shell.
     Environment,
     /// What Terraform does with credentials: makes new ones.
@@ -185,10 +182,6 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             let variables = environment::variables(&status::open(&root)?);
             let shown = serde_json::to_value(&variables).map_err(failed("show the variables"))?;
             print(arguments.json, &shown, &environment::lines(&variables))
-        }
-        Command::Copy => {
-            let name = copy::run(&status::open(&root)?)?;
-            print(arguments.json, &json!({"copy": name}), &name)
         }
         Command::Rotate => {
             let held = place::hold(&root)?;

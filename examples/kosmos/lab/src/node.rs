@@ -118,6 +118,15 @@ pub(crate) fn remove(lab: &Lab, name: &str) -> Result<usize, Failure> {
     }
 }
 
+/// Where a node finds a path of its views, as in `/etc`. Without root it has none, and sees the directory
+/// itself.
+pub(crate) fn seen(lab: &Lab, name: &str, path: &str) -> PathBuf {
+    if exec::current_owner().user == 0 {
+        return PathBuf::from(path);
+    }
+    lab.root().join(name).join("files").join(path.trim_start_matches('/'))
+}
+
 /// Becomes a program on a node: in its directory, with its marks, and the stand-ins before the
 /// machine's programs. A node that is gone does not answer.
 pub(crate) fn enter(lab: &Lab, name: &str, command: &[String]) -> Result<(), Failure> {

@@ -10,8 +10,9 @@ mod objects;
 mod postgres;
 mod prometheus;
 mod protection;
-pub(crate) mod server_files;
+mod server_files;
 mod services;
+mod snapshots;
 mod terraform;
 pub(crate) mod units;
 
@@ -50,6 +51,8 @@ pub(crate) enum Part {
     Nats,
     /// Zeus and the gateway; pods where there is Kubernetes.
     Services,
+    /// The agent of etcd, on node-1, which takes a snapshot of it into the vault when one is due.
+    Snapshots,
     /// What users reach, outside; it can turn them away.
     Edge,
     /// SeaweedFS as S3, outside.
@@ -79,11 +82,6 @@ pub(crate) fn port_names() -> Vec<String> {
     single.into_iter().chain(more).map(str::to_owned).chain(of_nodes).collect()
 }
 
-/// Whether the member of etcd on a node is well.
-pub(crate) fn is_well_on(lab: &Lab, node: &str) -> bool {
-    etcd::healthy(lab, node).is_ok()
-}
-
 /// What the Git remote has of the cluster: what is applied to it.
 fn kubernetes_objects(lab: &Lab) -> Result<String, Failure> {
     let list = serde_json::json!({"apiVersion": "v1", "kind": "List",
@@ -93,7 +91,7 @@ fn kubernetes_objects(lab: &Lab) -> Result<String, Failure> {
 
 impl Part {
     /// All of them.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Terraform,
         Self::Postgres,
         Self::Protection,
@@ -101,6 +99,7 @@ impl Part {
         Self::Kubernetes,
         Self::Nats,
         Self::Services,
+        Self::Snapshots,
         Self::Edge,
         Self::Objects,
         Self::Git,
@@ -117,6 +116,7 @@ impl Part {
             Self::Kubernetes => "kubernetes",
             Self::Nats => "nats",
             Self::Services => "services",
+            Self::Snapshots => "snapshots",
             Self::Edge => "edge",
             Self::Objects => "objects",
             Self::Git => "git",
@@ -130,6 +130,7 @@ impl Part {
             Self::Protection => &[Self::Postgres],
             Self::Kubernetes => &[Self::Etcd],
             Self::Services => &[Self::Postgres, Self::Nats],
+            Self::Snapshots => &[Self::Protection, Self::Etcd],
             Self::Prometheus => &[Self::Services],
             Self::Terraform
             | Self::Postgres
@@ -146,6 +147,8 @@ impl Part {
         match self {
             Self::Services => &[Self::Kubernetes],
             Self::Prometheus => &[Self::Etcd],
+            // The first snapshot has what was put into it by then.
+            Self::Snapshots => &[Self::Kubernetes, Self::Services],
             _ => &[],
         }
     }
@@ -167,6 +170,7 @@ impl Part {
             Self::Nats => Some("nats"),
             Self::Services if lab.is_without("kubernetes") => Some("zeus"),
             Self::Services => Some("apiserver"),
+            Self::Snapshots => Some(snapshots::PROCESS),
             Self::Edge => Some("edge"),
             Self::Objects => Some("objects"),
             Self::Prometheus => Some("prometheus"),
@@ -188,7 +192,7 @@ impl Part {
                 find(&["kube-apiserver", "kube-controller-manager", "openssl", "curl"])
             }
             Self::Nats => find(&["nats-server"]),
-            Self::Services => Ok(Vec::new()),
+            Self::Services | Self::Snapshots => Ok(Vec::new()),
             Self::Edge => find(&["curl"]),
             Self::Objects => find(&["weed", "curl"]),
             Self::Git => find(&["git"]),
@@ -207,6 +211,7 @@ impl Part {
             Self::Kubernetes => kubernetes::make(lab),
             Self::Nats => nats::make(lab),
             Self::Services => services::make(lab),
+            Self::Snapshots => snapshots::make(lab),
             Self::Edge => edge::make(lab),
             Self::Objects => objects::make(lab),
             Self::Git => git::make(lab),
@@ -224,6 +229,7 @@ impl Part {
             Self::Kubernetes => kubernetes::look(lab),
             Self::Nats => nats::look(lab),
             Self::Services => services::look(lab),
+            Self::Snapshots => snapshots::look(lab),
             Self::Edge => edge::look(lab),
             Self::Objects => objects::look(lab),
             Self::Git => git::look(lab),

@@ -18,11 +18,11 @@ use crate::lab::Lab;
 /// A program that is stood in for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Program {
-    /// The provider's command line: `oss` by S3, `ecs DescribeInstances` by looking at the nodes.
+    /// The provider's command line: `ecs DescribeInstances` by looking at the nodes.
     Aliyun,
     /// The machine's own, with the addresses of KOSMOS bound.
     Curl,
-    /// Snapshots of etcd, and a cluster begun from one.
+    /// A cluster of etcd begun from a snapshot.
     K3s,
     /// What is in the stream.
     Nats,

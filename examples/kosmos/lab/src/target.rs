@@ -78,20 +78,7 @@ pub(crate) fn write(lab: &Lab) -> Result<(), Failure> {
     line("environment", variables);
     let enter = |node: &str| json!([us, "--directory", root, "exec", node, "--"]);
     line("hosts", NODES.into_iter().map(|node| (node.to_owned(), enter(node))).collect());
-    let pki = format!("laptop/pki/{}", tls::ADMIN);
-    let etcd = address("etcd").unwrap_or_default();
-    let mut postgres = json!({"connection": address("postgres-admin"),
-        "data_directory": path("node-1/postgres/data")});
-    if let Some(vault) = address("vault") {
-        postgres["vault"] = json!(vault);
-    }
-    let mut stores = json!({"postgres": postgres});
-    if !lab.is_without("etcd") {
-        stores["etcd"] = json!({"endpoints": etcd.split(',').collect::<Vec<_>>(),
-            "ca_file": path("laptop/pki/ca.crt"), "certificate_file": path(&format!("{pki}.crt")),
-            "key_file": path(&format!("{pki}.key"))});
-    }
-    line("stores", stores);
+    line("stores", stores(lab));
     let edge = address("edge").or_else(|| address("gateway"));
     line("endpoints", json!({USERS_ADDRESS: edge, EDGE_ADDRESS: edge}));
     lab.directory("laptop/messages")?;
@@ -108,4 +95,24 @@ pub(crate) fn write(lab: &Lab) -> Result<(), Failure> {
     lab.describe(|description| {
         description.addresses.insert("target".to_owned(), file.display().to_string());
     })
+}
+
+/// Where the stores of the plan are.
+fn stores(lab: &Lab) -> serde_json::Value {
+    let addresses = lab.description().addresses;
+    let path = |name: &str| lab.root().join(name).display().to_string();
+    let mut stores = json!({"postgres": {"connection": addresses.get("postgres-admin"),
+        "data_directory": path("node-1/postgres/data")}});
+    if !lab.is_without("etcd") {
+        let (etcd, pki) = (addresses.get("etcd").cloned(), format!("laptop/pki/{}", tls::ADMIN));
+        let etcd = etcd.unwrap_or_default();
+        // What is restored of it is opened on the laptop, and goes to the nodes from there.
+        stores["etcd"] = json!({"endpoints": etcd.split(',').collect::<Vec<_>>(),
+            "ca_file": path("laptop/pki/ca.crt"), "certificate_file": path(&format!("{pki}.crt")),
+            "key_file": path(&format!("{pki}.key")), "data_directory": path("laptop/etcd/data")});
+    }
+    if let (Some(vault), Some(stores)) = (addresses.get("vault"), stores.as_object_mut()) {
+        stores.values_mut().for_each(|store| store["vault"] = json!(vault));
+    }
+    stores
 }

@@ -9,7 +9,6 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 use soter_world::{Clock, Stop, SystemClock};
 
-use crate::copy;
 use crate::down;
 use crate::environment;
 use crate::failure::{Ending, Failure, failed};
@@ -115,10 +114,6 @@ fn make_new(wishes: &Wishes, root: &std::path::Path, stop: &Stop) -> Result<Lab,
     target::write(&lab)?;
     if parts.contains(&Part::Postgres) {
         rotate::write(&lab)?;
-    }
-    if parts.contains(&Part::Kubernetes) && parts.contains(&Part::Objects) {
-        let name = copy::run(&lab)?;
-        lab.say(format_args!("  {:12} {name}", "copied"));
     }
     lab.describe(|description| description.complete = true)?;
     Ok(lab)

@@ -288,7 +288,8 @@ fn does(step: &Step) -> String {
         Action::Terraform(of) => format!("{} in {}", of.action, of.directory),
         Action::Restore(of) => {
             let target = of.target.as_deref().unwrap_or("the store's new directory");
-            format!("{} to {}, in {target}", of.store, of.to)
+            let moved = if of.bump_revision { ", revisions moved on" } else { "" };
+            format!("{} to {}, in {target}{moved}", of.store, of.to)
         }
         Action::Quiesce(services) | Action::Resume(services) => {
             let names: Vec<&str> = services.iter().map(|one| one.service.as_str()).collect();

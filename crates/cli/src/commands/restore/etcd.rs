@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use soter_stores::etcd::restore::{MadeMember, RestoreTarget, Restored, Target};
-use soter_stores::etcd::{EtcdRecord, NewCluster, NewMember};
+use soter_stores::etcd::{Bump, EtcdRecord, NewCluster, NewMember};
 use soter_vault::ids::BackupId;
 use soter_vault::log::Log;
 use soter_world::{Stop, exec};
@@ -39,9 +39,9 @@ pub(super) struct EtcdArgs {
     #[arg(long, value_name = "WORD", requires = "member")]
     token: Option<String>,
     /// Move revisions on by so much, and mark all before as compacted. Whoever watches from a revision
-    /// of the lost cluster, as all controllers do, would else wait for changes it has missed.
-    #[arg(long, value_name = "NUMBER", num_args = 0..=1, requires = "member",
-          default_missing_value = BUMP_WORD)]
+    /// of the lost cluster, as all controllers do, would else wait for changes it has missed. Without
+    /// --member the snapshot itself is made so, for K3s, which makes its members of that.
+    #[arg(long, value_name = "NUMBER", num_args = 0..=1, default_missing_value = BUMP_WORD)]
     bump_revision: Option<u64>,
     /// Put the files that were taken along below this directory, too, each by its old path: / for where
     /// they were. What is there is never overwritten.
@@ -79,13 +79,19 @@ struct Done<'a> {
 
 impl EtcdArgs {
     fn is_given(&self) -> bool {
-        !self.member.is_empty() || self.files_to.is_some()
+        !self.member.is_empty() || self.files_to.is_some() || self.bump_revision.is_some()
     }
 
     /// Whether the store is an etcd, by the word of the trust list or of who asks.
     pub(super) fn is_meant(&self, reader: &Reader) -> bool {
         let row = reader.vault.trust().newest().store(reader.keys.store);
         self.is_given() || row.is_some_and(|row| row.kind == KIND)
+    }
+
+    /// By the same name something else may not be taken for done.
+    fn mark(&self, once: Option<&str>, what: &str) -> Option<String> {
+        let moved = self.bump_revision.map(|by| format!(", revisions moved on by {by}"));
+        Some(format!("{}: {what}{}", once?, moved.unwrap_or_default()))
     }
 
     fn cluster(
@@ -112,7 +118,6 @@ impl EtcdArgs {
             members: self.member.clone(),
             here: if self.here.is_empty() { all() } else { self.here.clone() },
             token: self.token.clone().unwrap_or_else(|| format!("{store}-{backup}")),
-            bump_revision: self.bump_revision,
             programs: args.start.bin_dir().map(PathBuf::from),
         }))
     }
@@ -133,14 +138,16 @@ pub(super) fn run(context: &Context, args: &RestoreArgs, reader: &Reader) -> Res
         wanted.choose(&backups, |row| row.id).map_err(|error| restore_failure(&error))?;
     let directory = absolute(&args.target_dir)?;
     let cluster = args.etcd.cluster(args, (&reader.name, row.id))?;
-    // By the same name something else may not be taken for done.
-    let mark = args.again.once().map(|once| format!("{once}: {} to {wanted}", reader.name));
+    let programs = args.start.bin_dir().map(PathBuf::from);
+    let bump = args.etcd.bump_revision.map(|by| Bump { by, programs });
+    let mark = args.etcd.mark(args.again.once(), &format!("{} to {wanted}", reader.name));
     let target = RestoreTarget {
         disk: &*context.disk,
         directory: &directory,
         mark: mark.as_deref(),
         files_to: args.etcd.files_to.as_deref(),
         cluster: cluster.as_ref(),
+        bump: bump.as_ref(),
         owner: args.owner.as_deref().map(look_up).transpose()?,
         keeps_owners: exec::current_owner().user == 0,
     };
@@ -170,7 +177,7 @@ pub(super) fn run(context: &Context, args: &RestoreArgs, reader: &Reader) -> Res
     let seconds = took.as_secs_f64();
     let done = Done { store: &reader.name, restored: &restored, was_there, seconds };
     context.output.data(&done, |done| done.in_words());
-    context.output.say(&next_steps(&restored, record, cluster.as_ref()));
+    context.output.say(&next_steps(&restored, record, cluster.is_some()));
     let report = serde_json::to_value(&done).map_err(|e| Failure::of(Ending::Failed, &e))?;
     args.again.leave_values(context, &report, &done.values())
 }
@@ -253,13 +260,13 @@ impl Done<'_> {
 }
 
 /// What to do with what is there.
-fn next_steps(restored: &Restored, record: &EtcdRecord, cluster: Option<&NewCluster>) -> String {
+fn next_steps(restored: &Restored, record: &EtcdRecord, has_members: bool) -> String {
     let snapshot = restored.snapshot.display();
     let mut lines = Vec::new();
     for member in &restored.members {
         lines.push(format!("start {} with its certificates: {}", member.name, member.start));
     }
-    let Some(cluster) = cluster else {
+    if !has_members {
         lines.push(format!(
             "next, of etcd: the same with --member NAME=URL for each new member makes their data; or, \
              by hand: etcdutl snapshot restore {snapshot}"
@@ -267,9 +274,8 @@ fn next_steps(restored: &Restored, record: &EtcdRecord, cluster: Option<&NewClus
         if record.files.iter().any(|file| file.path.starts_with(K3S)) {
             lines.extend(k3s(&snapshot.to_string()));
         }
-        return lines.join("\n");
-    };
-    if cluster.bump_revision.is_none() {
+    }
+    if restored.bumped_by.is_none() {
         lines.push(
             "revisions go on from that of the snapshot: restart whatever watches it (API servers, \
              controllers, kubelets), or restore with --bump-revision"

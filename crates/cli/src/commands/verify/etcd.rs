@@ -148,6 +148,7 @@ impl Trial<'_> {
             mark: None,
             files_to: None,
             cluster: None,
+            bump: None,
             owner: None,
             keeps_owners: false,
         };

@@ -6,8 +6,8 @@ use super::super::words::{length, shown};
 use super::steps::{query, request, script};
 use super::{Book, maybe, paragraphs};
 use crate::language::{
-    Approve, At, Kubernetes, KubernetesAction, Notify, Restore, RunsAs, Script, Step, Terraform,
-    Workload,
+    Approve, At, Kubernetes, KubernetesAction, Notify, Restore, RunsAs, Script, Step, StoreKind,
+    Terraform, Workload,
 };
 
 /// What a step without a title is called.
@@ -246,9 +246,15 @@ pub(in crate::doc) fn restore(book: &Book<'_>, restore: &Restore) -> String {
         restore.from.as_ref().map(|vault| vault.value.as_str()).or_else(|| vault_of(book, store));
     let url = url.and_then(|vault| book.plan.vaults.get(vault)?.url.as_ref());
     let url = url.map_or("VAULT", |url| url.value.as_str());
+    let kind = book.plan.stores.get(store).and_then(|store| store.kind).map(|kind| kind.value);
+    let rest = match (kind, restore.bump_revision) {
+        (Some(StoreKind::Etcd), Some(At { value: true, .. })) => " --bump-revision",
+        (Some(StoreKind::Etcd), _) => "",
+        _ => " --start",
+    };
     format!(
         "soter restore {store} --vault {url} --identity operator.key \\\n    --target-dir {target} \
-         --to {to} --start"
+         --to {to}{rest}"
     )
 }
 

@@ -352,6 +352,9 @@ section! {
         target: Option<At<String>>,
         /// The vault it comes from; else the first that answers.
         from: Option<At<String>>,
+        /// Of an etcd, that revisions go on a thousand million further, with everything before marked as
+        /// compacted: whoever watched the lost one lists anew. Taken for `no`.
+        bump_revision: Option<At<bool>>,
     }
 }
 

@@ -1,6 +1,6 @@
 //! One step: its action, and the words in it that stand for something in the plan.
 
-use soter_plan::language::{self, At, Origin};
+use soter_plan::language::{self, At, Origin, StoreKind};
 
 use super::{Compiler, trimmed, values};
 use crate::ids::StepId;
@@ -173,11 +173,19 @@ impl Compiler<'_> {
             self.complain(origin, "it is not said which store is restored", "add `store: …`");
         }
         self.store(written.store.as_ref());
+        let bump_revision = written.bump_revision.is_some_and(|bump| bump.value);
+        let store = written.store.as_ref().and_then(|name| self.plan.stores.get(&name.value));
+        let kind = store.and_then(|store| store.kind).map(|kind| kind.value);
+        if bump_revision && kind.is_some_and(|kind| kind != StoreKind::Etcd) {
+            let what = "revisions are moved on in an etcd, and this is none";
+            self.complain(origin, what, "leave `bump_revision` out");
+        }
         Action::Restore(Restore {
             store: text(written.store.as_ref(), ""),
             to: text(written.to.as_ref(), "latest"),
             target: written.target.as_ref().map(|target| target.value.clone()),
             from: written.from.as_ref().map(|from| from.value.clone()),
+            bump_revision,
         })
     }
 

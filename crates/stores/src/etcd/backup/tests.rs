@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use soter_vault::map::{NoProgress, Step};
 use soter_vault::objects::{MemoryStore, ObjectStore};
 use soter_vault::testing::TestVault;
+use soter_world::exec::Command;
 use soter_world::{OsDisk, SystemClock, SystemRandom};
 
 use super::*;
 use crate::etcd::members::NewCluster;
 use crate::etcd::restore::{MEMBERS_DIRECTORY, RESTORED_FILE, RestoreError, RestoreTarget, Target};
 use crate::etcd::scratch::{Scratch, Tried};
-use crate::etcd::{TAKEN_PREFIX, check_snapshot};
+use crate::etcd::{Bump, TAKEN_PREFIX, check_snapshot};
 use crate::testing::{TestEtcd, programs};
 
 /// An etcd, a vault in memory, and files to be taken along.
@@ -91,6 +92,7 @@ impl Bench {
             mark: None,
             files_to: None,
             cluster: None,
+            bump: None,
             owner: None,
             keeps_owners: false,
         }
@@ -188,13 +190,14 @@ fn real_a_restore_finds_its_own_work_and_touches_nobody_elses() {
         ],
         here: vec!["m1".to_owned()],
         token: "again".to_owned(),
-        bump_revision: Some(1000),
         programs: Some(bench.programs.clone()),
     };
+    let bump = Bump { by: 1000, programs: Some(bench.programs.clone()) };
     let target = RestoreTarget {
         mark: Some("run-1/etcd"),
         files_to: Some(&root),
         cluster: Some(&cluster),
+        bump: Some(&bump),
         ..bench.target(&place)
     };
     // What an attempt left that was cut off makes way for the same asking.
@@ -227,6 +230,37 @@ fn real_a_restore_finds_its_own_work_and_touches_nobody_elses() {
     assert!(matches!(error, RestoreError::FileThere { .. }), "{error}");
     assert_eq!(fs::read(&token).unwrap(), b"k10word");
     assert!(fs::read_to_string(place.join(RESTORED_FILE)).unwrap().contains("run-1/etcd"));
+}
+
+#[test]
+fn real_a_snapshot_whose_revisions_are_moved_on_is_one_as_etcd_makes_them() {
+    let Some(bench) = Bench::new(1) else { return };
+    bench.put("/a/b/", 10, 100);
+    let done = bench.increment();
+    let place = bench.place.path().join("moved");
+    let bump = Bump { by: 5000, programs: Some(bench.programs.clone()) };
+    let target = RestoreTarget { bump: Some(&bump), ..bench.target(&place) };
+    let restored = bench.restore(&target, &done).unwrap();
+    assert_eq!((restored.bumped_by, restored.keys), (Some(5000), 10));
+    let snapshot = fs::File::open(&restored.snapshot).unwrap();
+    let checked = check_snapshot(snapshot).unwrap().unwrap();
+    assert_ne!(hex::encode(checked.sha256), done.record.sha256, "it is another database");
+    let status = Command::new(bench.programs.join("etcdutl"))
+        .args(["snapshot", "status", "--write-out", "json"])
+        .arg(&restored.snapshot)
+        .run(Duration::from_secs(60));
+    let status: serde_json::Value =
+        serde_json::from_slice(&status.unwrap().checked().unwrap().stdout).unwrap();
+    assert!(status["revision"].as_u64().unwrap() >= done.record.revision + 5000, "{status}");
+    let left: Vec<_> = fs::read_dir(&place).unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 3, "the snapshot, the files, and what all this is: {left:?}");
+    // Without the tool nothing appears, and it is said what is missing.
+    let (nowhere, other) = (bench.place.path().to_owned(), bench.place.path().join("other"));
+    let bump = Bump { by: 5000, programs: Some(nowhere) };
+    let target = RestoreTarget { bump: Some(&bump), ..bench.target(&other) };
+    let error = bench.restore(&target, &done).unwrap_err();
+    assert!(error.is_input() && error.hint().unwrap().contains("install etcdutl"), "{error}");
+    assert!(!other.exists());
 }
 
 /// Hears how much was read, and kills a member in the middle.

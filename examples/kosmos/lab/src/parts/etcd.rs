@@ -13,7 +13,6 @@ pub(super) const TOKEN: &str = "kosmos-lab";
 /// Makes the authority and the members, and waits until they agree.
 pub(super) fn make(lab: &Lab) -> Result<(), Failure> {
     tls::make_authority(lab)?;
-    server_files::make_recovery_key(lab)?;
     let [first, others @ ..] = &NODES;
     server_files::make(lab, first)?;
     for node in others {

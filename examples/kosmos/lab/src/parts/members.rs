@@ -1,5 +1,5 @@
-//! What is done with members of etcd after they were made: a snapshot, a cluster begun from one, a new
-//! member in the place of one that is gone.
+//! What is done with members of etcd after they were made: a cluster begun from a snapshot, a new member
+//! in the place of one that is gone.
 
 use std::fs;
 use std::path::Path;
@@ -14,12 +14,6 @@ use crate::failure::{Ending, Failure, failed};
 use crate::lab::Lab;
 use crate::place::{NODES, secret};
 use crate::tls;
-
-/// Writes a snapshot of the member on a node.
-pub(crate) fn save(lab: &Lab, node: &str, file: &Path) -> Result<(), Failure> {
-    let save = control(lab, node)?.args(["snapshot", "save"]).arg(file);
-    lab.run("take a snapshot of etcd", save).map(drop)
-}
 
 /// Makes the data of a cluster with one member out of a snapshot. Data that is there is set aside.
 pub(crate) fn begin_from(lab: &Lab, node: &str, snapshot: &Path) -> Result<(), Failure> {
@@ -118,6 +112,18 @@ fn members(lab: &Lab, node: &str) -> Result<Vec<Member>, Failure> {
             })
         })
         .collect())
+}
+
+/// The number of the cluster that answers, as Soter writes it.
+pub(super) fn cluster(lab: &Lab) -> Result<String, String> {
+    let words = |failure: Failure| failure.to_string();
+    let well = NODES.into_iter().find(|node| healthy(lab, node).is_ok());
+    let node = well.ok_or("no member of etcd is well")?;
+    let ask = control(lab, node).map_err(words)?.args(["member", "list", "--write-out=json"]);
+    let said = lab.run("ask etcd who it is", ask).map_err(words)?;
+    let said: Value = serde_json::from_slice(&said).map_err(|why| why.to_string())?;
+    let number = said["header"]["cluster_id"].as_u64().ok_or("etcd does not say who it is")?;
+    Ok(format!("{number:016x}"))
 }
 
 /// The directory of a node's member, with its certificate.

@@ -1,13 +1,16 @@
 //! Soter beside PostgreSQL: a vault outside of the cluster, an agent on node-1, and a server that
-//! lets no commit return before its WAL is in the vault.
+//! lets no commit return before its WAL is in the vault. The same vault and the same plan are those of
+//! the agent of etcd.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
 use soter_world::exec::{Command, Status};
+use soter_world::{OsDisk, durable};
 
 use super::postgres::{self, connect};
+use super::snapshots;
 use crate::failure::{Ending, Failure, failed};
 use crate::lab::Lab;
 use crate::processes::Spec;
@@ -18,8 +21,8 @@ const STORE: &str = "postgres";
 /// The vault's name, as in the plan of KOSMOS.
 const VAULT: &str = "vault-dublin";
 
-/// The agent's plan.
-const PLAN: &str = "node-1/soter/soter.yaml";
+/// The agents' plan.
+pub(super) const PLAN: &str = "node-1/soter/soter.yaml";
 
 /// The same plan on the laptop.
 pub(crate) const CONFIGURATION: &str = "laptop/soter.yaml";
@@ -28,7 +31,7 @@ pub(crate) const CONFIGURATION: &str = "laptop/soter.yaml";
 const APPLICATION: &str = "soter_postgres";
 
 /// How long an answer of `soter status` may take.
-const STATUS_TIMEOUT: Duration = Duration::from_secs(20);
+pub(super) const STATUS_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Makes the vault, starts the agent, makes commits wait for it, and waits for the base backup.
 pub(super) fn make(lab: &Lab) -> Result<(), Failure> {
@@ -38,7 +41,9 @@ pub(super) fn make(lab: &Lab) -> Result<(), Failure> {
     let url = format!("file://{}", vault.display());
     let soter = lab.program("soter")?;
     let init = Command::new(&soter)
-        .args(["--json", "vault", "init", "--url", &url, "--store", STORE, "--keys"])
+        .args(["--json", "vault", "init", "--url", &url, "--store", STORE])
+        .args(snapshots::store(lab).into_iter().flat_map(|store| ["--store", store]))
+        .arg("--keys")
         .arg(&keys)
         .current_dir(lab.root());
     let printed = lab.run("make a vault with soter vault init", init)?;
@@ -72,20 +77,28 @@ pub(crate) fn configure(lab: &Lab) -> Result<(), Failure> {
     lab.file(CONFIGURATION, &plan(lab, &key)?).map(drop)
 }
 
-/// Starts the agent, with the plan and the key that it needs on its node.
+/// Starts the agent.
 pub(super) fn start(lab: &Lab) -> Result<(), Failure> {
-    let home = lab.directory("node-1/soter")?;
-    let key = home.join("agent.key");
-    let kept = lab.root().join("laptop/keys/agent.key");
-    std::fs::copy(kept, &key).map_err(failed("give the agent its key"))?;
-    let plan = lab.file(PLAN, &plan(lab, &key)?)?;
+    let (home, plan) = equip(lab)?;
     let spec = Spec::new("agent", "node-1", &lab.program("soter")?, home);
     lab.start(&spec.args(["--plan".to_owned(), plan.display().to_string()]).args(["agent", STORE]))
 }
 
-/// The plan for the one store, with that key for its agent.
+/// Gives the node the plan and the key that its agents need: the directory, and the plan in it.
+pub(super) fn equip(lab: &Lab) -> Result<(PathBuf, PathBuf), Failure> {
+    let home = lab.directory("node-1/soter")?;
+    let key = home.join("agent.key");
+    let kept = lab.root().join("laptop/keys/agent.key");
+    // By renaming: the other agent may read it just now.
+    let ours = std::fs::read(kept).map_err(failed("give the agents their key"))?;
+    durable::write_durable(&OsDisk, &key, &ours).map_err(failed("give the agents their key"))?;
+    let plan = lab.file(PLAN, &plan(lab, &key)?)?;
+    Ok((home, plan))
+}
+
+/// The plan for what is kept, with that key for its agents.
 fn plan(lab: &Lab, key: &Path) -> Result<String, Failure> {
-    Ok(format!(
+    let postgres = format!(
         "vaults:\n  {VAULT}:\n    url: \"{url}\"\n    \
          keys: {{ root: \"{root}\", agent: \"{key}\" }}\n\
          stores:\n  {STORE}:\n    kind: postgres\n    connection: \"{admin}\"\n    \
@@ -98,7 +111,8 @@ fn plan(lab: &Lab, key: &Path) -> Result<String, Failure> {
         key = key.display(),
         data = postgres::data(lab).display(),
         state = lab.root().join("node-1/soter/agent").display(),
-    ))
+    );
+    Ok(postgres + &snapshots::plan(lab, VAULT)?)
 }
 
 /// Whether the store is protected as its plan says.

@@ -31,9 +31,6 @@ const CONFIGURATION: &str = "etc/rancher/k3s/config.yaml";
 /// With whoever recovers: the token by which Terraform's image joins.
 pub(crate) const TOKEN: &str = "laptop/k3s/token";
 
-/// With whoever recovers: the key that copies of etcd are sealed to.
-pub(crate) const RECOVERY: &str = "laptop/recovery/recovery";
-
 /// Where it is, seen from outside of the node.
 pub(super) fn directory(lab: &Lab, node: &str) -> PathBuf {
     files(lab, node).join(DIRECTORY)
@@ -117,14 +114,6 @@ pub(super) fn check(lab: &Lab, node: &str) -> Result<(), Failure> {
 pub(super) fn begins(lab: &Lab, node: &str) -> bool {
     let text = fs::read_to_string(files(lab, node).join(CONFIGURATION)).unwrap_or_default();
     text.lines().any(|line| line.trim() == "cluster-init: true")
-}
-
-/// Makes the key that copies are sealed to.
-pub(super) fn make_recovery_key(lab: &Lab) -> Result<(), Failure> {
-    let path = lab.root().join(RECOVERY);
-    let home = lab.directory("laptop/recovery")?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    tls::issue(lab, &home, &name, "/CN=recovery")
 }
 
 fn token(path: &Path) -> Option<String> {

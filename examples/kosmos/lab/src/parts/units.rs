@@ -1,12 +1,12 @@
 //! What a node's `systemctl` knows: the servers of the laboratory as units that are started and stopped
 //! on a node.
 
-use super::{kubernetes, members, nats, postgres, protection, services};
+use super::{kubernetes, members, nats, postgres, protection, services, snapshots};
 use crate::failure::{Ending, Failure};
 use crate::lab::Lab;
 use crate::services::Service;
 
-/// The node PostgreSQL and its agent belong to.
+/// The node PostgreSQL and both agents belong to.
 const DATABASE_NODE: &str = "node-1";
 
 /// A unit.
@@ -20,6 +20,8 @@ pub(crate) enum Unit {
     Postgresql,
     /// Its agent.
     SoterAgent,
+    /// The agent of etcd.
+    SoterAgentEtcd,
     /// A service, where there is no Kubernetes to run it.
     Service(Service),
 }
@@ -32,10 +34,12 @@ impl Unit {
             "nats" => Ok(Self::Nats),
             "postgresql" => Ok(Self::Postgresql),
             "soter-agent" => Ok(Self::SoterAgent),
+            "soter-agent-etcd" => Ok(Self::SoterAgentEtcd),
             "zeus" => Ok(Self::Service(Service::Zeus)),
             "gateway" => Ok(Self::Service(Service::Gateway)),
-            _ => Err(Failure::new(Ending::Input, format!("there is no unit {name}"))
-                .hint("there are k3s, nats, postgresql, soter-agent, zeus and gateway")),
+            _ => Err(Failure::new(Ending::Input, format!("there is no unit {name}")).hint(
+                "there are k3s, nats, postgresql, soter-agent, soter-agent-etcd, zeus and gateway",
+            )),
         }
     }
 
@@ -53,6 +57,7 @@ impl Unit {
             Self::Nats => nats::start(lab, node),
             Self::Postgresql => belongs(self, node).and_then(|()| postgres::start(lab)),
             Self::SoterAgent => belongs(self, node).and_then(|()| protection::start(lab)),
+            Self::SoterAgentEtcd => belongs(self, node).and_then(|()| snapshots::start(lab)),
             Self::Service(service) => services::start(lab, service, node),
         }
     }
@@ -91,6 +96,7 @@ impl Unit {
             Self::Nats => vec!["nats".to_owned()],
             Self::Postgresql => vec!["postgres".to_owned()],
             Self::SoterAgent => vec!["agent".to_owned()],
+            Self::SoterAgentEtcd => vec![snapshots::PROCESS.to_owned()],
             Self::Service(service) => vec![service.name().to_owned()],
         }
     }

@@ -1,15 +1,13 @@
-//! `aliyun oss …` by the laboratory's S3, `aliyun ecs DescribeInstances …` by its nodes.
+//! `aliyun ecs DescribeInstances …` by the nodes of the laboratory.
 
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
-use soter_world::exec::{Command, Input, Output};
 
 use crate::failure::{Ending, Failure, failed};
 use crate::lab::Lab;
 use crate::node;
 use crate::place::NODES;
-use crate::tools;
 
 /// What the nodes of a new laboratory belong to; for the provider they are the old ones.
 const FIRST: &str = "first";
@@ -17,31 +15,15 @@ const FIRST: &str = "first";
 pub(super) fn run(lab: &Lab, arguments: &[String]) -> Result<(), Failure> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["oss", rest @ ..] => object_storage(lab, rest),
         ["ecs", "DescribeInstances", rest @ ..] => {
             let shown = instances(lab, rest)?;
             writeln!(io::stdout(), "{shown}").map_err(failed("write the result"))
         }
         _ => {
             let what = format!("aliyun {} has no stand-in here", words.join(" "));
-            Err(Failure::new(Ending::Input, what).hint("there are oss and ecs DescribeInstances"))
+            Err(Failure::new(Ending::Input, what).hint("there is ecs DescribeInstances"))
         }
     }
-}
-
-/// The same words for S3.
-fn object_storage(lab: &Lab, arguments: &[&str]) -> Result<(), Failure> {
-    let arguments = arguments.iter().map(|word| word.replace("oss://", "s3://"));
-    let aws = Command::new(tools::find("aws")?)
-        .args(["--endpoint-url", &lab.address("s3")?, "s3"])
-        .args(arguments)
-        .env("AWS_ACCESS_KEY_ID", lab.secret("s3-access-key")?)
-        .env("AWS_SECRET_ACCESS_KEY", lab.secret("s3-secret-key")?)
-        .env("AWS_DEFAULT_REGION", "us-east-1")
-        .stdin(Input::Inherit)
-        .stdout(Output::Inherit)
-        .stderr(Output::Inherit);
-    Err(failed("run aws")(aws.replace_this_process()))
 }
 
 /// Nodes on which something runs. A tag `generation` chooses: `old` are those of the first one.

@@ -1,9 +1,7 @@
-//! `k3s --version`, `k3s etcd-snapshot save`, and `k3s server --cluster-reset`, on a node.
+//! `k3s --version` and `k3s server --cluster-reset`, on a node.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
-
-use soter_world::{Clock, SystemClock};
 
 use crate::failure::{Ending, Failure, failed};
 use crate::lab::Lab;
@@ -15,27 +13,14 @@ pub(super) fn run(lab: &Lab, arguments: &[String]) -> Result<(), Failure> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let said = match words.as_slice() {
         ["--version"] => "k3s version v1.20.2+kosmos-lab".to_owned(),
-        ["etcd-snapshot", "save", rest @ ..] => save(lab, node, rest)?,
         ["server", rest @ ..] if rest.contains(&"--cluster-reset") => reset(lab, node, rest)?,
         _ => {
             let what = format!("k3s {} has no stand-in here", words.join(" "));
-            let known = "there are --version, etcd-snapshot save, and server --cluster-reset";
+            let known = "there are --version and server --cluster-reset";
             return Err(Failure::new(Ending::Input, what).hint(known));
         }
     };
     writeln!(io::stdout(), "{said}").map_err(failed("write the result"))
-}
-
-fn save(lab: &Lab, node: &str, arguments: &[&str]) -> Result<String, Failure> {
-    let name = value(arguments, "--name").unwrap_or("on-demand");
-    let default = "/var/lib/rancher/k3s/server/db/snapshots";
-    let directory = PathBuf::from(value(arguments, "--dir").unwrap_or(default));
-    std::fs::create_dir_all(&directory)
-        .map_err(failed(&format!("make {}", directory.display())))?;
-    let second = SystemClock.now().as_second();
-    let file = directory.join(format!("{name}-{node}-{second}"));
-    members::save(lab, node, &file)?;
-    Ok(format!("snapshot {}", file.display()))
 }
 
 fn reset(lab: &Lab, node: &str, arguments: &[&str]) -> Result<String, Failure> {

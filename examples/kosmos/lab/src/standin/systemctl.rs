@@ -1,5 +1,5 @@
-//! `systemctl start|stop|restart|is-active UNIT` on a node: `k3s`, `postgresql`, `soter-agent`, `nats`,
-//! and where there is no Kubernetes `zeus` and `gateway`.
+//! `systemctl start|stop|restart|is-active UNIT` on a node: `k3s`, `postgresql`, `soter-agent`,
+//! `soter-agent-etcd`, `nats`, and where there is no Kubernetes `zeus` and `gateway`.
 
 use std::io::{self, Write};
 
