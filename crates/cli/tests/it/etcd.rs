@@ -1,5 +1,7 @@
 //! An etcd with TLS as a protected store, by the commands that users run. Real servers, on loopback.
 
+mod guide;
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -223,8 +225,8 @@ fn real_what_keeps_an_etcd_from_being_backed_up_is_said() {
 }
 
 /// A client of members that believe the authority of the tests.
-fn client(keep: &Keep, endpoints: &[String]) -> Client {
-    let read = |name: &str| fs::read(keep.path(&format!("servers/{name}"))).unwrap();
+fn client_at(servers: &Path, endpoints: &[String]) -> Client {
+    let read = |name: &str| fs::read(servers.join(name)).unwrap();
     let endpoints = endpoints.iter().map(|endpoint| endpoint.parse().unwrap()).collect();
     let client = Some((read("n.crt"), Secret::new(read("n.key"))));
     Client::new(&Access { endpoints, ca: read("ca.crt"), client }).unwrap()
@@ -286,7 +288,7 @@ fn real_a_lost_etcd_comes_back_as_three_new_members() {
         running.push(etcd.current_dir(keep.path("servers")).spawn().unwrap());
     }
     let urls: Vec<String> = (0..3).map(|it| format!("https://127.0.0.1:{}", ports[it])).collect();
-    let client = client(&keep, &urls);
+    let client = client_at(keep.etcd.directory(), &urls);
     wait_until("the new cluster answers", || client.count_keys(b"").is_ok()).unwrap();
     assert_eq!(client.count_keys(b"").unwrap(), 550, "the later key is not in it");
     assert_eq!(client.count_keys(b"/registry/secrets/").unwrap(), 50);

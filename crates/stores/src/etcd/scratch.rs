@@ -168,14 +168,28 @@ impl Scratch<'_> {
 
     /// The program of the server. Who runs it may not come to where it lies: then it is copied.
     fn server(&self) -> Result<PathBuf, ScratchError> {
-        let there = program(self.programs, "etcd");
-        if self.owner.is_none() || self.programs.is_none() {
-            return Ok(there);
-        }
+        let named = program(self.programs, "etcd");
+        let there =
+            if self.programs.is_some() { Some(named.clone()) } else { self.in_path(&named) };
+        let Some(there) = there.filter(|there| self.owner.is_some() && !self.is_open(there)) else {
+            return Ok(named);
+        };
         let here = self.directory.join("etcd");
         let copy = Command::new("cp").arg("--").arg(there).arg(&here);
         copy.run(START_TIMEOUT).and_then(Finished::checked)?;
         Ok(here)
+    }
+
+    fn in_path(&self, name: &Path) -> Option<PathBuf> {
+        let path = std::env::var_os("PATH")?;
+        let mut places = std::env::split_paths(&path).map(|directory| directory.join(name));
+        places.find(|place| self.disk.metadata(place).is_ok())
+    }
+
+    /// Whether everybody gets to a program.
+    fn is_open(&self, program: &Path) -> bool {
+        let open = |path: &Path| self.disk.metadata(path).is_ok_and(|found| found.mode & 1 != 0);
+        program.is_absolute() && program.ancestors().all(open)
     }
 
     /// Until it answers and can be asked.
