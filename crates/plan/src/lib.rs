@@ -46,5 +46,5 @@ pub use schedule::Schedule;
 pub use suggest::nearest;
 pub use text::{Part, Reference, Text, TextError};
 pub use units::{ByteSize, UnitError, format_duration, parse_duration, parse_size};
-pub use vault::{AGENT_KEY_DEFAULT, RootKey, RootKeyError, UrlError, Vault, VaultUrl};
+pub use vault::{AGENT_KEY_DEFAULT, PublicKey, PublicKeyError, UrlError, Vault, VaultUrl};
 pub use write::{Facts, write};

@@ -51,7 +51,7 @@ fn the_example_is_read() {
     let (name, vault) = plan.vaults.first_key_value().unwrap();
     assert_eq!(name.as_str(), "main");
     assert_eq!(vault.url, VaultUrl::File(PathBuf::from("/srv/soter")));
-    assert_eq!(vault.root_keys, [RootKey([0; 32])]);
+    assert_eq!(vault.root_keys, [PublicKey([0; 32])]);
     assert_eq!(vault.agent_key, PathBuf::from(AGENT_KEY_DEFAULT));
     let (store, postgres) = only_store(&plan);
     assert_eq!(store.vaults, ["main".parse().unwrap()]);

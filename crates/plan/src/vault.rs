@@ -17,7 +17,7 @@ pub struct Vault {
     /// `keys.root`: one to three keys, any of which may have signed the vault's trust lists. The
     /// pin is what makes a vault *this* vault: without it, whoever can write to the bucket could
     /// put another in its place.
-    pub root_keys: Vec<RootKey>,
+    pub root_keys: Vec<PublicKey>,
     /// `keys.agent`: the agent's key file on its machine; an absolute path. Default:
     /// `/etc/soter/agent.key`.
     pub agent_key: PathBuf,
@@ -33,9 +33,9 @@ pub enum VaultUrl {
     File(PathBuf),
 }
 
-/// The public part of a root key, written `ed25519:<base64 of 32 bytes>`.
+/// A public key, written `ed25519:<base64 of 32 bytes>`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RootKey(pub [u8; 32]);
+pub struct PublicKey(pub [u8; 32]);
 
 /// Most root keys a vault may have: the old, the new, and one in the safe.
 pub(crate) const ROOT_KEYS_MAX: usize = 3;
@@ -63,11 +63,11 @@ pub enum UrlError {
     RootDirectory,
 }
 
-/// Why a text is no root key.
+/// Why a text is no public key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum RootKeyError {
+pub enum PublicKeyError {
     /// Write the algorithm in front.
-    #[error("a root key starts with `ed25519:`")]
+    #[error("a public key starts with `ed25519:`")]
     NoAlgorithm,
     /// Copy the key again: it is not whole.
     #[error("behind `ed25519:` come 32 bytes in base64 (44 characters)")]
@@ -136,23 +136,23 @@ impl fmt::Display for VaultUrl {
     }
 }
 
-impl FromStr for RootKey {
-    type Err = RootKeyError;
+impl FromStr for PublicKey {
+    type Err = PublicKeyError;
 
-    fn from_str(text: &str) -> Result<Self, RootKeyError> {
-        let key = text.strip_prefix("ed25519:").ok_or(RootKeyError::NoAlgorithm)?;
-        let bytes = STANDARD.decode(key).map_err(|_| RootKeyError::NotThirtyTwoBytes)?;
-        bytes.try_into().map(Self).map_err(|_| RootKeyError::NotThirtyTwoBytes)
+    fn from_str(text: &str) -> Result<Self, PublicKeyError> {
+        let key = text.strip_prefix("ed25519:").ok_or(PublicKeyError::NoAlgorithm)?;
+        let bytes = STANDARD.decode(key).map_err(|_| PublicKeyError::NotThirtyTwoBytes)?;
+        bytes.try_into().map(Self).map_err(|_| PublicKeyError::NotThirtyTwoBytes)
     }
 }
 
-impl fmt::Display for RootKey {
+impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ed25519:{}", STANDARD.encode(self.0))
     }
 }
 
-impl fmt::Debug for RootKey {
+impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
@@ -185,7 +185,7 @@ mod tests {
         fn written_addresses_and_keys_read_back(path in "/[^\0]{0,20}[^/\0]", key: [u8; 32]) {
             let url = VaultUrl::File(PathBuf::from(path));
             prop_assert_eq!(url.to_string().parse(), Ok(url));
-            let key = RootKey(key);
+            let key = PublicKey(key);
             prop_assert_eq!(key.to_string().parse(), Ok(key));
         }
     }

@@ -6,7 +6,7 @@
 use crate::connection::Connection;
 use crate::names::{StoreName, VaultName};
 use crate::plan::WalMode;
-use crate::vault::{AGENT_KEY_DEFAULT, RootKey, VaultUrl};
+use crate::vault::{AGENT_KEY_DEFAULT, PublicKey, VaultUrl};
 
 /// What `soter init` found out.
 #[derive(Debug, Clone)]
@@ -16,7 +16,7 @@ pub struct Facts {
     /// Where the vault is.
     pub url: VaultUrl,
     /// The vault's root keys, one to three.
-    pub root_keys: Vec<RootKey>,
+    pub root_keys: Vec<PublicKey>,
     /// The agent's key file: absolute, without control characters.
     pub agent_key: String,
     /// The store's name.

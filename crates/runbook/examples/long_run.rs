@@ -230,6 +230,7 @@ fn procedure(steps: usize, phases: usize) -> Procedure {
         stores: BTreeMap::new(),
         teams: BTreeMap::new(),
         approvals: BTreeMap::new(),
+        signers: BTreeMap::new(),
         credentials: BTreeMap::new(),
         done_when: None,
     }

@@ -5,9 +5,14 @@
 //! nothing but the secret, and said on the telephone.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use aws_lc_rs::hmac;
+use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use soter_world::Secret;
 
 use crate::ids::{RunId, StepId};
@@ -26,6 +31,39 @@ pub struct Subject {
     pub parameters: String,
     /// The engine.
     pub epoch: u32,
+}
+
+/// A signature under what is approved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signed {
+    /// It is worth nothing from this second on, counted since 1970.
+    pub expires: i64,
+    /// The Ed25519 signature under [`Subject::statement`], in base64.
+    pub signature: String,
+}
+
+/// What a signature begins with where a code may stand, too.
+const SIGNED: &str = "signed:";
+
+impl fmt::Display for Signed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{SIGNED}{}:{}", self.expires, self.signature)
+    }
+}
+
+impl Signed {
+    /// A signature of 64 bytes.
+    #[must_use]
+    pub fn new(expires: i64, signature: &[u8]) -> Self {
+        Self { expires, signature: STANDARD.encode(signature) }
+    }
+
+    /// A signature as it is written where a code may stand; none: it is a code.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (expires, signature) = text.trim().strip_prefix(SIGNED)?.split_once(':')?;
+        Some(Self { expires: expires.parse().ok()?, signature: signature.to_owned() })
+    }
 }
 
 /// Crockford's digits: none of them sounds or looks like another.
@@ -74,10 +112,37 @@ impl Subject {
         (0..CODE_LENGTH).map(digit).collect()
     }
 
+    /// What is signed, byte by byte: eight lines, the last one a moment in seconds since 1970 from which
+    /// on it is worth nothing.
+    #[must_use]
+    pub fn statement(&self, expires: i64) -> Vec<u8> {
+        let Self { run, step, procedure, parameters, epoch } = self;
+        format!("soter approval 1\n{run}\n{step}\n{procedure}\n{parameters}\n{epoch}\n{expires}\n")
+            .into_bytes()
+    }
+
+    /// Until when a signature made now is good: as long as a code.
+    #[must_use]
+    pub fn expiry(now: Timestamp) -> i64 {
+        window(now) + 2 * WINDOW_SECONDS
+    }
+
+    /// Whether the holder of a public key, `ed25519:` and base64, has signed this, and the signature was
+    /// good at `now`.
+    #[must_use]
+    pub fn is_signed(&self, key: &str, signed: &Signed, now: Timestamp) -> bool {
+        let key = key.strip_prefix("ed25519:").and_then(|key| STANDARD.decode(key).ok());
+        let signature = STANDARD.decode(&signed.signature).ok();
+        let (Some(key), Some(signature)) = (key, signature) else { return false };
+        let is_good = now.as_second() < signed.expires && signed.expires <= Self::expiry(now);
+        let key = UnparsedPublicKey::new(&ED25519, &key);
+        is_good && key.verify(&self.statement(signed.expires), &signature).is_ok()
+    }
+
     /// The code with which the holder of `secret` approves, until fifteen to thirty minutes from now.
     #[must_use]
     pub fn code_at(&self, secret: &Secret<Vec<u8>>, now: Timestamp) -> String {
-        self.code(secret, window(now) + 2 * WINDOW_SECONDS)
+        self.code(secret, Self::expiry(now))
     }
 
     /// Whether a code, however it was written down, is one that `secret` makes and has not expired.
@@ -127,6 +192,8 @@ pub fn fingerprint(key: &Secret<[u8; 32]>, name: &str, value: &str) -> Recorded 
 
 #[cfg(test)]
 mod tests {
+    use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+
     use super::*;
 
     fn subject() -> Subject {
@@ -170,6 +237,33 @@ mod tests {
         let code = subject().code_at(&secret, at("2030-01-01T00:07:00Z"));
         assert!(subject().is_right(&secret, &code, at("2030-01-01T00:29:59Z")));
         assert!(!subject().is_right(&secret, &code, at("2030-01-01T00:30:00Z")));
+    }
+
+    fn key() -> (Ed25519KeyPair, String) {
+        let pair = Ed25519KeyPair::generate().unwrap();
+        let public = format!("ed25519:{}", STANDARD.encode(pair.public_key()));
+        (pair, public)
+    }
+
+    #[test]
+    fn a_signature_is_right_under_what_was_approved_by_that_key_and_not_for_long() {
+        let ((pair, public), (_, other)) = (key(), key());
+        let now = at("2030-01-01T00:07:00Z");
+        let expires = Subject::expiry(now);
+        let signed = Signed::new(expires, pair.sign(&subject().statement(expires)).as_ref());
+        assert!(subject().is_signed(&public, &signed, now));
+        assert_eq!(Signed::parse(&format!(" {signed}\n")).as_ref(), Some(&signed));
+        assert_eq!(Signed::parse("ABCD-EFGH"), None);
+        assert!(!subject().is_signed(&other, &signed, now));
+        assert!(!Subject { epoch: 2, ..subject() }.is_signed(&public, &signed, now));
+        assert!(!subject().is_signed(&public, &signed, at("2030-01-01T00:30:00Z")));
+        // Neither can the end be moved, nor a signature be made in store for a year to come.
+        let later = Signed { expires: expires + 900, ..signed };
+        assert!(!subject().is_signed(&public, &later, at("2030-01-01T00:31:00Z")));
+        let far = expires + 365 * 86_400;
+        let stored = Signed::new(far, pair.sign(&subject().statement(far)).as_ref());
+        assert!(!subject().is_signed(&public, &stored, now));
+        assert!(!subject().is_signed("ed25519:AAAA", &stored, now));
     }
 
     #[test]

@@ -76,6 +76,9 @@ pub struct Procedure {
     /// reference such as `${file:/path}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub approvals: BTreeMap<String, String>,
+    /// The public key of those who sign what they approve, `ed25519:` and 32 bytes in base64.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub signers: BTreeMap<String, String>,
     /// Where each credential that is needed is read, written alike.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub credentials: BTreeMap<String, String>,

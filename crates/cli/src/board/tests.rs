@@ -154,7 +154,10 @@ impl Trial {
     /// To where the data is being restored.
     fn restoring(&mut self) {
         self.pass(90);
-        self.say("bea", Event::Approved { step: id("agreed"), how: "code".to_owned() });
+        self.say(
+            "bea",
+            Event::Approved { step: id("agreed"), how: "code".to_owned(), signed: None },
+        );
         self.pass(20);
         self.end("held", Ended::Done);
         self.answer("data", Which::AlreadyDone, Answer::No, "no such directory");

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use soter_plan::{AGENT_KEY_DEFAULT, Connection, Facts, RootKey, StoreName, VaultUrl, WalMode};
+use soter_plan::{AGENT_KEY_DEFAULT, Connection, Facts, PublicKey, StoreName, VaultUrl, WalMode};
 use soter_postgres::connection::ConnectionInfo;
 use soter_postgres::server::ServerFacts;
 use soter_vault::keys::{AgentKey, KeyFile};
@@ -75,7 +75,7 @@ pub(super) fn run(context: &Context, args: &InitArgs) -> Result<(), Failure> {
     let facts = Facts {
         vault: VAULT_NAME.parse().expect("it is a name"),
         url,
-        root_keys: key.pins.roots.iter().map(|root| RootKey(root.0)).collect(),
+        root_keys: key.pins.roots.iter().map(|root| PublicKey(root.0)).collect(),
         agent_key: agent_key.to_string_lossy().into_owned(),
         store,
         connection,

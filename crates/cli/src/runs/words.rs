@@ -85,7 +85,7 @@ fn word_of_people(event: &Event) -> String {
             };
             format!("{step} {said}: {why}")
         }
-        Event::Approved { step, how } => format!("{step} is approved by {how}"),
+        Event::Approved { step, how, .. } => format!("{step} is approved by {how}"),
         Event::Refused { step, why } => format!("{step} is REFUSED: {why}"),
         Event::Answered { step, values: given, why } => {
             let said = if why.is_empty() { String::new() } else { format!(": {why}") };

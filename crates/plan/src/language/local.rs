@@ -16,7 +16,7 @@ use crate::findings::{Code, Raw};
 use crate::mask::mentions_secret;
 use crate::text::{Part, Reference, Text};
 use crate::tree::Node;
-use crate::vault::RootKey;
+use crate::vault::PublicKey;
 
 /// A path from the root.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -228,14 +228,15 @@ impl Value for Reference {
     }
 }
 
-impl Value for RootKey {
-    const WHAT: &'static str = "a root key: `ed25519:` and 32 bytes in base64";
+impl Value for PublicKey {
+    const WHAT: &'static str = "a public key: `ed25519:` and 32 bytes in base64";
 
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
         let text = reader.scalar(node, Self::WHAT)?;
         let key = literal(text, node, reader)?.parse::<Self>();
         key.map_err(|error| {
-            let hint = "`soter vault info` prints a vault's root key";
+            let hint =
+                "`soter vault info` prints a vault's root key, `soter vault keygen` that of a key";
             reader.report(Code::InvalidValue, &node.span, error.to_string(), hint);
         })
         .ok()
@@ -243,7 +244,7 @@ impl Value for RootKey {
 
     fn schema(schemas: &mut Schemas) -> Json {
         let schema = json!({ "type": "string", "pattern": "^ed25519:[A-Za-z0-9+/]{43}=$" });
-        schemas.value("RootKey", "The public part of a root key.", schema)
+        schemas.value("PublicKey", "A public key.", schema)
     }
 
     fn write(&self) -> Yaml {

@@ -91,7 +91,7 @@ proptest! {
         let facts = Facts {
             vault: vault.parse().unwrap(),
             url: VaultUrl::File(path.into()),
-            root_keys: keys.into_iter().map(RootKey).collect(),
+            root_keys: keys.into_iter().map(PublicKey).collect(),
             agent_key,
             store: store.parse().unwrap(),
             connection: Connection::parse(&format!("host='{host}' password=${{file:/a b}}")).unwrap(),
@@ -122,7 +122,7 @@ fn the_comments_of_a_written_plan_are_its_defaults() {
     let facts = Facts {
         vault: "main".parse().unwrap(),
         url: "file:///srv/soter".parse().unwrap(),
-        root_keys: vec![RootKey([7; 32])],
+        root_keys: vec![PublicKey([7; 32])],
         agent_key: "/etc/soter/agent.key".to_owned(),
         store: "orders".parse().unwrap(),
         connection: Connection::parse("host=/run/postgresql user=soter").unwrap(),

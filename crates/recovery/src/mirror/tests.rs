@@ -153,6 +153,7 @@ fn beginning() -> Beginning {
         services: Vec::new(),
         teams: BTreeMap::new(),
         approvals: BTreeMap::new(),
+        signers: BTreeMap::new(),
         credentials: BTreeMap::new(),
         stores: BTreeMap::new(),
         done_when: None,

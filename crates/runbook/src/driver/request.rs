@@ -12,6 +12,7 @@ use soter_world::disk::FileKind;
 use soter_world::{Clock, Disk, Random, durable, random};
 
 use super::effects::{Answer, Asked};
+use crate::approval::Signed;
 use crate::ids::StepId;
 use crate::procedure::Step;
 use crate::state::{Resolution, RetryFrom};
@@ -148,6 +149,8 @@ pub enum Wish {
 pub enum Proof {
     /// A code that only they can make, and say on the telephone.
     Code(String),
+    /// What only their key signs.
+    Signature(Signed),
     /// Nobody who may is there: it leaves an obligation.
     BreakGlass,
     /// Their word, which is enough for a drill only.

@@ -96,6 +96,7 @@ fn procedure(actions: Vec<Action>) -> Procedure {
         stores: BTreeMap::new(),
         teams: BTreeMap::from([("leads".to_owned(), vec!["ada".to_owned(), "grace".to_owned()])]),
         approvals: BTreeMap::new(),
+        signers: BTreeMap::new(),
         credentials: BTreeMap::new(),
         done_when: None,
     }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-use soter_plan::language::{self, At, Origin, Plan, Scenario, Script};
+use soter_plan::language::{self, At, Origin, Person, Plan, Scenario, Script};
 use soter_plan::objectives::Objectives;
 use soter_plan::order;
 
@@ -85,7 +85,8 @@ impl Compiler<'_> {
             rpo: scenario.rpo.map(|rpo| rpo.value),
             prerequisites: values(&scenario.prerequisites),
             teams: self.teams(&steps),
-            approvals: self.approvals(&steps),
+            approvals: self.of_approvers(&steps, |person| person.approves_with.as_ref()),
+            signers: self.of_approvers(&steps, |person| person.signs_with.as_ref()),
             credentials: self.credentials(&parameters, &phases, &steps),
             parameters,
             phases,
@@ -326,8 +327,12 @@ impl Compiler<'_> {
         known.map(|(name, team)| (name, values(&team.members))).collect()
     }
 
-    /// Where those who may approve something have the secrets they do it with.
-    fn approvals(&self, steps: &[Step]) -> BTreeMap<String, String> {
+    /// What those who may approve something do it with.
+    fn of_approvers<T: ToString>(
+        &self,
+        steps: &[Step],
+        with: impl Fn(&Person) -> Option<&At<T>>,
+    ) -> BTreeMap<String, String> {
         let names = steps.iter().flat_map(|step| match &step.action {
             Action::Approve { by, .. } => by.as_slice(),
             _ => &[],
@@ -337,8 +342,8 @@ impl Compiler<'_> {
             None => vec![name.clone()],
         });
         let known = people.filter_map(|name| {
-            let reference = self.plan.people.get(&name)?.approves_with.as_ref()?;
-            Some((name, reference.value.to_string()))
+            let found = with(self.plan.people.get(&name)?)?;
+            Some((name, found.value.to_string()))
         });
         known.collect()
     }

@@ -1,17 +1,43 @@
-//! What a yes is worth when what it was said to becomes another thing.
+//! What a yes is worth: whether it is theirs, and what becomes of it when what it was said to becomes
+//! another thing.
 //!
 //! The rule it keeps: who agreed has agreed to the steps and values as they were then. As long as others
 //! are to agree too, all are asked anew. Where the run has gone on already it does go on, for it may be
 //! the change that saves it; but it leaves an obligation, so that somebody looks at it before the end.
 
+use super::next::Illegal;
 use super::time::Moment;
 use super::{Obligation, State, Status};
+use crate::approval::{Signed, Subject};
+use crate::ids::StepId;
 use crate::procedure::{Action, Step};
 
 /// What the obligation's name begins with; the approval's follows.
 const CHANGED: &str = "changed-after-";
 
 impl State {
+    /// A signature is under what is approved now, and by who says so.
+    pub(super) fn signed(
+        &self,
+        id: &StepId,
+        (person, signed): (&str, Option<&Signed>),
+        now: &Moment,
+    ) -> Result<(), Illegal> {
+        let Some(signed) = signed else { return Ok(()) };
+        let Some(key) = self.begun.procedure.signers.get(person) else {
+            return Err(Illegal::new(format!(
+                "the plan does not say what {person} signs with: give them a `signs_with`, or a code"
+            )));
+        };
+        if Subject::of(self, id).is_signed(key, signed, now.at) {
+            return Ok(());
+        }
+        Err(Illegal::new(
+            "the signature is not right: it is good under this step, these values of the parameters, \
+             this engine, by the key that the plan names, and for at most half an hour; make a new one",
+        ))
+    }
+
     /// A step was amended: codes for what was there before are good no more.
     pub(super) fn amended_to(&mut self, new: &Step, now: &Moment) {
         let mut said = self.digest.clone().into_bytes();

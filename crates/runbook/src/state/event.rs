@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::time::Moment;
+use crate::approval::Signed;
 use crate::driver::effects::{Answer, Asked, Captured, Child, Kind};
 use crate::ids::{RunId, StepId};
 use crate::journal::{Draft, Record, Stamp};
@@ -146,6 +147,9 @@ pub enum Event {
         step: StepId,
         /// How it is known that it was them.
         how: String,
+        /// Their signature, if that is how.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signed: Option<Signed>,
     },
     /// A person said no.
     Refused {

@@ -1,9 +1,13 @@
 mod harm;
 mod ways;
 
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use soter_plan::check::{Input, load};
 
 use super::*;
+use crate::approval::{Signed, Subject};
 use crate::driver::effects::{Asked, Kind};
 use crate::journal::FORMAT_VERSION;
 use crate::procedure::{Action, compile};
@@ -26,7 +30,12 @@ impl Trial {
     }
 
     fn phases(phases: &str) -> Self {
-        let text = format!("scenarios:\n  lost:\n    phases:\n{phases}");
+        Self::with("", phases)
+    }
+
+    /// The same, with other sections of the plan.
+    fn with(sections: &str, phases: &str) -> Self {
+        let text = format!("{sections}scenarios:\n  lost:\n    phases:\n{phases}");
         let loaded = load(&[Input { name: "plan.yaml".to_owned(), bytes: text.into_bytes() }]);
         assert!(loaded.findings.is_empty(), "{:?}", loaded.findings);
         let procedure = compile(&loaded.plan, "lost").unwrap();
@@ -310,7 +319,7 @@ fn what_is_interrupted_and_harmless_is_done_again() {
 fn enough_people_agree_but_never_the_one_who_began_it() {
     let step =
         "          - { id: a, approve: { by: [bea, cleo, anna], count: 2, within: 5 min } }\n";
-    let approve = |how: &str| Event::Approved { step: id("a"), how: how.to_owned() };
+    let approve = |how: &str| Event::Approved { step: id("a"), how: how.to_owned(), signed: None };
     let mut run = Trial::of(step);
     assert_eq!(run.go(), "start a 1");
     let needed =
@@ -341,6 +350,35 @@ fn enough_people_agree_but_never_the_one_who_began_it() {
 }
 
 #[test]
+fn a_signature_counts_under_what_is_approved_and_whoever_reads_the_journal_checks_it() {
+    let pair = Ed25519KeyPair::generate().unwrap();
+    let public = format!("ed25519:{}", STANDARD.encode(pair.public_key()));
+    let signing = |of: &Trial| {
+        let expires = Subject::expiry(of.now.at);
+        let statement = Subject::of(&of.state, &id("a")).statement(expires);
+        Some(Signed::new(expires, pair.sign(&statement).as_ref()))
+    };
+    let approved = |signed| Event::Approved { step: id("a"), how: "signature".to_owned(), signed };
+    let plan = format!("people:\n  bea: {{ signs_with: \"{public}\" }}\n  cleo: {{ title: C }}\n");
+    let mut run = Trial::with(
+        &plan,
+        "      - steps:\n          - { id: a, approve: { by: [bea, cleo], count: 2 } }\n",
+    );
+    run.go();
+    let early = signing(&run);
+    run.told(Event::Engine { host: "laptop".to_owned(), took_over: false });
+    let refused = run.say("bea", approved(early)).unwrap_err();
+    assert!(refused.contains("the signature is not right"), "{refused}");
+    let right = signing(&run);
+    let refused = run.say("cleo", approved(right.clone())).unwrap_err();
+    assert!(refused.contains("what cleo signs with"), "{refused}");
+    let mut forged = right.clone().unwrap();
+    forged.signature = STANDARD.encode([7; 64]);
+    assert!(run.say("bea", approved(Some(forged))).is_err());
+    run.say("bea", approved(right)).unwrap();
+}
+
+#[test]
 fn time_without_an_engine_is_none_in_which_people_could_have_agreed() {
     let mut run = Trial::of("          - { id: a, approve: { by: [bea], within: 5 min } }\n");
     assert_eq!(run.go(), "start a 1");
@@ -364,7 +402,7 @@ fn glass_that_is_broken_leaves_an_obligation_and_is_the_only_way_past_an_approva
     assert!(run.say("anna", skip).unwrap_err().contains("--break-glass"));
     assert!(run.say("anna", Event::MarkedDone { step: id("a"), why }).is_err());
     let how = BREAK_GLASS.to_owned();
-    run.say("anna", Event::Approved { step: id("a"), how }).unwrap();
+    run.say("anna", Event::Approved { step: id("a"), how, signed: None }).unwrap();
     assert_eq!(run.go(), "pause");
     let name = "break-glass-a".to_owned();
     assert_eq!(run.state.questions()[0].needed, Needed::Lifting(vec![name.clone()]));

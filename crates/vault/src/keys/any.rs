@@ -6,7 +6,7 @@ use soter_world::Disk;
 
 use crate::keys::files::read_private;
 use crate::keys::{
-    AgentKey, CollectorKey, KeyFile, KeyFileError, KeyFileFault, OperatorKey, Pins, RootKey,
+    AgentKey, CollectorKey, KeyFile, KeyFileError, KeyFileFault, OperatorKey, Pins, RootKey, Signer,
 };
 
 /// A key file, by its kind.
@@ -43,6 +43,16 @@ impl AnyKey {
         }
     }
 
+    /// What signs for whoever has it.
+    pub fn signer(&self) -> Signer {
+        match self {
+            Self::Root(key) => key.signer.clone(),
+            Self::Operator(key) => key.signer(),
+            Self::Agent(key) => key.signer.clone(),
+            Self::Collector(key) => key.signer.clone(),
+        }
+    }
+
     fn parse(text: &str) -> Result<Self, KeyFileFault> {
         match OperatorKey::parse(text) {
             Ok(key) => Ok(Self::Operator(key)),
@@ -61,7 +71,7 @@ impl AnyKey {
 mod tests {
     use super::*;
     use crate::ids::VaultId;
-    use crate::keys::{Identity, Signer};
+    use crate::keys::Identity;
 
     #[test]
     fn every_kind_is_told_by_its_first_line() {

@@ -1,6 +1,6 @@
 //! Everything that is known before a run begins.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use soter_plan::check::{self, Loaded};
@@ -335,7 +335,9 @@ fn unheard(
     for step in &procedure.steps {
         let Action::Approve { by, count, .. } = &step.action else { continue };
         let may = |person: &String| by.iter().any(|name| procedure.is_one_of(person, name));
-        let able = approvers.known.keys().filter(|person| *person != requester && may(person));
+        let able: BTreeSet<&String> =
+            approvers.known.keys().chain(procedure.signers.keys()).collect();
+        let able = able.into_iter().filter(|person| *person != requester && may(person));
         if u32::try_from(able.count()).unwrap_or(u32::MAX) >= *count {
             continue;
         }
@@ -350,7 +352,8 @@ fn unheard(
                 step.id,
                 reasons.concat()
             ),
-            hint: "give those who approve an `approves_with`, and this machine the secrets"
+            hint: "give those who approve a `signs_with`; or an `approves_with`, and this machine the \
+                   secrets"
                 .to_owned(),
         });
     }

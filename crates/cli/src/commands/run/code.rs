@@ -1,22 +1,24 @@
 //! `soter run code`: the code that an approver says on the telephone.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use soter_runbook::approval::Subject;
+use soter_runbook::approval::{Signed, Subject};
 use soter_runbook::journal::Mirror;
 use soter_runbook::procedure::Action;
 use soter_runbook::state::State;
 use soter_runbook::{RunId, StepId};
+use soter_vault::keys::AnyKey;
 use soter_world::Secret;
 
-use crate::context::{Access, Context};
+use crate::context::{Access, Context, file_failure};
 use crate::failure::{Ending, Failure};
 use crate::runs::stage::{self, Reach};
 use crate::runs::{PersonArgs, StateArgs, loaded, values};
 
-/// Make the code with which you approve a step of a run as it is now. It is good for this step, these
-/// values of the parameters and this engine, and for a quarter of an hour at least.
+/// Make the code with which you approve a step of a run as it is now, or sign it, where you can send more
+/// than you can say. It is good for this step, these values of the parameters and this engine, and for a
+/// quarter of an hour at least.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CodeArgs {
     /// The run: its name; of one on this machine the beginning of it is enough.
@@ -26,6 +28,9 @@ pub(crate) struct CodeArgs {
     /// The file with your secret; else where the plan says that it is.
     #[arg(long, value_name = "FILE")]
     secret: Option<PathBuf>,
+    /// Your key file, of which the plan has the public key (`signs_with`): make a signature.
+    #[arg(long, value_name = "FILE", conflicts_with = "secret")]
+    key: Option<PathBuf>,
     #[command(flatten)]
     person: PersonArgs,
     #[command(flatten)]
@@ -59,9 +64,15 @@ pub(super) fn run(context: &Context, args: &CodeArgs) -> Result<(), Failure> {
         let what = format!("{person} may not approve `{step}`; {} may", by.join(", "));
         return Err(Failure::new(Ending::Input, what).hint("name yourself: --as PERSON"));
     }
-    let secret = secret(context, args, &state, &person)?;
-    let code = Subject::of(&state, &step).code_at(&secret, context.clock.now());
-    let (front, back) = code.split_at(code.len() / 2);
+    let code = match &args.key {
+        Some(key) => signed(context, key, &Subject::of(&state, &step))?.to_string(),
+        None => {
+            let secret = secret(context, args, &state, &person)?;
+            let code = Subject::of(&state, &step).code_at(&secret, context.clock.now());
+            let (front, back) = code.split_at(code.len() / 2);
+            format!("{front}-{back}")
+        }
+    };
     let values = state.parameters.iter().map(|(name, value)| (name.clone(), value.to_string()));
     let made = Made {
         run: state.run().to_string(),
@@ -71,10 +82,18 @@ pub(super) fn run(context: &Context, args: &CodeArgs) -> Result<(), Failure> {
         target: state.begun.target.clone(),
         text: text.clone(),
         parameters: values.collect(),
-        code: format!("{front}-{back}"),
+        code,
     };
     context.output.data(&made, Made::in_words);
     Ok(())
+}
+
+/// Signs with a key of any kind that signs.
+pub(super) fn signed(context: &Context, key: &Path, subject: &Subject) -> Result<Signed, Failure> {
+    let key = AnyKey::load(&*context.disk, key).map_err(|error| file_failure(&error))?;
+    let expires = Subject::expiry(context.clock.now());
+    let signature = key.signer().sign(&subject.statement(expires));
+    Ok(Signed::new(expires, &signature))
 }
 
 /// The run as it is here, or in the vault.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use soter_plan::check;
 use soter_runbook::StepId;
+use soter_runbook::approval::{Signed, Subject};
 use soter_runbook::driver::{
     Answer, Asked, Kind, Proof, Reception, Request, Which, Wish, inbox, outbox, reception, send,
 };
@@ -17,6 +18,7 @@ use soter_runbook::procedure::{Action, Step, compile};
 use soter_runbook::state::{Needed, Resolution, RetryFrom, State};
 use soter_world::durable;
 
+use super::code::signed;
 use crate::context::Context;
 use crate::failure::{Ending, Failure};
 use crate::plans;
@@ -74,8 +76,8 @@ pub(crate) struct StepArgs {
     state: StateArgs,
 }
 
-/// Say yes to a step. In a drill your word is enough; else give the code that `soter run code` makes from
-/// your secret, or break the glass, which leaves an obligation.
+/// Say yes to a step. In a drill your word is enough; else sign it with your key, give the code or the
+/// signature that `soter run code` makes elsewhere, or break the glass, which leaves an obligation.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ApproveArgs {
     /// The run: its name, the beginning of it, or `latest`.
@@ -85,6 +87,9 @@ pub(crate) struct ApproveArgs {
     /// The code, as it was made or heard.
     #[arg(long, value_name = "CODE", conflicts_with = "break_glass")]
     code: Option<String>,
+    /// Your key file, of which the plan has the public key (`signs_with`): sign it.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["break_glass", "code"])]
+    key: Option<PathBuf>,
     /// Nobody who may is there: say yes alone. It must be looked at before the run can be closed.
     #[arg(long)]
     break_glass: bool,
@@ -327,9 +332,16 @@ impl RunArgs {
 
 pub(super) fn approve(context: &Context, args: &ApproveArgs) -> Result<(), Failure> {
     let asking = Asking::of(context, &args.run, (&args.state, &args.person))?;
-    let kind = asking.state()?.begun.kind;
-    let proof = match (&args.code, args.break_glass, kind) {
-        (Some(code), _, _) => Proof::Code(code.clone()),
+    let (state, step) = (asking.state()?, step(&args.step)?);
+    if let Some(key) = &args.key {
+        let signed = signed(context, key, &Subject::of(&state, &step))?;
+        return asking.send(Wish::Approve { step, proof: Proof::Signature(signed) });
+    }
+    let proof = match (&args.code, args.break_glass, state.begun.kind) {
+        (Some(code), _, _) => match Signed::parse(code) {
+            Some(signed) => Proof::Signature(signed),
+            None => Proof::Code(code.clone()),
+        },
         (None, true, _) => Proof::BreakGlass,
         (None, false, Kind::Drill) => Proof::Word,
         (None, false, Kind::Real) if prompt::can_ask() => {
@@ -337,11 +349,12 @@ pub(super) fn approve(context: &Context, args: &ApproveArgs) -> Result<(), Failu
         }
         (None, false, Kind::Real) => {
             return Err(Failure::new(Ending::Input, "a REAL run is approved with a code").hint(
-                "--code CODE, which `soter run code` makes from your secret; or --break-glass",
+                "--key FILE signs it; --code CODE is what `soter run code` makes from your secret; or \
+                 --break-glass",
             ));
         }
     };
-    asking.send(Wish::Approve { step: step(&args.step)?, proof })
+    asking.send(Wish::Approve { step, proof })
 }
 
 pub(super) fn refuse(context: &Context, args: &RefuseArgs) -> Result<(), Failure> {

@@ -111,6 +111,49 @@ fn a_real_run_is_begun_with_a_word_and_approved_with_a_code_from_another_machine
 }
 
 #[test]
+fn an_approval_is_signed_here_or_elsewhere_and_anybody_can_see_later_that_it_was() {
+    let desk = Desk::with_vault("");
+    let (like, made) = (desk.path("keys/operator-1.key"), desk.path("cleo.key"));
+    let keygen = ["vault", "keygen", "agent", "--out", &made, "--like", &like];
+    let signer = desk.json(&keygen)["signer"].as_str().unwrap().to_owned();
+    let plan =
+        PLAN.replace("{ title: Cleo }", &format!("{{ title: Cleo, signs_with: \"{signer}\" }}"));
+    let plan = plan.replace('@', &desk.path(""));
+    let (url, file) = (desk.url(), desk.path("effects"));
+    desk.put("soter.yaml", &format!("{plan}vaults:\n  near: {{ url: \"{url}\" }}\n"));
+    desk.put(
+        "real.yaml",
+        &format!("name: second site\nkind: real\nenvironment: {{ DESK_FILE: {file} }}\n"),
+    );
+    let mut engine = engine(&desk, &["--target", "real.yaml", "--confirm", "second site"]);
+    desk.wait_for_step("when");
+    let run = desk.json(&["run", "show", "latest"])["run"].as_str().unwrap().to_owned();
+    desk.ok(&["run", "answer", &run, "when", "2030-01-01T00:00:00Z"]);
+    desk.wait_for_step("agreed");
+
+    let approve = ["run", "approve", &run, "agreed", "--as"];
+    let other = desk.path("keys/operator-2.key");
+    desk.fails(&[&approve[..], &["cleo", "--key", &other]].concat(), 1, "signature is not right");
+    desk.fails(&[&approve[..], &["ada", "--key", &made]].concat(), 1, "what ada signs with");
+    // On a laptop that has the vault and the key; what it says is sent by chat.
+    let code = ["--json", "run", "code", &run, "agreed", "--as", "cleo", "--vault", &url];
+    let code = [&code[..], &["--identity", &other, "--key", &made]].concat();
+    let code = desk.command("laptop", &code).run(super::TIMEOUT).unwrap();
+    let code: Value = serde_json::from_str(&super::expect(code, 0, "")).unwrap();
+    let sent = code["code"].as_str().unwrap();
+    desk.fails(&[&approve[..], &["bea", "--code", sent]].concat(), 1, "what bea signs with");
+    desk.ok(&[&approve[..], &["cleo", "--code", sent]].concat());
+    desk.wait_for_step("by-hand");
+    desk.ok(&["run", "abort", &run, "--why", "that was it"]);
+    ended(&mut engine, 1, "was given up");
+    let journal = desk.run_directory("here").join("journal");
+    let text = std::fs::read_to_string(&journal).unwrap();
+    assert!(text.contains(sent.rsplit(':').next().unwrap()), "the journal has the signature");
+    let verified = desk.json(&["journal", "verify", &journal.display().to_string()]);
+    assert_eq!(verified["whole"], true);
+}
+
+#[test]
 fn a_code_is_worth_nothing_once_what_was_agreed_to_is_another_thing() {
     let desk = desk(PLAN);
     let real = ["--target", "real.yaml", "--confirm", "second site"];

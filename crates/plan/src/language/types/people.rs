@@ -8,6 +8,7 @@ use crate::language::at::At;
 use crate::language::define::{section, words};
 use crate::language::scalar::{Every, Script};
 use crate::text::Reference;
+use crate::vault::PublicKey;
 
 section! {
     /// A person, or a role that one person at a time fills.
@@ -21,6 +22,9 @@ section! {
         /// Where the secret is that they make the codes with by which they approve a step of a run:
         /// `${file:…}` or `${env:…}`, on their machine and on the one that carries the run out.
         approves_with: Option<At<Reference>>,
+        /// The public key of the one that they sign an approval with, where they have a terminal and
+        /// not only a telephone: nobody else's secret is needed to check it, and anybody can later.
+        signs_with: Option<At<PublicKey>>,
     }
 }
 

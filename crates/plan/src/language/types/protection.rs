@@ -6,7 +6,7 @@ use crate::language::limited::{
     CanaryEvery, CompressionLevel, FullEvery, KeepFor, KeepLast, PartInterval, SpoolLimit, Workers,
 };
 use crate::language::local::{AbsolutePath, ApplicationName, SlotName};
-use crate::vault::RootKey;
+use crate::vault::PublicKey;
 
 words! {
     /// What a commit waits for.
@@ -104,7 +104,7 @@ section! {
         /// One to three keys, any of which may have signed the vault's trust lists, as `soter vault
         /// init` prints them. Without the pin, whoever can write to the bucket could put another
         /// vault in its place.
-        root: Vec<At<RootKey>> = "root: \"ed25519:…\"",
+        root: Vec<At<PublicKey>> = "root: \"ed25519:…\"",
         /// The agent's key file on its machine. `/etc/soter/agent.key` if it is left out.
         agent: Option<At<AbsolutePath>>,
     }

@@ -26,7 +26,11 @@ impl Engine<'_> {
         Ok(match wish.clone() {
             Wish::Approve { step, proof } => {
                 let how = self.proved(by, &step, &proof)?;
-                Event::Approved { step, how }
+                let signed = match proof {
+                    Proof::Signature(signed) => Some(signed),
+                    Proof::Code(_) | Proof::BreakGlass | Proof::Word => None,
+                };
+                Event::Approved { step, how, signed }
             }
             Wish::Refuse { step, why } => Event::Refused { step, why },
             Wish::Answer { step, value } => self.answer(step, value)?,
@@ -60,6 +64,8 @@ impl Engine<'_> {
             Proof::BreakGlass => Ok(BREAK_GLASS.to_owned()),
             Proof::Word if self.state.begun.kind == Kind::Drill => Ok("their word".to_owned()),
             Proof::Word => Err("a word is enough for a drill only: give the code".to_owned()),
+            // Whether it is right the state says, so that whoever reads the journal can say it too.
+            Proof::Signature(_) => Ok("signature".to_owned()),
             Proof::Code(code) => {
                 let secret = self.approvers.get(by).ok_or_else(|| {
                     format!("nobody knows a secret of {by}, so no code of theirs can be checked")

@@ -38,6 +38,7 @@ pub(super) fn procedure(
         stores: BTreeMap::new(),
         teams: BTreeMap::new(),
         approvals: BTreeMap::new(),
+        signers: BTreeMap::new(),
         credentials: BTreeMap::new(),
         done_when: None,
     }

@@ -1,10 +1,9 @@
 //! What would do harm: a yes to something else, a try without end, a decision that contradicts itself.
 
 use super::*;
-use crate::approval::Subject;
 
 fn agree(step: &str) -> Event {
-    Event::Approved { step: id(step), how: "code".to_owned() }
+    Event::Approved { step: id(step), how: "code".to_owned(), signed: None }
 }
 
 fn amend(run: &Trial, step: &str, script: &str) -> Event {
