@@ -6,6 +6,7 @@
 mod access;
 mod cluster;
 mod condition;
+mod daemons;
 mod error;
 mod kinds;
 mod manifest;

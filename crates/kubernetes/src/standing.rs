@@ -1,5 +1,6 @@
 //! Whether something with replicas stands still, and making it do so: how many are wanted, how many there
-//! are, which pods are left. A CronJob counts as one replica, and as none while it is suspended.
+//! are, which pods are left. A CronJob counts as one replica, and as none while it is suspended; a
+//! DaemonSet as one, and as none while [no node fits it](crate::daemons).
 //!
 //! The rule it keeps: a number that is taken away is written down at the object first, so that whoever
 //! comes later, from another machine too, can bring it back.
@@ -8,12 +9,13 @@ use serde_json::{Value, json};
 use soter_world::Stop;
 
 use crate::cluster::{Ask, Cluster};
+use crate::daemons::{self, is_daemon};
 use crate::error::KubernetesError;
 use crate::kinds::Kind;
 use crate::objects::{Found, Object};
 
 /// Where an object remembers how many replicas it had.
-const NOTE: &str = "soter/replicas-before";
+pub(crate) const NOTE: &str = "soter/replicas-before";
 
 /// How something with replicas stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,9 +39,7 @@ pub struct Standing {
 impl Standing {
     /// By what an object, its number of replicas and its pods say.
     fn of(whole: &Value, scale: &Value, pods: &[Value]) -> Self {
-        let seen = whole["status"]["observedGeneration"].as_u64();
-        let generation = whole["metadata"]["generation"].as_u64().unwrap_or(0);
-        let followed = seen.is_none_or(|seen| seen >= generation);
+        let followed = followed(whole);
         // What was counted of an earlier form, as in an etcd that was brought back, works no more.
         let ready = if followed { number(&whole["status"]["readyReplicas"]) } else { 0 };
         Self {
@@ -79,6 +79,11 @@ impl Cluster {
         if is_scheduled(&found.kind) {
             return self.standing_of_schedule(&found, &whole, stop);
         }
+        if is_daemon(&found.kind) {
+            let selector = selector_of(&whole["spec"]["selector"]).unwrap_or_default();
+            let pods = self.list(&pods(), found.namespace.as_deref(), &selector, stop)?;
+            return Ok(daemons::standing(&whole, &pods));
+        }
         let (path, deed) = (format!("{}/scale", found.path()), found.deed("read", "/scale"));
         let scale = self.ask(Ask { method: http::Method::GET, path, body: None, deed }, stop)?;
         let selector = scale["status"]["selector"].as_str().unwrap_or_default();
@@ -107,6 +112,13 @@ impl Cluster {
             // Both are fields of the one object, so one change does both.
             let mut change = note(before.map_or(Value::Null, |before| json!(before.to_string())));
             change["spec"] = json!({"suspend": replicas == 0});
+            return self.patch(&found, "", change, stop).map(drop);
+        }
+        if is_daemon(&found.kind) {
+            let Some(whole) = self.get_found(&found, stop)? else {
+                return Err(self.not_there(&found, stop));
+            };
+            let change = daemons::change((object, &whole), replicas, before)?;
             return self.patch(&found, "", change, stop).map(drop);
         }
         if let Some(before) = before {
@@ -153,7 +165,7 @@ impl Cluster {
 
     fn scalable(&self, object: &Object, stop: &Stop) -> Result<Found, KubernetesError> {
         let found = self.find(object, stop)?;
-        if found.kind.scales || is_scheduled(&found.kind) {
+        if found.kind.scales || is_scheduled(&found.kind) || is_daemon(&found.kind) {
             return Ok(found);
         }
         let kind = &found.kind.kind;
@@ -185,8 +197,15 @@ fn is_scheduled(kind: &Kind) -> bool {
     kind.kind == "CronJob" && kind.group == "batch"
 }
 
+/// Whether its controller has seen its last form.
+pub(crate) fn followed(object: &Value) -> bool {
+    let seen = object["status"]["observedGeneration"].as_u64();
+    let generation = object["metadata"]["generation"].as_u64().unwrap_or(0);
+    seen.is_none_or(|seen| seen >= generation)
+}
+
 /// How many replicas it had, by its own note.
-fn noted(object: &Value) -> Option<u32> {
+pub(crate) fn noted(object: &Value) -> Option<u32> {
     object["metadata"]["annotations"][NOTE].as_str()?.parse().ok()
 }
 
@@ -196,7 +215,7 @@ pub(crate) fn pods() -> Kind {
     crate::kinds::read_kinds("", "v1", &list).remove(0)
 }
 
-fn number(value: &Value) -> u32 {
+pub(crate) fn number(value: &Value) -> u32 {
     value.as_u64().and_then(|number| u32::try_from(number).ok()).unwrap_or(0)
 }
 
@@ -223,7 +242,7 @@ fn selector_of(selector: &Value) -> Option<String> {
 }
 
 /// The pods that are not over, in words.
-fn pods_left(pods: &[Value]) -> Vec<String> {
+pub(crate) fn pods_left(pods: &[Value]) -> Vec<String> {
     let is_over = |pod: &&Value| {
         // One that has ended runs nothing, even if nobody has removed it.
         matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
@@ -244,7 +263,7 @@ fn pods_left(pods: &[Value]) -> Vec<String> {
 }
 
 /// What a container of a pod waits for.
-fn ails(pod: &Value) -> Option<String> {
+pub(crate) fn ails(pod: &Value) -> Option<String> {
     let containers = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
     let reason = containers.filter_map(|one| one["state"]["waiting"]["reason"].as_str()).next()?;
     let name = pod["metadata"]["name"].as_str().unwrap_or_default();

@@ -74,6 +74,7 @@ fn real_steps_on_an_api_server() {
     replicas_stand_still_when_their_pods_are_gone(&control, &desk);
     a_schedule_stands_still_when_its_jobs_are_over(&control, &desk);
     logs_come_from_every_container(&control, &desk);
+    a_daemon_set_stands_still_when_no_node_fits_it(&control, &desk);
     what_is_kept_is_deleted_when_it_is_let_go(&control, &desk);
     the_cluster_is_asked_before_the_run(&control);
     a_wait_outlives_the_api_server(&mut control, &desk);
@@ -169,16 +170,18 @@ fn what_is_forbidden_is_said(control: &Control) {
 
 /// Gives the pods of zeus a node, and says that they work.
 fn play_kubelet(control: &Control) -> Vec<String> {
-    let pods = || -> Vec<Value> {
-        let zeus = Object::parse("deployment/zeus", None).unwrap();
-        control.cluster("admin").pods_of(&zeus, &Stop::new()).unwrap()
-    };
+    play_kubelet_of(control, ("deployment/zeus", "node-1"))
+}
+
+/// Gives the pods of something a node, and says that they work.
+fn play_kubelet_of(control: &Control, (object, node): (&str, &str)) -> Vec<String> {
+    let object = Object::parse(object, None).unwrap();
     let mut names = Vec::new();
-    for pod in pods() {
+    for pod in control.cluster("admin").pods_of(&object, &Stop::new()).unwrap() {
         let name = pod["metadata"]["name"].as_str().unwrap().to_owned();
         let path = format!("/api/v1/namespaces/shop/pods/{name}");
         let binding = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name},
-            "target": {"kind": "Node", "name": "node-1"}});
+            "target": {"kind": "Node", "name": node}});
         control.send(Method::POST, &format!("{path}/binding"), (JSON, binding));
         let ready = json!({"type": "Ready", "status": "True"});
         let status = json!({"status": {"phase": "Running", "conditions": [ready]}});
@@ -294,6 +297,61 @@ fn logs_come_from_every_container(control: &Control, desk: &Desk) {
     let kept = desk.newest().join("evidence").join(format!("{name}.main.log"));
     assert_eq!(std::fs::read_to_string(kept).unwrap(), "it began\n");
     kubelet.kill();
+}
+
+fn a_daemon_set_stands_still_when_no_node_fits_it(control: &Control, desk: &Desk) {
+    let (never, cluster) = (Stop::new(), control.cluster("admin"));
+    let node = json!({"apiVersion": "v1", "kind": "Node",
+        "metadata": {"name": "node-2", "labels": {"disk": "ssd"}}});
+    control.send(Method::POST, "/api/v1/nodes", (JSON, node));
+    let pod = "metadata: { labels: { app: agent } }, spec: { nodeSelector: { disk: ssd }, containers: [ \
+               { name: main, image: none } ] }";
+    let manifest = format!(
+        "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {{ name: agent }}\nspec: {{ selector: {{ \
+         matchLabels: {{ app: agent }} }}, template: {{ {pod} }} }}\n"
+    );
+    desk.done(&format!("{{ action: apply, manifest: {} }}", json!(manifest)));
+    let agent = Object::parse("ds/agent", None).unwrap();
+    let whole = || cluster.require(&agent, &never).unwrap();
+    let standing = || cluster.standing(&agent, &never).unwrap();
+    let works = || {
+        wait_for("its pod", || match cluster.pods_of(&agent, &never).unwrap().len() {
+            1 => Ok(()),
+            count => Err(count.to_string()),
+        });
+        assert_eq!((standing().wanted, standing().ready), (1, 0));
+        let names = play_kubelet_of(control, ("ds/agent", "node-2"));
+        wait_for("its controller", || {
+            let found = standing();
+            if found.ready == 1 { Ok(()) } else { Err(format!("{found:?}")) }
+        });
+        names
+    };
+    let names = works();
+    let before = whole()["spec"]["template"]["spec"].clone();
+    cluster.scale(&agent, 0, Some(1), &never).unwrap();
+    let found = whole();
+    let notes = &found["metadata"]["annotations"];
+    assert_eq!(notes["soter/node-selector-before"], "{\"disk\":\"ssd\"}");
+    assert_eq!(found["spec"]["template"]["spec"]["nodeSelector"]["disk"], "ssd");
+    // The kubelet has not said yet that it is gone.
+    let left = wait_for("its controller", || {
+        let found = standing();
+        assert_eq!((found.wanted, found.ready, found.noted), (0, 0, Some(1)));
+        let left = found.left().unwrap_or_default();
+        if left.contains("is to be gone by") { Ok(left) } else { Err(left) }
+    });
+    assert!(left.contains(" on node-2 "), "{left}");
+    let path = format!("/api/v1/namespaces/shop/pods/{}", names[0]);
+    control.send(Method::DELETE, &path, (JSON, json!({"gracePeriodSeconds": 0})));
+    wait_for("its end", || standing().left().map_or(Ok(()), Err));
+    let error = cluster.scale(&agent, 2, None, &never).unwrap_err();
+    assert!(error.to_string().contains("has a pod on each node that fits"), "{error}");
+    cluster.scale(&agent, 1, None, &never).unwrap();
+    assert_eq!(whole()["spec"]["template"]["spec"], before);
+    works();
+    assert_eq!(standing().noted, None);
+    assert_eq!(whole()["metadata"]["annotations"]["soter/node-selector-before"], Value::Null);
 }
 
 fn what_is_kept_is_deleted_when_it_is_let_go(control: &Control, desk: &Desk) {

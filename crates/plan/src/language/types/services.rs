@@ -84,7 +84,7 @@ section! {
 }
 
 section! {
-    /// An object of Kubernetes with replicas. A CronJob counts as one.
+    /// An object of Kubernetes with replicas. A CronJob counts as one, and so does a DaemonSet.
     pub struct Workload, "an object with replicas" {
         /// Its kind and name, such as `deployment/zeus`.
         object: Option<At<String>> = "object: deployment/orders",
