@@ -1,5 +1,6 @@
 //! What commands have in common: the plan, a vault with whom to believe in it, and keys.
 
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,8 +10,8 @@ use soter_vault::Vault;
 use soter_vault::crypto::SymmetricKey;
 use soter_vault::ids::StoreId;
 use soter_vault::keys::{
-    AgentKey, ErrorKind, KeyError, KeyFile, KeyFileError, LoadedTrust, OperatorKey, Pins,
-    PublicKey, ReaderKeys, StoreKeys, Trust, load_trust,
+    AgentKey, ErrorKind, KeyError, KeyFile, KeyFileError, KeyFileFault, LoadedTrust, OperatorKey,
+    Pins, PublicKey, ReaderKeys, StoreKeys, Trust, load_trust,
 };
 use soter_vault::log::LogError;
 use soter_vault::objects::{Metered, ObjectStore, open_url};
@@ -26,6 +27,12 @@ const ANOTHER_COPY: &str =
 
 /// Longest file that a `${file:…}` may point at.
 const REFERENCE_LENGTH_MAX: usize = 64 << 10;
+
+/// The name of a key file that is read from the standard input.
+const STANDARD_INPUT: &str = "-";
+
+/// A key file has a few lines.
+const KEY_BYTES_MAX: u64 = 64 << 10;
 
 /// What a command takes from outside.
 pub(crate) struct Context {
@@ -47,7 +54,7 @@ pub(crate) struct Access {
     /// The vault, such as file:///srv/soter; else the plan's.
     #[arg(long, value_name = "URL")]
     pub(crate) vault: Option<String>,
-    /// The operator's key file; it also says which vault and root to believe.
+    /// The operator's key file, or `-` to read it; it also says which vault and root to believe.
     #[arg(long, value_name = "FILE")]
     pub(crate) identity: Option<PathBuf>,
 }
@@ -229,12 +236,25 @@ impl Context {
             Failure::new(Ending::Input, "contents can be read only with an operator's key")
                 .hint("give it with --identity FILE; the agent's key cannot read contents")
         })?;
-        let key = OperatorKey::load(&*self.disk, identity).map_err(|error| file_failure(&error))?;
+        let key = self.operator_key(identity).map_err(|error| file_failure(&error))?;
         let (vault, name) = self.vault_and_name(access, store, &key.pins)?;
         let list = vault.trust().newest();
         let keys = list.reader_keys(store_id(&vault, &name)?, &key.identity);
         let keys = keys.map_err(|error| key_failure(&error))?;
         Ok(Reader { vault, name, keys, pins: key.pins })
+    }
+
+    /// An operator's key from its file, or from the standard input.
+    fn operator_key(&self, identity: &Path) -> Result<OperatorKey, KeyFileError> {
+        if identity != Path::new(STANDARD_INPUT) {
+            return OperatorKey::load(&*self.disk, identity);
+        }
+        let mut text = String::new();
+        let read = io::stdin().take(KEY_BYTES_MAX).read_to_string(&mut text);
+        let text = Secret::new(text);
+        read.map_err(KeyFileFault::Disk)
+            .and_then(|_| OperatorKey::parse(text.expose()))
+            .map_err(|fault| KeyFileError { path: identity.to_owned(), fault })
     }
 
     /// Opens a store's metadata, with an operator's key if one is given, else with the agent's.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use soter_plan::Reference;
 use soter_runbook::procedure::Procedure;
 use soter_runbook::steps::Action;
-use soter_world::{Clock, Disk};
+use soter_world::{Clock, Disk, Random};
 
 use crate::capture::Evidence;
 use crate::etcd::EtcdRestores;
@@ -33,6 +33,8 @@ pub struct Means {
     pub disk: Arc<dyn Disk>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Chance, for words that nobody knows before.
+    pub random: Arc<dyn Random>,
 }
 
 /// The kinds of steps and questions of this crate, each one an entry, for a run of this procedure.

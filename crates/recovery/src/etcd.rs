@@ -22,8 +22,8 @@ use soter_vault::vault::Vault;
 use soter_world::SystemRandom;
 
 use crate::actions::Means;
-use crate::restore::ON_OTHER_MACHINE;
 use crate::stores::Stores;
+use crate::there::{self, KEY_IS_READ};
 
 /// Brings etcds back.
 pub(crate) struct EtcdRestores {
@@ -66,15 +66,18 @@ impl Action for EtcdRestores {
 
 impl EtcdRestores {
     fn command(&self, attempt: &Attempt, place: &Place, restore: &Restore) -> Result<Work, String> {
-        if attempt.step.on.is_some() {
-            return Err(ON_OTHER_MACHINE.to_owned());
-        }
         let filled = fill(&self.stores, &self.means, restore, (&attempt.parameters, place))?;
         let directory = place.attempt(&attempt.step.id, attempt.number);
         let once = format!("{}/{}", attempt.run, attempt.step.id);
+        if attempt.step.on.is_some() {
+            let words = filled.arguments(&once, Path::new(KEY_IS_READ));
+            return there::restore(attempt, place, &self.means, &words, &filled.identity);
+        }
+        let mut arguments = filled.arguments(&once, &filled.identity);
+        arguments.extend(["--attempt".to_owned(), directory.display().to_string()]);
         let spec = Spec {
             program: self.means.program.display().to_string(),
-            arguments: filled.arguments(&once, &directory),
+            arguments,
             directory: PathBuf::from("/"),
             environment: place.handed_on().clone(),
             ..Spec::default()
@@ -84,14 +87,14 @@ impl EtcdRestores {
 }
 
 impl Filled {
-    fn arguments(&self, once: &str, attempt: &Path) -> Vec<String> {
+    fn arguments(&self, once: &str, identity: &Path) -> Vec<String> {
         let text = |path: &Path| path.display().to_string();
-        let (to, identity) = (self.to.to_string(), text(&self.identity));
-        let (directory, attempt) = (text(&self.directory), text(attempt));
+        let (to, identity) = (self.to.to_string(), text(identity));
+        let directory = text(&self.directory);
         let words = ["--json", "restore", &self.store, "--vault", &self.vault, "--to", &to]
             .into_iter()
             .chain(["--identity", &identity, "--target-dir", &directory])
-            .chain(["--once", once, "--attempt", &attempt])
+            .chain(["--once", once])
             .chain(self.bump_revision.then_some("--bump-revision"));
         words.map(str::to_owned).collect()
     }
@@ -224,7 +227,7 @@ stores:
         let attempt = testing::attempt(procedure::Action::Restore(moved), |_| {});
         let work = restores(&desk).work(&attempt, &desk.place()).unwrap().unwrap();
         let Work::Command { spec, .. } = work else { panic!("it must outlive the engine") };
-        assert_eq!(spec.arguments.last().unwrap(), "--bump-revision");
+        assert!(spec.arguments.contains(&"--bump-revision".to_owned()), "{spec:?}");
         let orders = Restore { store: "orders".to_owned(), ..restore("latest") };
         let attempt = testing::attempt(procedure::Action::Restore(orders), |_| {});
         assert!(restores(&desk).work(&attempt, &desk.place()).is_none(), "left to others");
@@ -244,7 +247,7 @@ stores:
             &restores,
             "latest",
             |step| step.on = Some("n".to_owned()),
-            "on the machine of the run",
+            "the key file /keys/operator.key cannot be used",
         );
         says(&restores, "lsn:16/0", |_| {}, "names no backup of an etcd");
         restores.means.identity = None;

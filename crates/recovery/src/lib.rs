@@ -16,6 +16,7 @@ mod etcd;
 mod sql;
 
 mod terraform;
+mod there;
 
 pub mod capture;
 

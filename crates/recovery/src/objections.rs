@@ -89,22 +89,24 @@ impl Found<'_> {
     }
 
     fn restore(&mut self, step: &Step, restore: &Restore) {
-        let Some(looked_at) = self.as_far_as_known(step, restore) else { return };
+        let looked_at = self.as_far_as_known(restore);
+        let on = step.on.as_deref().filter(|on| self.is_known(&[on]));
         let filled =
-            restore::fill(&self.stores, self.means, &looked_at, (self.parameters, self.place));
+            restore::fill(&self.stores, self.means, &looked_at, on, (self.parameters, self.place));
         let reached = filled.as_ref().map(|filled| reach(self.means, filled));
         self.reached(step, restore, reached.map_err(Clone::clone));
-        if let Ok(filled) = &filled {
+        if let (Ok(filled), None) = (&filled, &step.on) {
             self.still_running(step, filled);
         }
     }
 
     fn restore_etcd(&mut self, step: &Step, restore: &Restore) {
-        let Some(looked_at) = self.as_far_as_known(step, restore) else { return };
+        let looked_at = self.as_far_as_known(restore);
         let filled =
             etcd::fill(&self.stores, self.means, &looked_at, (self.parameters, self.place));
         self.reached(step, restore, filled.map(|filled| etcd::reach(self.means, &filled)));
-        if restore.bump_revision {
+        // On another machine it is asked for with those of scripts.
+        if restore.bump_revision && step.on.is_none() {
             self.program(step, etcd::ETCDUTL);
         }
     }
@@ -120,17 +122,12 @@ impl Found<'_> {
         }
     }
 
-    /// The restore with what is known by now; none if it cannot be judged at all.
-    fn as_far_as_known(&mut self, step: &Step, restore: &Restore) -> Option<Restore> {
-        if step.on.is_some() {
-            let what = format!("the step `{}` says `on`", step.id);
-            self.block(what, restore::ON_OTHER_MACHINE);
-            return None;
-        }
+    /// The restore with what is known by now.
+    fn as_far_as_known(&self, restore: &Restore) -> Restore {
         let texts = [Some(restore.to.as_str()), restore.target.as_deref(), restore.from.as_deref()];
         let texts: Vec<&str> = texts.into_iter().flatten().collect();
         if self.is_known(&texts) {
-            return Some(restore.clone());
+            return restore.clone();
         }
         // With a moment in its place all else can be judged already: for a cluster the end of its newest
         // backup, which no agent that is still at work moves meanwhile.
@@ -138,7 +135,7 @@ impl Found<'_> {
         let to = if is_postgres { "immediate" } else { "latest" }.to_owned();
         let target = restore.target.clone().filter(|text| self.is_known(&[text]));
         let from = restore.from.clone().filter(|text| self.is_known(&[text]));
-        Some(Restore { to, target, from, ..restore.clone() })
+        Restore { to, target, from, ..restore.clone() }
     }
 
     /// What became of looking whether it can be done.
@@ -150,6 +147,10 @@ impl Found<'_> {
     ) {
         match looked {
             Ok(Ok(())) => {}
+            // Another machine may reach a vault that this one does not.
+            Ok(Err((what, hint))) if step.on.is_some() => {
+                self.remark(format!("the step `{}`, looked at from here: {what}", step.id), hint);
+            }
             Ok(Err((what, hint))) => self.block(format!("the step `{}`: {what}", step.id), hint),
             Err(why) => {
                 let what = format!("the step `{}` cannot restore `{}`", step.id, restore.store);
@@ -199,20 +200,25 @@ impl Found<'_> {
     }
 
     fn terraform(&mut self, step: &Step, written: &Terraform) {
-        if step.on.is_some() {
-            let what = format!("the step `{}` says `on`", step.id);
-            return self.block(what, terraform::ON_OTHER_MACHINE);
-        }
-        self.program(step, terraform::PROGRAM);
         if let Err(why) = terraform::is_destroy(written) {
             self.block(format!("the step `{}`: {why}", step.id), "correct the plan");
         }
+        if let Some(on) = &step.on {
+            // Whether the program is there is asked with those of scripts.
+            let on = Some(on.as_str());
+            if self.is_known(&[&written.directory])
+                && let Err(why) = terraform::directory(self.means, written, on, self.parameters)
+            {
+                self.block(format!("the step `{}`: {why}", step.id), "correct the plan");
+            }
+            return;
+        }
+        self.program(step, terraform::PROGRAM);
         if !self.is_known(&[&written.directory]) {
             return;
         }
-        let Ok(directory) = terraform::directory(self.means, written, self.parameters) else {
-            return;
-        };
+        let found = terraform::directory(self.means, written, None, self.parameters);
+        let Ok(directory) = found else { return };
         let found = self.means.disk.metadata(&directory);
         if !found.is_ok_and(|found| found.kind != FileKind::File) {
             let what = format!(

@@ -5,6 +5,7 @@
 //! and does nothing again that is done. The server it leaves answers where the store is reached, if
 //! that is on this machine: what comes after it asks the store as always. It archives nowhere, and gets
 //! a life of its own only by `soter adopt`, which is a step of its own: a drill must never do that.
+//! With `on` the command runs on that machine, and reads the operator's key from this one.
 
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,7 @@ use soter_runbook::steps::{Action, Place, Work};
 
 use crate::actions::Means;
 use crate::stores::Stores;
+use crate::there::{self, KEY_IS_READ};
 
 /// Brings PostgreSQL stores back.
 pub(crate) struct Restores {
@@ -65,21 +67,21 @@ impl Action for Restores {
     }
 }
 
-/// Why a step cannot say `on`.
-pub(crate) const ON_OTHER_MACHINE: &str = "a store is restored on the machine of the run: begin the \
-     run where its data is to be, or call `soter restore` in a script";
-
 impl Restores {
     fn command(&self, attempt: &Attempt, place: &Place, restore: &Restore) -> Result<Work, String> {
-        if attempt.step.on.is_some() {
-            return Err(ON_OTHER_MACHINE.to_owned());
-        }
-        let filled = fill(&self.stores, &self.means, restore, (&attempt.parameters, place))?;
+        let on = attempt.step.on.as_deref();
+        let filled = fill(&self.stores, &self.means, restore, on, (&attempt.parameters, place))?;
         let directory = place.attempt(&attempt.step.id, attempt.number);
         let once = format!("{}/{}", attempt.run, attempt.step.id);
+        if on.is_some() {
+            let words = filled.arguments(&once, Path::new(KEY_IS_READ));
+            return there::restore(attempt, place, &self.means, &words, &filled.identity);
+        }
+        let mut arguments = filled.arguments(&once, &filled.identity);
+        arguments.extend(["--attempt".to_owned(), directory.display().to_string()]);
         let spec = Spec {
             program: self.means.program.display().to_string(),
-            arguments: filled.arguments(&once, &directory),
+            arguments,
             directory: PathBuf::from("/"),
             environment: place.handed_on().clone(),
             ..Spec::default()
@@ -89,14 +91,14 @@ impl Restores {
 }
 
 impl Filled {
-    fn arguments(&self, once: &str, attempt: &Path) -> Vec<String> {
+    fn arguments(&self, once: &str, identity: &Path) -> Vec<String> {
         let text = |path: &Path| path.display().to_string();
         let to = self.to.to_string();
         let mut words = vec!["--json", "restore", &self.store, "--vault", &self.vault, "--to", &to]
             .into_iter()
             .map(str::to_owned)
             .collect::<Vec<_>>();
-        words.extend(["--identity".to_owned(), text(&self.identity)]);
+        words.extend(["--identity".to_owned(), text(identity)]);
         words.extend(["--target-dir".to_owned(), text(&self.directory), "--start".to_owned()]);
         if let Some(Door { socket_directory, port }) = &self.door {
             words.extend(["--port".to_owned(), port.to_string()]);
@@ -105,7 +107,6 @@ impl Filled {
             }
         }
         words.extend(["--once".to_owned(), once.to_owned()]);
-        words.extend(["--attempt".to_owned(), text(attempt)]);
         words
     }
 }
@@ -115,6 +116,7 @@ pub(crate) fn fill(
     stores: &Stores,
     means: &Means,
     restore: &Restore,
+    on: Option<&str>,
     (parameters, place): (&Parameters, &Place),
 ) -> Result<Filled, String> {
     let text = |text: &str| parameters.fill(text).map_err(|error| error.to_string());
@@ -126,8 +128,9 @@ pub(crate) fn fill(
         "a backup is opened with an operator's key, and none was given: name its file with \
          --identity FILE",
     )?;
+    let on = on.map(text).transpose()?;
     let door = match stores.connection_text(&restore.store, place)? {
-        Some(_) => door(&stores.connection(&restore.store, place)?)?,
+        Some(_) => door(&stores.connection(&restore.store, place)?, on.as_deref())?,
         None => None,
     };
     Ok(Filled {
@@ -149,19 +152,24 @@ pub(crate) fn moment(text: &str) -> Result<Target, String> {
     })
 }
 
-/// Where a store's server answers, if that is on this machine.
-fn door(connection: &ConnectionInfo) -> Result<Option<Door>, String> {
+/// Where a store's server answers, if that is on the machine it is restored on.
+fn door(connection: &ConnectionInfo, on: Option<&str>) -> Result<Option<Door>, String> {
     let port = connection.port;
     match &connection.host {
         Host::Directory(directory) => {
             Ok(Some(Door { socket_directory: Some(directory.clone()), port }))
         }
-        Host::Name(name) if ["localhost", "127.0.0.1", "::1"].contains(&name.as_str()) => {
+        Host::Name(name)
+            if ["localhost", "127.0.0.1", "::1"].contains(&name.as_str())
+                || on == Some(name.as_str()) =>
+        {
             Ok(Some(Door { socket_directory: None, port }))
         }
         Host::Name(name) => Err(format!(
-            "the store is reached at `{name}`, and a restore leaves its server on this machine: \
-             bind its connection in a target, with localhost or the directory of a socket as host"
+            "the store is reached at `{name}`, and a restore leaves its server on {}: bind its \
+             connection in a target, with localhost or the directory of a socket as host, or restore \
+             it `on` that machine",
+            on.map_or_else(|| "this machine".to_owned(), |on| format!("`{on}`"))
         )),
     }
 }

@@ -3,19 +3,24 @@
 //! The rule it keeps: without a saved plan nothing is applied, and nothing asks anybody in the middle.
 //! It is a script (`terraform.sh`) run as a command, so that it outlives the engine. Killed, it leaves
 //! what Terraform had saved; the next attempt plans anew, and a plan without changes is the end.
-//! Values that are secret are read from the standard input, and lie in no file and no argument.
+//! Values that are secret are read from the standard input, and lie in no file and no argument. With
+//! `on` the same script runs on that machine; then they come with it.
 
 use std::path::{Path, PathBuf};
 
 use soter_runbook::child::{self, Hidden, Spec};
 use soter_runbook::driver::{Asking, Attempt, Captured, Reply};
 use soter_runbook::procedure::{self, Given, Parameters, Step, Terraform, UnknownName, names_in};
-use soter_runbook::steps::{Action, Place, RESULTS, Work};
+use soter_runbook::steps::{self, Action, Place, RESULTS, Work};
 
 use crate::actions::Means;
+use crate::there;
 
 /// The script.
 const SCRIPT: &str = include_str!("terraform.sh");
+
+/// The variable with values that nobody may read, where they cannot be read from the standard input.
+const HIDDEN: &str = "SOTER_TERRAFORM_VARIABLES";
 
 /// The program it calls.
 pub(crate) const PROGRAM: &str = "terraform";
@@ -59,18 +64,21 @@ impl Infrastructure {
         place: &Place,
         terraform: &Terraform,
     ) -> Result<Work, String> {
-        if attempt.step.on.is_some() {
-            return Err(ON_OTHER_MACHINE.to_owned());
-        }
         let mut variables = variables(terraform, &attempt.parameters)?;
         if is_destroy(terraform)? {
             variables.arguments.insert(0, "-destroy".to_owned());
+        }
+        if attempt.step.on.is_some() {
+            return self.there(attempt, place, terraform, variables);
+        }
+        if !variables.hidden.is_empty() {
+            variables.arguments.push("-var-file=/dev/stdin".to_owned());
         }
         let attempt_directory = place.attempt(&attempt.step.id, attempt.number);
         let script = child::write_script(&*self.means.disk, &attempt_directory, SCRIPT)
             .map_err(|error| error.to_string())?;
         let text = |path: &Path| path.display().to_string();
-        let directory = directory(&self.means, terraform, &attempt.parameters)?;
+        let directory = directory(&self.means, terraform, None, &attempt.parameters)?;
         let run = (&attempt.run, attempt.step.id.as_str());
         let told = place.told(run, attempt.kind, &attempt.parameters);
         let mut environment = place.handed_on().clone();
@@ -99,20 +107,48 @@ impl Infrastructure {
         let input = (!variables.hidden.is_empty()).then(|| variables.hidden.into());
         Ok(Work::Command { spec, hidden: Hidden { environment: told.hidden, input } })
     }
+
+    /// The same script on another machine.
+    fn there(
+        &self,
+        attempt: &Attempt,
+        place: &Place,
+        terraform: &Terraform,
+        variables: Variables,
+    ) -> Result<Work, String> {
+        let on = attempt.step.on.as_deref();
+        let directory = directory(&self.means, terraform, on, &attempt.parameters)?;
+        let plain = [
+            ("SOTER_TERRAFORM_DIRECTORY", directory.display().to_string()),
+            ("SOTER_TERRAFORM_GIVES", attempt.step.gives.join(" ")),
+            ("TF_IN_AUTOMATION", "1".to_owned()),
+            ("TF_INPUT", "0".to_owned()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value));
+        let hidden = [(HIDDEN.to_owned(), variables.hidden.into())];
+        let told = steps::Variables { plain: plain.into(), hidden: hidden.into() };
+        // The first argument of what runs there is the place of the attempt.
+        let script = format!("export SOTER_TERRAFORM_ATTEMPT=$1\nshift\n{SCRIPT}");
+        let what = (script.as_str(), &variables.arguments[..], "terraform-plan.txt");
+        there::process(attempt, place, &self.means, what, told)
+    }
 }
 
-/// Why a step cannot say `on`.
-pub(crate) const ON_OTHER_MACHINE: &str =
-    "Terraform runs where the run does: leave `on` out, or call it in a script";
-
-/// The directory of a configuration.
+/// The directory of a configuration, on this machine or another.
 pub(crate) fn directory(
     means: &Means,
     terraform: &Terraform,
+    on: Option<&str>,
     parameters: &Parameters,
 ) -> Result<PathBuf, String> {
     let written = parameters.fill(&terraform.directory).map_err(|error| error.to_string())?;
-    Ok(means.directory.join(written))
+    match on {
+        Some(on) if !Path::new(&written).is_absolute() => Err(format!(
+            "the directory `{written}` is on `{on}`, where nothing says from where it counts: write \
+             its whole path"
+        )),
+        _ => Ok(means.directory.join(written)),
+    }
 }
 
 /// Whether everything is taken away.
@@ -148,9 +184,6 @@ fn variables(terraform: &Terraform, parameters: &Parameters) -> Result<Variables
         } else {
             found.arguments.push(format!("-var={name}={filled}"));
         }
-    }
-    if !found.hidden.is_empty() {
-        found.arguments.push("-var-file=/dev/stdin".to_owned());
     }
     Ok(found)
 }

@@ -1,4 +1,4 @@
-# What a step of the kind `terraform` does, on the machine of the run.
+# What a step of the kind `terraform` does, on the machine of the run or another.
 #
 # The rule it keeps: only a plan that was saved and shown is carried out. After an interruption the
 # next attempt makes a new plan, from the state as it is by then; one without changes is the end.
@@ -14,6 +14,10 @@ mkdir -p -- "$SOTER_TERRAFORM_ATTEMPT/evidence"
 umask 077
 trap 'rm -f -- "$plan"' EXIT
 
+# Only for this shell: what it calls does not find it.
+hidden=${SOTER_TERRAFORM_VARIABLES-}
+unset SOTER_TERRAFORM_VARIABLES
+
 say() { printf '\n== %s\n' "$1"; }
 
 prepare() {
@@ -25,7 +29,12 @@ prepare() {
 plan_it() {
   say "terraform plan $*"
   local code=0
-  terraform plan -input=false -no-color -lock-timeout=60s -detailed-exitcode -out="$plan" "$@" || code=$?
+  local options=(-input=false -no-color -lock-timeout=60s -detailed-exitcode -out="$plan")
+  if [ -n "$hidden" ]; then
+    terraform plan "${options[@]}" "$@" -var-file=<(printf '%s' "$hidden") || code=$?
+  else
+    terraform plan "${options[@]}" "$@" || code=$?
+  fi
   return "$code"
 }
 

@@ -12,7 +12,7 @@ use soter_runbook::procedure::{Action, Parameters, Procedure, Step, compile};
 use soter_runbook::steps::Place;
 use soter_runbook::target::Bindings;
 use soter_runbook::{RunId, StepId};
-use soter_world::{OsDisk, SystemClock};
+use soter_world::{OsDisk, SystemClock, SystemRandom};
 
 use crate::actions::Means;
 use crate::stores::Stores;
@@ -51,6 +51,7 @@ impl Desk {
         Means {
             disk: Arc::new(OsDisk),
             clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
             program: "/proc/self/exe".into(),
             identity: None,
             directory: self.root().to_owned(),

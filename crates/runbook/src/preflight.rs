@@ -225,6 +225,13 @@ impl Preflight<'_> {
             }
             installed.extend(needs.installs);
         }
+        for (step, host, program) in calls_elsewhere(self.procedure, self.beginning.parameters) {
+            let of_host = wanted.entry(Some(host.clone())).or_default();
+            of_host.entry(program.to_owned()).or_insert(Some(step));
+            if !self.place.bindings.hosts.contains_key(&host) {
+                wanted.entry(None).or_default().entry("ssh".to_owned()).or_insert(Some(step));
+            }
+        }
         for (host, programs) in wanted {
             self.programs_of(host.as_deref(), &programs, &installed);
         }
@@ -355,6 +362,10 @@ impl Preflight<'_> {
     fn targets(&mut self) {
         for step in &self.procedure.steps {
             let Action::Restore(restore) = &step.action else { continue };
+            // What is on another machine the restore itself looks at, before it writes.
+            if step.on.is_some() {
+                continue;
+            }
             let filled = restore.target.as_ref().map(|text| self.beginning.parameters.fill(text));
             // It is given later; the restore itself refuses what is not free.
             let Ok(written) = filled.transpose() else { continue };
@@ -375,6 +386,26 @@ impl Preflight<'_> {
             }
         }
     }
+}
+
+/// The programs that steps without scripts of their own call on other machines.
+fn calls_elsewhere<'p>(
+    procedure: &'p Procedure,
+    parameters: &Parameters,
+) -> Vec<(&'p StepId, String, &'static str)> {
+    let of_step = |step: &'p Step| {
+        let programs: &[&str] = match &step.action {
+            Action::Restore(restore) if restore.bump_revision => &["soter", "etcdutl"],
+            Action::Restore(_) => &["soter"],
+            Action::Terraform(_) => &["terraform"],
+            _ => &[],
+        };
+        // A name that nobody knows yet is asked for when its turn comes.
+        let host = step.on.as_deref().and_then(|on| parameters.fill(on).ok());
+        let on_host = move |program: &&'static str| Some((&step.id, host.clone()?, *program));
+        programs.iter().filter_map(on_host)
+    };
+    procedure.steps.iter().flat_map(of_step).collect()
 }
 
 /// Every script with the step and the machine it runs on.

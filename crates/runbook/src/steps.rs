@@ -20,7 +20,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-pub use attempts::{Action, LedWork, RESULTS, Work, last_lines};
+pub use attempts::{Action, LedWork, RESULTS, Work, last_lines, script_there};
 pub use elsewhere::shell_on;
 pub use expect::Expectation;
 pub use http::{HttpError, Request, Requests, Response};

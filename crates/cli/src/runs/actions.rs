@@ -29,6 +29,7 @@ pub(crate) fn means(context: &Context, reach: &Reach) -> Means {
         }),
         disk: Arc::clone(&context.disk),
         clock: Arc::clone(&context.clock),
+        random: Arc::clone(&context.random),
     }
 }
 

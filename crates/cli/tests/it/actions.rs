@@ -16,6 +16,7 @@ use soter_runbook::child::{Children, Launcher};
 use soter_runbook::driver::{
     Adopted, Answer, Asked, Asking, Attempt, Captured, Completion, Effects, Kind, Outcome, Which,
 };
+use soter_runbook::preflight::Weight;
 use soter_runbook::procedure::{Given, Parameters, Procedure, compile};
 use soter_runbook::steps::{Place, RealEffects, Requests, Tools};
 use soter_runbook::target::Bindings;
@@ -68,6 +69,7 @@ impl Run {
         Means {
             disk: Arc::new(OsDisk),
             clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
             program: env!("CARGO_BIN_EXE_soter").into(),
             identity: self.identity.clone(),
             directory: self.place.path().to_owned(),
@@ -208,6 +210,18 @@ const NEVER: &str =
                      target: /srv/never } }
 ";
 
+/// Another machine, as far as a step can tell: where it keeps what is there for a while.
+fn another_machine(place: &Path) -> String {
+    let temporary = place.join("machine");
+    fs::create_dir_all(&temporary).unwrap();
+    format!("hosts: {{ there: [env, TMPDIR={}] }}\n", temporary.display())
+}
+
+/// Whether such bytes are in it.
+fn contains(bytes: &[u8], what: &str) -> bool {
+    bytes.windows(what.len()).any(|window| window == what.as_bytes())
+}
+
 /// A run that brings the store of a laboratory back.
 fn recovery(lost: &Lost) -> Run {
     let lab = &lost.lab;
@@ -281,6 +295,57 @@ fn real_a_store_comes_back_and_answers_where_it_is_reached() {
     assert_eq!(again["end"], outputs["end"]);
     assert_eq!(lost.psql("SELECT count(*) FROM t"), "1501");
     assert_eq!(fs::metadata(lost.directory.join("PG_VERSION")).unwrap().ino(), born);
+}
+
+#[test]
+fn real_a_store_comes_back_on_another_machine_and_no_key_stays_there() {
+    let lost = Lost::new();
+    let here = recovery(&lost);
+    let plan = RECOVERY_PLAN.replace("restore: {", "on: there\n            restore: {");
+    let soter = Path::new(env!("CARGO_BIN_EXE_soter")).parent().unwrap().display().to_string();
+    let target = here.target_lines().replace("path: [", &format!("path: [{soter}, "));
+    let machine = another_machine(&lost.lab.root);
+    let mut run = Run::new(&plan, &format!("{target}{machine}"));
+    run.identity.clone_from(&here.identity);
+    let parameters = Parameters::default();
+    let in_the_way = objections(&run.procedure, &run.work_place(), &parameters, &run.means());
+    assert!(in_the_way.iter().all(|one| one.weight == Weight::Remark), "{in_the_way:?}");
+
+    // Its engine leaves, and the next one finds it, under way or done.
+    let effects = run.effects();
+    run.begin(&effects, "back", 1);
+    drop(effects);
+    let effects = run.effects();
+    let outcome = match effects.adopt(run.attempt("back", 1)) {
+        Adopted::Live => end(&effects),
+        Adopted::Ended(outcome) => outcome,
+        other => panic!("{other:?}"),
+    };
+    let (outputs, captured) = done(outcome);
+    assert_eq!(ask_verify(&run, &effects), (Answer::Yes, "count: 1500".to_owned()));
+    assert!(outputs["end"].contains('/') && outputs["last_commit"].ends_with('Z'), "{outputs:?}");
+    let paths: Vec<&str> = captured.iter().map(|one| one.path.as_str()).collect();
+    assert_eq!(paths, ["back.1/restore.json", "back.1/custody.json"]);
+    assert_eq!(capture::verify(&OsDisk, &run.directory(), &captured), Vec::<String>::new());
+
+    // The key came and went in memory: it is in no file, and the server was not told it.
+    let key = fs::read_to_string(run.identity.as_ref().unwrap()).unwrap();
+    let key = key.lines().find(|line| line.starts_with("AGE-SECRET-KEY-")).unwrap();
+    assert!(!contains(&run.everything_written(), key), "the key lies in the run's directory");
+    let left: Vec<_> = fs::read_dir(lost.lab.root.join("machine")).unwrap().flatten().collect();
+    assert!(left.is_empty(), "{left:?}");
+    let server = lost.server().unwrap();
+    let environment = fs::read(format!("/proc/{server}/environ")).unwrap();
+    assert!(contains(&environment, "PATH=") && !contains(&environment, "AGE-SECRET"));
+
+    // All there crashed, and nobody had heard: another attempt of the same name finds what is done.
+    lost.psql("INSERT INTO t VALUES (0)");
+    lost.kill_server();
+    let (again, _) = done(run.carry_out("back", 2));
+    assert_eq!(
+        (&again["end"], lost.psql("SELECT count(*) FROM t")),
+        (&outputs["end"], "1501".into())
+    );
 }
 
 #[test]
@@ -469,6 +534,41 @@ fn real_terraform_does_what_it_has_shown_and_nothing_twice() {
     done(run.carry_out("destroy", 1));
     let state = fs::read_to_string(directory.join("terraform.tfstate")).unwrap();
     assert!(state.contains("\"resources\": []"), "{state}");
+}
+
+#[test]
+fn real_terraform_on_another_machine_does_the_same_and_leaves_nothing_secret_there() {
+    let Some(here) = terraform() else { return };
+    let directory = infrastructure(&here);
+    let root = here.place.path();
+    let plan = TERRAFORM_PLAN
+        .replace("directory: infrastructure", &format!("directory: {}", directory.display()))
+        .replace("\"password=${secret}\"] }", "\"password=${secret}\"] }, on: there");
+    let run = Run::new(&plan, &format!("{}{}", here.target_lines(), another_machine(root)));
+    let trace = || fs::read_to_string(directory.join("trace")).unwrap_or_default();
+    let why = failed(run.carry_out("broken", 1));
+    assert!(why.contains("no plan was made, so nothing was done"), "{why}");
+    assert_eq!(trace(), "");
+    let effects = run.effects();
+    run.begin(&effects, "apply", 1);
+    drop(effects);
+    let effects = run.effects();
+    let outcome = match effects.adopt(run.attempt("apply", 1)) {
+        Adopted::Live => end(&effects),
+        Adopted::Ended(outcome) => outcome,
+        other => panic!("{other:?}"),
+    };
+    let (outputs, captured) = done(outcome);
+    assert_eq!((outputs["node"].as_str(), trace().as_str()), ("node-2", "first 2\nsecond\n"));
+    assert_eq!(captured[0].path, "apply.1/terraform-plan.txt");
+    let shown = run.directory().join("captures/apply.1/terraform-plan.txt");
+    let shown = fs::read_to_string(shown).unwrap();
+    assert!(shown.contains("Plan: 2 to add, 0 to change, 0 to destroy"), "{shown}");
+    assert!(!contains(&run.everything_written(), SECRET), "the secret lies somewhere");
+    let left: Vec<_> = fs::read_dir(root.join("machine")).unwrap().flatten().collect();
+    assert!(left.is_empty(), "{left:?}");
+    let (outputs, _) = done(run.carry_out("apply", 2));
+    assert_eq!((outputs["node"].as_str(), trace().as_str()), ("node-2", "first 2\nsecond\n"));
 }
 
 #[test]

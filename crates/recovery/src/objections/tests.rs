@@ -44,7 +44,9 @@ fn everything_that_is_in_the_way_is_said_at_once() {
          `orders` a `connection` under `stores` of the target `lab`",
         "! the step `back` cannot restore `orders`: a backup is opened with an operator's key, and none \
          was given: name its file with --identity FILE",
-        "! the step `gone` says `on`",
+        "! the step `gone`: `plan` is no action of Terraform here: write apply or destroy",
+        "! the step `gone`: the directory `infrastructure` is on `node-1`, where nothing says from where \
+         it counts: write its whole path",
         "! the step `nodes` needs the directory ROOT/infrastructure, which is not there",
         "! the step `odd` puts a query to `etcd`",
     ];

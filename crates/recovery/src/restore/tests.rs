@@ -72,12 +72,16 @@ fn what_cannot_be_restored_is_said_before_anything_begins() {
         assert!(why.contains(words), "{why}");
     };
     let mut restores = restores(&desk);
-    says(&restores, |step| step.on = Some("db".to_owned()), "on the machine of the run");
-    says(&restores, |_| {}, "the store is reached at `db.example`");
+    says(&restores, |_| {}, "`db.example`, and a restore leaves its server on this machine");
+    let elsewhere = |step: &mut Step| step.on = Some("other.example".to_owned());
+    says(&restores, elsewhere, "`db.example`, and a restore leaves its server on `other.example`");
+    // On its own machine it would be begun, if there were a key.
+    let there = |step: &mut Step| step.on = Some("db.example".to_owned());
+    says(&restores, there, "the key file /keys/operator.key cannot be used");
     restores.means.identity = None;
     says(&restores, |_| {}, "an operator's key");
     assert_eq!(
-        door(&ConnectionInfo::parse("host=127.0.0.1 port=6000 user=a").unwrap()).unwrap(),
+        door(&ConnectionInfo::parse("host=127.0.0.1 port=6000 user=a").unwrap(), None).unwrap(),
         Some(Door { socket_directory: None, port: 6000 })
     );
 }

@@ -4,7 +4,7 @@ use soter_plan::target::Target;
 
 use super::*;
 use crate::driver::{Asking, Attempt, Captured, Reply};
-use crate::procedure::{Notify, Phase, Probe, Restore, Sql, Stoppable, Way};
+use crate::procedure::{Notify, Phase, Probe, Restore, Sql, Stoppable, Terraform, Way};
 use crate::steps::{self, Work};
 use crate::target::Bindings;
 
@@ -164,6 +164,44 @@ fn restore(store: &str, target: Option<&str>) -> Action {
         from: None,
         bump_revision: false,
     })
+}
+
+#[test]
+fn what_steps_call_on_other_machines_is_looked_for_there() {
+    let restore = Action::Restore(Restore {
+        store: "orders".to_owned(),
+        to: "latest".to_owned(),
+        target: Some("/data/new".to_owned()),
+        from: None,
+        bump_revision: true,
+    });
+    let terraform = Action::Terraform(Terraform {
+        directory: "/srv".to_owned(),
+        action: "apply".to_owned(),
+        variables: Vec::new(),
+    });
+    let mut procedure = procedure(vec![restore, terraform]);
+    for step in &mut procedure.steps {
+        step.on = Some("node-1".to_owned());
+    }
+    let found = check(&procedure, "hosts: { node-1: [env] }\n", &[]);
+    let about = |words: &str| found.iter().filter(|line| line.contains(words)).count();
+    assert_eq!(
+        about("! `node-1` has no program `soter`, which the step `p1s1` needs"),
+        1,
+        "{found:?}"
+    );
+    assert_eq!(about("! `node-1` has no program `terraform`, which the step `p1s2` needs"), 1);
+    assert_eq!(about("! `node-1` has no program `etcdutl`, which the step `p1s1` needs"), 1);
+    // What is at that place on this machine says nothing about the other.
+    assert_eq!(about("3 things are in it"), 0, "{found:?}");
+    procedure.steps[0].on = None;
+    let found = check(
+        &procedure,
+        "hosts: { node-1: [env] }\nstores: { orders: { data_directory: /data/x } }\n",
+        &[],
+    );
+    assert!(found.iter().any(|line| line.contains("3 things are in it")), "{found:?}");
 }
 
 #[test]

@@ -4,12 +4,12 @@
 //! engine that comes later reads the same.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use soter_world::exec::Status;
-use soter_world::{Random, Stop, durable, random};
+use soter_world::{Disk, Random, Stop, durable, random};
 
 use super::elsewhere::{self, Mark, Word};
 use super::led::Lead;
@@ -87,6 +87,9 @@ struct Reading {
     /// The word of its marks, if it ran elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mark: Option<String>,
+    /// Whether parts of what it wrote are evidence.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    leaves_evidence: bool,
 }
 
 /// An outcome as it lies in a file.
@@ -100,6 +103,15 @@ enum Kept {
 
 /// Where the command of an attempt puts `name=value` lines, in the attempt's directory.
 pub const RESULTS: &str = "results";
+
+/// The variable by which a script says what of its output is evidence.
+const MARK: &str = "SOTER_MARK";
+
+/// Where evidence is put that an attempt leaves, in the attempt's directory.
+const EVIDENCE: &str = "evidence";
+
+/// How much of an output is looked through for evidence.
+const EVIDENCE_BYTES_MAX: usize = 64 << 20;
 
 /// How an attempt of this process ended.
 const OUTCOME: &str = "outcome";
@@ -152,8 +164,42 @@ pub(super) fn script(
         there(host, script, &told, place, &attempt.parameters, &mark)?;
     (spec.program, spec.arguments) = (program, arguments);
     hidden.input = Some(input.into());
-    spec.reading = serde_json::json!(Reading { mark: Some(mark.0) });
+    spec.reading = serde_json::json!(Reading { mark: Some(mark.0), leaves_evidence: false });
     Ok((spec, hidden))
+}
+
+/// A script of another crate on the machine of an attempt's step, as a command that outlives the engine.
+/// It is told `more` than a plan's own script, and `SOTER_MARK`, by which it says what of its output is
+/// [evidence](elsewhere::evidence).
+///
+/// # Errors
+/// In words, when it cannot be begun there; nothing was done.
+pub fn script_there(
+    attempt: &Attempt,
+    place: &Place,
+    (disk, chance): (&dyn Disk, &dyn Random),
+    script: &str,
+    more: Variables,
+) -> Result<(Spec, Hidden), String> {
+    let host = attempt.step.on.as_deref().ok_or("the step says no machine")?;
+    let directory = place.attempt(&attempt.step.id, attempt.number);
+    let step = (&attempt.run, attempt.step.id.as_str());
+    let mut told = place.told(step, attempt.kind, &attempt.parameters);
+    told.plain.extend(more.plain);
+    told.hidden.extend(more.hidden);
+    let mark = Mark(hex::encode(random::bytes::<8>(chance)));
+    told.plain.insert(MARK.to_owned(), mark.0.clone());
+    child::write_script(disk, &directory, script).map_err(|error| in_words(&error))?;
+    let (program, arguments, input) =
+        there(host, script, &told, place, &attempt.parameters, &mark)?;
+    let spec = Spec {
+        program,
+        arguments,
+        directory: PathBuf::from("/"),
+        environment: place.handed_on().clone(),
+        reading: serde_json::json!(Reading { mark: Some(mark.0), leaves_evidence: true }),
+    };
+    Ok((spec, Hidden { input: Some(input.into()), ..Hidden::default() }))
 }
 
 /// The command that runs a script on another machine, and what it reads.
@@ -196,7 +242,7 @@ fn read_outcome(
     let redactor = redactor(&attempt.parameters, place.bindings.secrets());
     let spec = children.spec(directory)?;
     let reading: Reading = serde_json::from_value(spec.reading).unwrap_or_default();
-    let Some(mark) = reading.mark.map(Mark) else {
+    let Some(mark) = reading.mark.clone().map(Mark) else {
         let words = || last_words(&redactor, directory, children, None);
         return Ok(match ended.status {
             Status::Exited(0) => given(&attempt.step, &read_results(children, directory)?),
@@ -208,7 +254,12 @@ fn read_outcome(
     let beginning = text(children.head(directory, BEGINNING_BYTES_MAX)?);
     let words = || last_words(&redactor, directory, children, Some(&mark));
     Ok(match elsewhere::word(&beginning, &end, &mark) {
-        Word::Ended { code: 0, results } => given(&attempt.step, &results),
+        Word::Ended { code: 0, results } => {
+            if reading.leaves_evidence {
+                put_evidence(children, directory, &mark)?;
+            }
+            given(&attempt.step, &results)
+        }
         Word::Ended { code, .. } => {
             Outcome::Failed(format!("ended with exit code {code}{}", words()))
         }
@@ -222,6 +273,19 @@ fn read_outcome(
             words()
         )),
     })
+}
+
+/// Puts what a script elsewhere left as evidence where that of scripts here is.
+fn put_evidence(children: &Children, directory: &Path, mark: &Mark) -> Result<(), ChildError> {
+    let output = children.head(directory, EVIDENCE_BYTES_MAX)?;
+    let place = directory.join(EVIDENCE);
+    for (name, text) in elsewhere::evidence(&String::from_utf8_lossy(&output), mark) {
+        let path = place.join(name);
+        durable::create_dir_all_durable(children.disk(), &place)
+            .and_then(|()| durable::write_durable(children.disk(), &path, text.as_bytes()))
+            .map_err(|source| ChildError::File { what: "write", path, source })?;
+    }
+    Ok(())
 }
 
 /// What a script gave, if it is all that its step says it gives.

@@ -130,10 +130,37 @@ pub(super) fn shown(output: &str, mark: &Mark) -> String {
         Some((before, behind)) => format!("{before}{behind}"),
         None => output.to_owned(),
     };
+    let is_mark = |line: &&str| line.starts_with(&format!("::soter {mark} evidence "));
+    let text: Vec<&str> = text.split('\n').filter(|line| !is_mark(line)).collect();
+    let text = text.join("\n");
     let (before, behind) =
         text.split_once(&format!("\n::soter {mark} ended ")).unwrap_or((&text, ""));
     let after = behind.split_once(&format!("::soter {mark} is all::\n")).map_or("", |(_, b)| b);
     format!("{before}{after}")
+}
+
+/// The parts of an output that are evidence, each with the name of a file. They stand between the lines
+/// `::soter MARK evidence NAME::` and `::soter MARK evidence is all::`.
+pub(super) fn evidence<'o>(output: &'o str, mark: &Mark) -> Vec<(&'o str, &'o str)> {
+    let begins = format!("\n::soter {} evidence ", mark.0);
+    let ends = format!("{begins}is all::\n");
+    let is_file = |name: &str| {
+        let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(is_letter)
+    };
+    let mut found = Vec::new();
+    let mut rest = output;
+    while let Some((_, behind)) = rest.split_once(&begins) {
+        rest = behind;
+        if let Some((name, behind)) = behind.split_once("::\n")
+            && is_file(name)
+            && let Some((text, behind)) = behind.split_once(&ends)
+        {
+            found.push((name, text));
+            rest = behind;
+        }
+    }
+    found
 }
 
 /// A text as one word of a shell.
@@ -226,6 +253,19 @@ mod tests {
         assert_eq!(word(foreign, foreign, &mark()), Word::Nothing);
         let cut = format!("{begun}\n::soter 0123abcd ended 0::\na=");
         assert_eq!(word(&cut, &cut, &mark()), Word::Begun);
+    }
+
+    #[test]
+    fn evidence_goes_back_between_marks_and_nowhere_else() {
+        let mark = mark();
+        let whole = "begun\n::soter 0123abcd evidence plan.txt::\na\n::soter 9999 evidence is all::\nb\n\
+                     \n::soter 0123abcd evidence is all::\nwords\n\n::soter 0123abcd evidence ../x::\ny\n\
+                     \n::soter 0123abcd evidence is all::\n\n::soter 0123abcd evidence cut.txt::\nhalf";
+        let text = "a\n::soter 9999 evidence is all::\nb\n";
+        assert_eq!(evidence(whole, &mark), [("plan.txt", text)]);
+        assert_eq!(evidence("nothing\n", &mark), []);
+        let shown = shown(whole, &mark);
+        assert!(shown.contains("words\n") && !shown.contains("0123abcd"), "{shown}");
     }
 
     #[test]
