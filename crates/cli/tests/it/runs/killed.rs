@@ -170,7 +170,7 @@ fn an_engine_killed_at_any_record_is_followed_by_one_that_ends_the_run_the_same(
 
 #[test]
 fn an_engine_killed_at_any_record_of_a_standstill_is_followed_by_one_that_ends_it_the_same() {
-    check(SERVICES, &SERVED, 10);
+    check(SERVICES, &SERVED, 6);
 }
 
 fn check(plan: &str, expected_effects: &[&str], count: u64) {
