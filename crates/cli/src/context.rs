@@ -182,8 +182,8 @@ impl Context {
         }
         let what = format!("{} is an etcd, and this command is for PostgreSQL", found.0);
         Err(Failure::new(Ending::Input, what).hint(
-            "an etcd is kept by soter backup and soter agent, looked at by backups and verify, and \
-             brought back by restore",
+            "an etcd is kept by soter backup and soter agent, looked at by status, doctor, backups and \
+             verify, and brought back by restore",
         ))
     }
 

@@ -9,6 +9,7 @@ mod failure;
 mod onlooker;
 mod output;
 mod plans;
+mod presence;
 mod runs;
 
 use std::ffi::OsString;

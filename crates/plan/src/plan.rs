@@ -37,6 +37,8 @@ pub struct Store {
     pub canary: Option<Canary>,
     /// How long backups are kept.
     pub retention: Retention,
+    /// How old the newest recovery point may be, if the plan says.
+    pub rpo: Option<Duration>,
 }
 
 impl Store {

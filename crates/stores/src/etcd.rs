@@ -23,9 +23,9 @@ mod stream;
 pub use access::{Access, Endpoint, EndpointError};
 pub use bump::{BUMP_DEFAULT, Bump};
 pub use census::{Census, GROUPS_MAX};
-pub use client::{Client, Member, Status};
+pub use client::{Alarm, Client, Member, Status};
 pub use error::{ErrorKind, EtcdError};
-pub use files::FilesError;
+pub use files::{FilesError, check_files};
 pub use members::{MemberError, NewCluster, NewMember};
 pub use record::{
     Counters, EtcdRecord, KIND, MemberRecord, RecordError, SNAPSHOT_FILE, Sharing, TAKEN_PREFIX,

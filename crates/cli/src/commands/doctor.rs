@@ -1,9 +1,10 @@
 //! `soter doctor`: all that keeps a store from being protected, each with what mends it.
 
+mod etcd;
 mod places;
 mod server;
 
-use soter_plan::{Plan, Store, StoreName};
+use soter_plan::{Kind, Plan, Store, StoreName};
 use soter_postgres::server::checks::{Finding, Severity};
 
 use crate::context::Context;
@@ -12,7 +13,7 @@ use crate::failure::{Ending, Failure};
 /// Say what keeps a store from being protected, and how to mend it.
 ///
 /// It looks at the agent's key, the vault, the server and its settings, the data directory, free
-/// space, and the agent. Run it as the user that runs the agent. Nothing that is there is changed. The
+/// space, and the agent; of an etcd at its members, alarms, room, and what is taken along. Run it as the user that runs the agent. Nothing that is there is changed. The
 /// exit code is 1 if there is anything to mend.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DoctorArgs {
@@ -43,12 +44,24 @@ struct Row {
 
 pub(super) fn run(context: &Context, args: &DoctorArgs) -> Result<(), Failure> {
     let plan = context.plan()?;
+    if let Ok((name, store)) = context.store(&plan, args.store.as_deref())
+        && let Kind::Etcd(of_etcd) = &store.kind
+    {
+        let patient = Patient { context, plan: &plan, name, store };
+        let rows = etcd::look(&patient, of_etcd);
+        return conclude(context, rows, name);
+    }
     let (name, store) = context.postgres_store(&plan, args.store.as_deref())?;
     let patient = Patient { context, plan: &plan, name, store };
     let mut rows = Vec::new();
     let agent = places::agent(&patient, &mut rows);
     let facts = server::look(&patient, agent, &mut rows);
     places::vault(&patient, facts.as_ref(), &mut rows);
+    conclude(context, rows, name)
+}
+
+/// Says what was found, and whether there is anything to mend.
+fn conclude(context: &Context, mut rows: Vec<Row>, name: &StoreName) -> Result<(), Failure> {
     rows.sort_by_key(|row: &Row| row.severity);
     let to_mend = rows.iter().filter(|row| row.severity != Severity::Notice).count();
     context.output.data(&rows, |rows| in_words(rows, name));

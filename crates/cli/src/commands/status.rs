@@ -1,5 +1,7 @@
 //! `soter status`: how the protection of a store stands, from its agent, else from the vault.
 
+mod etcd;
+
 use soter_postgres::agent::{Status, VaultView, ask_status, socket_in};
 use soter_postgres::incarnation;
 use soter_postgres::lsn::{Lsn, Timeline};
@@ -15,7 +17,8 @@ use crate::output::{human_bytes, human_duration};
 /// Say how the protection of a store stands.
 ///
 /// A running agent is asked. Without one, the vault says what it has; then nobody knows what the
-/// server has that the vault has not.
+/// server has that the vault has not. The exit code is 0 only while the store is protected as the plan
+/// says.
 #[derive(Debug, clap::Args)]
 pub(super) struct StatusArgs {
     /// The store, as the plan calls it.
@@ -34,6 +37,9 @@ struct Report {
 }
 
 pub(super) fn run(context: &Context, args: &StatusArgs) -> Result<(), Failure> {
+    if let Some(told) = etcd::run(context, args)? {
+        return told;
+    }
     let report = match ask_agent(context, args)? {
         Some(status) => Report { vault: status.vault.clone(), agent: Some(status) },
         None => Report { agent: None, vault: Some(look_into_vault(context, args)?) },

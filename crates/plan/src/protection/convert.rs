@@ -186,6 +186,7 @@ impl<'p> Converter<'p> {
                 keep_for: keep_for.map_or(KEEP_FOR.default, |kept| kept.value.0),
                 keep_last: keep_last.map_or(KEEP_LAST.default, |kept| kept.value.0),
             },
+            rpo: store.rpo.map(|rpo| rpo.value),
         };
         Some((name?, store))
     }

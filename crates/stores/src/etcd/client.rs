@@ -30,6 +30,12 @@ const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// A longer plain answer is refused: a list of members has a few KiB.
 const ANSWER_LENGTH_MAX: u64 = 1 << 20;
 
+/// A longer page of measurements is refused: etcd's has about 150 KiB.
+const METRICS_LENGTH_MAX: u64 = 4 << 20;
+
+/// How large a member's database may become, as its measurements name it.
+const QUOTA: &str = "etcd_server_quota_backend_bytes ";
+
 /// A snapshot is handed on in pieces of this length.
 const PIECE_LENGTH: usize = 1 << 20;
 
@@ -67,6 +73,18 @@ pub struct Member {
     pub client_urls: Vec<String>,
 }
 
+/// Something that an etcd raises the alarm about; it says so until somebody disarms it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Alarm {
+    /// The member it is about.
+    #[serde(rename = "memberID", default, deserialize_with = "gateway::number")]
+    pub member: u64,
+    /// `NOSPACE`: the database is as large as it may become, and takes no writes. `CORRUPT`: members
+    /// have different data.
+    #[serde(rename = "alarm", default)]
+    pub kind: String,
+}
+
 /// An etcd.
 pub struct Client {
     agent: Agent,
@@ -102,6 +120,12 @@ struct StatusAnswer {
 #[derive(Deserialize)]
 struct MembersAnswer {
     members: Vec<Member>,
+}
+
+#[derive(Deserialize)]
+struct AlarmsAnswer {
+    #[serde(default)]
+    alarms: Vec<Alarm>,
 }
 
 #[derive(Deserialize)]
@@ -185,6 +209,32 @@ impl Client {
             self.ask::<MembersAnswer>(endpoint, "/v3/cluster/member/list", &json!({}))
         };
         self.first(ask).map(|(_, answer)| answer.members)
+    }
+
+    /// What the cluster raises the alarm about.
+    ///
+    /// # Errors
+    /// [`EtcdError::NoMember`].
+    pub fn alarms(&self) -> Result<Vec<Alarm>, EtcdError> {
+        let question = json!({ "action": "GET" });
+        let ask = |endpoint: &Endpoint| {
+            self.ask::<AlarmsAnswer>(endpoint, "/v3/maintenance/alarm", &question)
+        };
+        self.first(ask).map(|(_, answer)| answer.alarms)
+    }
+
+    /// How large a member's database may become; none if the member does not say. It stands in no
+    /// answer but among its measurements.
+    ///
+    /// # Errors
+    /// See [`EtcdError`].
+    pub fn quota_bytes(&self, endpoint: &Endpoint) -> Result<Option<u64>, EtcdError> {
+        let response = self.agent.get(format!("{endpoint}/metrics")).call();
+        let mut page = String::new();
+        let body = answered(endpoint, response)?;
+        let read = body.take(METRICS_LENGTH_MAX).read_to_string(&mut page);
+        read.map_err(|error| broken(endpoint, &error))?;
+        Ok(page.lines().find_map(|line| line.strip_prefix(QUOTA)).and_then(whole_number))
     }
 
     /// How many keys begin so; with an empty prefix, all.
@@ -310,26 +360,44 @@ impl Client {
         question: &Value,
     ) -> Result<impl Read + Send + use<>, EtcdError> {
         let request = self.agent.post(format!("{endpoint}{path}"));
-        let response = request.content_type("application/json").send(question.to_string());
-        let response = response.map_err(|error| EtcdError::Connection {
-            endpoint: endpoint.clone(),
-            reason: error.to_string(),
-        })?;
-        let status = response.status();
-        let mut body = response.into_body().into_reader();
-        if status.is_success() {
-            return Ok(body);
-        }
-        let mut bytes = Vec::new();
-        // What cannot be read any more is a refusal without words.
-        drop(body.by_ref().take(ANSWER_LENGTH_MAX).read_to_end(&mut bytes));
-        let complaint = serde_json::from_slice(&bytes).unwrap_or_else(|_| Complaint {
-            code: i64::from(status.as_u16()),
-            message: format!("HTTP {status}"),
-        });
-        let Complaint { code, message } = complaint;
-        Err(EtcdError::Refused { endpoint: endpoint.clone(), code, message })
+        answered(endpoint, request.content_type("application/json").send(question.to_string()))
     }
+}
+
+/// The body of an answer that is no refusal.
+fn answered(
+    endpoint: &Endpoint,
+    response: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+) -> Result<impl Read + Send + use<>, EtcdError> {
+    let response = response.map_err(|error| EtcdError::Connection {
+        endpoint: endpoint.clone(),
+        reason: error.to_string(),
+    })?;
+    let status = response.status();
+    let mut body = response.into_body().into_reader();
+    if status.is_success() {
+        return Ok(body);
+    }
+    let mut bytes = Vec::new();
+    // What cannot be read any more is a refusal without words.
+    drop(body.by_ref().take(ANSWER_LENGTH_MAX).read_to_end(&mut bytes));
+    let complaint = serde_json::from_slice(&bytes).unwrap_or_else(|_| Complaint {
+        code: i64::from(status.as_u16()),
+        message: format!("HTTP {status}"),
+    });
+    let Complaint { code, message } = complaint;
+    Err(EtcdError::Refused { endpoint: endpoint.clone(), code, message })
+}
+
+/// A number of bytes as measurements have it: `2.147483648e+09`.
+fn whole_number(text: &str) -> Option<u64> {
+    let (digits, exponent) = text.trim().split_once("e+").unwrap_or((text.trim(), "0"));
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
+    let exponent: usize = exponent.parse().ok()?;
+    let part = if part.chars().all(|digit| digit == '0') { "" } else { part };
+    let zeros = exponent.checked_sub(part.len())?;
+    let digits = format!("{whole}{part}{}", "0".repeat(zeros.min(20)));
+    digits.parse().ok()
 }
 
 fn broken(endpoint: &Endpoint, error: &io::Error) -> EtcdError {

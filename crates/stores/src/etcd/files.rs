@@ -83,6 +83,19 @@ impl TakenFiles {
     }
 }
 
+/// Whether what the patterns name is there and can be read; how many files that are.
+///
+/// # Errors
+/// See [`FilesError`].
+pub fn check_files(disk: &dyn Disk, patterns: &[String]) -> Result<usize, FilesError> {
+    let found = TakenFiles::find(disk, patterns)?;
+    for path in found.sources.iter().flatten() {
+        let unreadable = |source| FilesError::Unreadable { path: path.clone(), source };
+        disk.open(path).map_err(unreadable)?;
+    }
+    Ok(found.record.len())
+}
+
 struct Search<'d> {
     disk: &'d dyn Disk,
     found: BTreeMap<PathBuf, Metadata>,

@@ -1,6 +1,7 @@
 //! `soter agent` of an etcd: a snapshot when one is due, and again soon when it failed.
 //!
-//! It has no state of its own: what is due is told by the vault and the plan's schedule.
+//! It has no state of its own: what is due is told by the vault and the plan's schedule. That it is
+//! there it says in a file, for `soter status`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use soter_plan::Schedule;
 use soter_stores::etcd::backup::{ClusterPolicy, FullPolicy};
+use soter_vault::ids::StoreId;
 use soter_vault::log::{Log, TakeOver};
 use soter_vault::map::NoProgress;
 use soter_world::Stop;
@@ -17,6 +19,7 @@ use crate::commands::backup::etcd::{Patient, Policy, take};
 use crate::context::{Context, Writer, kept_in_the_first_only, log_failure};
 use crate::failure::{Ending, Failure};
 use crate::output::human_bytes;
+use crate::presence::{FailedAttempt, Presence};
 
 /// A clock that is set, or a machine that slept, is noticed within this.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
@@ -42,10 +45,20 @@ pub(super) fn run(
     let agent = host.nodename().to_string_lossy().into_owned();
     let full = FullPolicy::OlderThan(patient.store.backup.full_every);
     let policy = Policy { agent: &agent, full, cluster: ClusterPolicy::Same, take_over };
-    let (mut newest, mut failures) = (newest(context, patient)?, Failures::default());
+    let (store, newest) = newest(context, patient)?;
+    let (mut newest, mut failures) = (newest, Failures::default());
+    let (mut presence, mut is_first) = (Presence::ours(context), true);
     loop {
         let now = context.clock.now();
         let due = due(&patient.store.backup.schedule, newest, &failures);
+        let next_at = due.filter(|due| *due > now);
+        if let Some(presence) = &mut presence
+            && (presence.next_at != next_at || is_first)
+        {
+            presence.next_at = next_at;
+            presence.announce(context, store);
+            is_first = false;
+        }
         if due.is_some_and(|due| due > now) || due.is_none() {
             if stop.wait(LOOK_EVERY.min(until(now, due))) {
                 return Ok(());
@@ -64,6 +77,7 @@ pub(super) fn run(
                     "backup {id}: revision {revision}, {keys} keys, {stored} stored"
                 ));
                 (newest, failures) = (Some(context.clock.now()), Failures::default());
+                presence.iter_mut().for_each(|presence| presence.failed = None);
             }
             Err(_) if stop.is_stopped() => return Ok(()),
             Err(failure) => {
@@ -72,21 +86,28 @@ pub(super) fn run(
                 if is_mistake || failure.ending == Ending::Superseded {
                     return Err(failure);
                 }
-                context.output.warn(&failure.in_one_line());
+                let why = failure.in_one_line();
+                context.output.warn(&why);
                 failures = failures.and_one(context.clock.now());
+                let (at, count) = (context.clock.now(), failures.count);
+                let failed = FailedAttempt { at, why, count };
+                presence.iter_mut().for_each(|it| it.failed = Some(failed.clone()));
             }
         }
     }
 }
 
-/// When the newest backup was stored.
-fn newest(context: &Context, patient: Patient<'_>) -> Result<Option<Timestamp>, Failure> {
+/// The store, and when its newest backup was stored.
+fn newest(
+    context: &Context,
+    patient: Patient<'_>,
+) -> Result<(StoreId, Option<Timestamp>), Failure> {
     let Writer { vault: open, keys, pins } =
         context.writer(patient.plan, patient.name, patient.store)?;
     let vault = context.vault(&open, pins);
     let log = Log::open(&vault, keys.store, open.trust().clone(), None)
         .map_err(|error| log_failure(&error))?;
-    Ok(log.catalogue().live().next_back().map(|backup| backup.stored))
+    Ok((keys.store, log.catalogue().live().next_back().map(|backup| backup.stored)))
 }
 
 /// Backups that failed one after the other.

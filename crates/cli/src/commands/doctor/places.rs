@@ -45,17 +45,7 @@ pub(super) fn agent(patient: &Patient<'_>, rows: &mut Vec<Row>) -> AgentState {
 
 /// Looks at the agent's key, at the vault, and at the room for both.
 pub(super) fn vault(patient: &Patient<'_>, known: Option<&Known>, rows: &mut Vec<Row>) {
-    if let Some(what) = kept_in_the_first_only(patient.name, patient.store) {
-        rows.push(
-            Row::error("one-vault-only", what)
-                .severity(Severity::Warning)
-                .why("this version writes to the first vault that the plan names and to no other")
-                .hint(
-                    "name one vault in the plan; have the vault's place copied elsewhere by other \
-                     means, and say so under `copies`",
-                ),
-        );
-    }
+    one_vault_only(patient, rows);
     let first = patient.store.vault();
     let Some(described) = first.and_then(|name| patient.plan.vaults.get(name)) else { return };
     let disk = &*patient.context.disk;
@@ -85,8 +75,23 @@ pub(super) fn vault(patient: &Patient<'_>, known: Option<&Known>, rows: &mut Vec
     life(patient, &writer, known.map(|known| known.facts.system_identifier), rows);
 }
 
+/// What the plan promises and this version does not do.
+pub(super) fn one_vault_only(patient: &Patient<'_>, rows: &mut Vec<Row>) {
+    if let Some(what) = kept_in_the_first_only(patient.name, patient.store) {
+        rows.push(
+            Row::error("one-vault-only", what)
+                .severity(Severity::Warning)
+                .why("this version writes to the first vault that the plan names and to no other")
+                .hint(
+                    "name one vault in the plan; have the vault's place copied elsewhere by other \
+                     means, and say so under `copies`",
+                ),
+        );
+    }
+}
+
 /// Writing what no reader takes for an object, where the vault and where its log grows.
-fn try_to_write(disk: &dyn Disk, directory: &Path, writer: &Writer) -> io::Result<()> {
+pub(super) fn try_to_write(disk: &dyn Disk, directory: &Path, writer: &Writer) -> io::Result<()> {
     let log = directory.join("log").join(writer.keys.store.to_string());
     for place in [directory, &log] {
         match durable::create_temporary(disk, &place.join("doctor")) {
@@ -186,7 +191,7 @@ fn room(patient: &Patient<'_>, vault: &Path, known: Option<&Known>, rows: &mut V
 }
 
 /// The place itself, or where it would be made.
-fn existing(disk: &dyn Disk, path: &Path) -> PathBuf {
+pub(super) fn existing(disk: &dyn Disk, path: &Path) -> PathBuf {
     let there = path.ancestors().find(|path| disk.metadata(path).is_ok());
     there.unwrap_or(Path::new("/")).to_owned()
 }

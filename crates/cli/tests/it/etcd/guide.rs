@@ -99,7 +99,7 @@ impl Reader {
         // What ends the line must end the program.
         let line = format!("exec {line}");
         let command = Command::new("bash").args(["-euc", &line]).env("PATH", path);
-        command.current_dir(self.place.path())
+        command.current_dir(self.place.path()).env("SOTER_STATE", self.path("state"))
     }
 
     fn run(&self, line: &str) -> Finished {
@@ -247,6 +247,10 @@ fn real_the_guide_to_an_etcd_does_what_it_says() {
                 left_out.push(command);
             } else if command.contains(" agent cluster") {
                 agent = Some(reader.start(&line));
+            } else if agent.is_some() && command.contains(" status ") {
+                // It takes a moment until an agent is there.
+                let is_well = || reader.run(&line).status == Status::Exited(0);
+                wait_until("the etcd is protected", is_well).unwrap();
             } else {
                 let said = reader.ok(&line);
                 printed.push_str(&said);

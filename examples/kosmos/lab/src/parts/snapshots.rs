@@ -27,6 +27,9 @@ const SERVER: &str = "/var/lib/rancher/k3s/server";
 /// When a snapshot is due.
 const SCHEDULE: &str = "*/10 * * * *";
 
+/// How old the newest may be.
+const RPO: &str = "15 min";
+
 /// What a vault is told of it when it is made: its name, and what it is.
 pub(super) fn store(lab: &Lab) -> Option<&'static str> {
     (!lab.is_without("snapshots")).then_some("etcd:etcd")
@@ -46,7 +49,7 @@ pub(super) fn plan(lab: &Lab, vault: &str) -> Result<String, Failure> {
          certificate_file: {there}/tls/etcd/client.crt\n    \
          key_file: {there}/tls/etcd/client.key\n    \
          files: [{there}/token, {there}/tls, {there}/cred]\n    \
-         backup: {{ schedule: \"{SCHEDULE}\" }}\n    vaults: [{vault}]\n",
+         rpo: {RPO}\n    backup: {{ schedule: \"{SCHEDULE}\" }}\n    vaults: [{vault}]\n",
         endpoints = endpoints?.join("\", \""),
         there = there.display(),
     ))
@@ -60,33 +63,37 @@ pub(super) fn make(lab: &Lab) -> Result<(), Failure> {
 
 /// Starts the agent, where it sees what the node has.
 pub(super) fn start(lab: &Lab) -> Result<(), Failure> {
-    let (home, plan) = equip(lab)?;
+    let (home, _) = equip(lab)?;
     let us = std::env::current_exe().map_err(failed("find this program"))?;
+    lab.start(&Spec::new(PROCESS, NODE, &us, home).args(there(lab, &["agent", STORE])?))
+}
+
+/// `soter` on the node, with the agents' plan.
+fn on_node(lab: &Lab, words: &[&str]) -> Result<Command, Failure> {
+    let us = std::env::current_exe().map_err(failed("find this program"))?;
+    Ok(Command::new(us).args(there(lab, words)?))
+}
+
+fn there(lab: &Lab, words: &[&str]) -> Result<Vec<String>, Failure> {
     let (root, soter) = (lab.root().display().to_string(), lab.program("soter")?);
-    let (soter, plan) = (soter.display().to_string(), plan.display().to_string());
-    let spec = Spec::new(PROCESS, NODE, &us, home)
-        .args(["--directory", &root, "exec", NODE, "--"])
-        .args([&soter, "--plan", &plan, "agent", STORE]);
-    lab.start(&spec)
+    let (soter, plan) = (soter.display().to_string(), lab.root().join(PLAN).display().to_string());
+    let enter = ["--directory", &root, "exec", NODE, "--", &soter, "--plan", &plan];
+    Ok(enter.into_iter().chain(words.iter().copied()).map(str::to_owned).collect())
 }
 
 /// Whether the newest snapshot is of the cluster that is there.
 pub(super) fn look(lab: &Lab) -> Result<String, String> {
-    let words = |failure: Failure| failure.to_string();
-    if !lab.table().entry(PROCESS).map_err(words)?.is_some_and(|entry| entry.is_alive()) {
-        return Err("no agent runs".to_owned());
-    }
     let cluster = super::members::cluster(lab)?;
-    let plan = lab.root().join(PLAN);
-    let soter = Command::new(lab.program("soter").map_err(words)?);
-    let asked = soter.arg("--plan").arg(plan).args(["--json", "backups", STORE]);
+    let asked =
+        on_node(lab, &["--json", "status", STORE]).map_err(|failure| failure.to_string())?;
     let finished = asked.run(STATUS_TIMEOUT).map_err(|error| error.to_string())?;
+    let said: Value = serde_json::from_slice(&finished.stdout)
+        .map_err(|_| String::from_utf8_lossy(&finished.stderr).trim().to_owned())?;
     if finished.status != Status::Exited(0) {
-        return Err(String::from_utf8_lossy(&finished.stderr).trim().to_owned());
+        let problems = said["problems"].as_array().into_iter().flatten();
+        return Err(problems.filter_map(Value::as_str).collect::<Vec<_>>().join("; "));
     }
-    let said: Value = serde_json::from_slice(&finished.stdout).map_err(|why| why.to_string())?;
-    let backups = said["backups"].as_array().into_iter().flatten();
-    let newest = backups.last().ok_or("there is no backup")?;
+    let newest = &said["newest"];
     let (of, keys) = (newest["cluster"].as_str().unwrap_or_default(), &newest["keys"]);
     if of != cluster {
         return Err(format!("the newest snapshot is of cluster {of}, and this is {cluster}"));
