@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 use soter_recovery::mirror::VaultMirror;
 use soter_runbook::driver::{Engine, EngineError, EngineErrorKind, Progress};
+use soter_runbook::journal::JournalError;
 use soter_runbook::state::{Closing, MirrorState};
 use soter_runbook::steps::Redactor;
 use soter_world::Stop;
@@ -141,7 +142,9 @@ pub(crate) fn engine_failure(error: &EngineError, run: &str) -> Failure {
     let failure = Failure::of(ending, error);
     match error {
         EngineError::Closed => failure.hint(format!("soter run show {run} says how it ended")),
-        EngineError::Superseded => failure.hint("watch the run where the other engine is"),
+        EngineError::Superseded | EngineError::Journal(JournalError::Grown) => {
+            failure.hint("watch the run where the other engine is")
+        }
         EngineError::Elsewhere => failure.hint(format!(
             "look whether it lives; if it does not: soter run resume {run} --take-over"
         )),

@@ -241,6 +241,17 @@ fn a_vault_that_comes_back_gets_what_it_missed() {
     assert_eq!(lines_there(&scene), scene.journal("first"));
 }
 
+/// What a mirror knows of the vault is not kept when the vault contradicts it.
+#[test]
+fn what_another_wrote_is_seen_after_it_was_in_the_way() {
+    let scene = Scene::new();
+    let (one, other) = (scene.mirror(), scene.mirror());
+    assert_eq!(one.append(1, b"a\n"), Ok(Stored::Created));
+    assert_eq!(other.append(2, b"b\n"), Ok(Stored::Created));
+    assert!(one.append(3, b"c\n").is_err(), "it would leave a hole, as far as it knows");
+    assert_eq!(one.append(3, b"c\n"), Ok(Stored::Created));
+}
+
 #[test]
 fn without_a_vault_a_run_is_local_and_an_unenrolled_key_is_told_so() {
     let scene = Scene::new();

@@ -46,6 +46,8 @@ struct Cluster {
     /// Who must be ready before somebody is started.
     order: Vec<(&'static str, &'static str)>,
     broken: Vec<String>,
+    /// Nothing gets more pods than this.
+    pods_max: Option<u32>,
     clock: Option<Arc<SimClock>>,
 }
 
@@ -107,6 +109,7 @@ impl Cluster {
 impl Workloads for Shared {
     fn standing(&self, which: &Which, _: &Stop) -> Result<Standing, Trouble> {
         let mut cluster = self.lock();
+        let cluster = &mut *cluster;
         if let Some(clock) = &cluster.clock {
             clock.advance(Duration::from_secs(30));
         }
@@ -114,6 +117,7 @@ impl Workloads for Shared {
         let Some(thing) = cluster.things.get_mut(&which.to_string()) else {
             return Err(Trouble { why: format!("there is no {which}"), passes: false });
         };
+        let may_grow = cluster.pods_max.is_none_or(|most| thing.pods < most);
         let seen = Standing {
             wanted: thing.wanted,
             ready: thing.pods.min(thing.wanted),
@@ -122,7 +126,7 @@ impl Workloads for Shared {
             ails: None,
         };
         match thing.pods.cmp(&thing.wanted) {
-            std::cmp::Ordering::Less => thing.pods += 1,
+            std::cmp::Ordering::Less => thing.pods += u32::from(may_grow),
             std::cmp::Ordering::Greater => thing.pods -= 1,
             std::cmp::Ordering::Equal => {}
         }
@@ -259,6 +263,23 @@ impl Desk {
     }
 }
 
+/// What runs is seen; else the note at the object itself is newer than what an earlier step gave.
+#[test]
+fn what_there_was_before_is_taken_from_who_knows_it_best() {
+    let standing = |wanted, noted| Standing { wanted, ready: 0, noted, left: None, ails: None };
+    assert_eq!(hold::before(&standing(2, Some(3)), Some(4), Some(5)), 2);
+    assert_eq!(hold::before(&standing(0, Some(3)), Some(4), Some(5)), 3);
+    assert_eq!(hold::before(&standing(0, None), Some(4), Some(5)), 4);
+    assert_eq!(hold::before(&standing(0, None), None, Some(5)), 5);
+    assert_eq!(hold::before(&standing(0, None), None, None), 0);
+    let back = release::goes_back_to;
+    assert_eq!(back(&standing(0, Some(3)), Some(4), Some(5)), Some(4));
+    assert_eq!(back(&standing(0, Some(3)), None, Some(5)), Some(3));
+    assert_eq!(back(&standing(0, None), None, Some(5)), Some(5));
+    assert_eq!(back(&standing(2, None), Some(4), Some(5)), Some(2), "somebody started it");
+    assert_eq!(back(&standing(2, Some(3)), Some(4), Some(5)), Some(4), "half brought back");
+}
+
 #[test]
 fn who_stood_still_goes_back_to_what_it_was() {
     let shared = Shared::new();
@@ -282,6 +303,21 @@ fn who_stood_still_goes_back_to_what_it_was() {
     desk.done("held");
     desk.done("back");
     assert_eq!(shared.wanted(), [1, 4, 3]);
+}
+
+#[test]
+fn a_service_that_lacks_one_of_its_parts_does_not_work_yet() {
+    let shared = Shared::new();
+    let clock = Arc::new(SimClock::new());
+    let mut desk = Desk::new(PLAN, shared.connect());
+    desk.clock = Arc::clone(&clock) as _;
+    desk.done("held");
+    (shared.lock().clock, shared.lock().pods_max) = (Some(clock), Some(3));
+    let why = desk.failed("back");
+    assert!(why.contains("shop/deployment/api: 3 of 4 work"), "{why}");
+    shared.lock().pods_max = None;
+    desk.done("back");
+    assert_eq!(shared.pods(), 8);
 }
 
 /// What is done by an attempt that dies after so many operations, and what the next ones make of it.

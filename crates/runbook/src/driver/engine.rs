@@ -174,6 +174,7 @@ impl EngineError {
             Self::Journal(JournalError::Refused { .. }) | Self::Unfollowed(_) => {
                 EngineErrorKind::Damaged
             }
+            Self::Journal(JournalError::Grown) => EngineErrorKind::Superseded,
             Self::Journal(_) | Self::Disk { .. } | Self::Ended | Self::Contradiction(_) => {
                 EngineErrorKind::Failed
             }

@@ -65,6 +65,13 @@ pub enum JournalError {
     /// An append failed before: this value appends nothing more.
     #[error("the journal ended with an append that failed")]
     Ended,
+    /// Somebody else has written to it, which the lock should have prevented: its disk is shared with a
+    /// machine that does not see the lock. Begin nothing more.
+    #[error(
+        "the journal has grown by itself: another engine writes to it, on a disk whose locks it does \
+         not see"
+    )]
+    Grown,
     /// What is in it cannot be gone on with.
     #[error("the journal {} cannot be read", path.display())]
     Refused {
@@ -182,6 +189,10 @@ impl Journal {
             appended.lines.extend_from_slice(&line);
         }
         self.ended = true;
+        // Where a lock is not seen everywhere, two engines would write over each other's records.
+        if self.file.len().map_err(JournalError::disk("append"))? != self.length {
+            return Err(JournalError::Grown);
+        }
         self.file
             .write_at(self.length, &appended.lines)
             .and_then(|()| self.file.sync())

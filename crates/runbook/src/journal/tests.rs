@@ -47,6 +47,16 @@ fn written(disk: &SimDisk) -> Vec<u8> {
 }
 
 #[test]
+fn a_number_that_is_left_out_is_damage_though_every_hash_fits() {
+    let (first, mut bytes) = Record::make(1, stamp(1), begun(), first_hash(&run()));
+    let at = bytes.len();
+    let (_, line) = Record::make(3, stamp(2), draft("paused", json!({})), first.hash);
+    bytes.extend(line);
+    let Err(Refused::Damaged(damage)) = read(&bytes) else { panic!("it was read") };
+    assert_eq!((damage.n, damage.offset), (2, at));
+}
+
+#[test]
 fn what_is_written_is_read_again() {
     let bytes = written(&SimDisk::new(0));
     let reading = read(&bytes).unwrap();
@@ -171,8 +181,8 @@ fn a_failed_sync_ends_the_journal_and_the_next_opening_makes_it_durable() {
     let disk = SimDisk::new(3);
     let path = Path::new(PATH);
     let (mut journal, _) = Journal::create(&disk, path, &run(), &stamp(1), vec![begun()]).unwrap();
-    // An append is a write and a sync.
-    disk.fail_at(disk.operations() + 1, io::ErrorKind::Other);
+    // An append is a look at its length, a write and a sync.
+    disk.fail_at(disk.operations() + 2, io::ErrorKind::Other);
     let failed = journal.append(&stamp(2), vec![draft("paused", json!({}))]);
     assert!(matches!(failed, Err(JournalError::Disk { .. })), "{failed:?}");
     let ended = journal.append(&stamp(3), vec![draft("continued", json!({}))]);

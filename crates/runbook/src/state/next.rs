@@ -315,7 +315,7 @@ impl State {
             let why = format!("nobody knows how it ended: {why}");
             return self.fail(at, &why, RetryFrom::Beginning, now);
         }
-        step.failures += 1;
+        step.failures = step.failures.saturating_add(1);
         let delay = if asks_person { Duration::ZERO } else { retry_delay(step) };
         self.interrupted(at, true, now);
         self.turn(at, Status::Ready { delay }, now);

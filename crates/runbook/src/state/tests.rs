@@ -1,3 +1,4 @@
+mod guards;
 mod harm;
 mod ways;
 

@@ -59,9 +59,21 @@ impl Engine<'_> {
                 end_of(&why)
             )),
             Outcome::Failed(why) => Ended::Failed(end_of(&why)),
+            // What was ended here may go on elsewhere: it is not begun beside itself without a word.
+            Outcome::Unknown(why) if was_cancelled && !self.is_destructive(&step) => {
+                Ended::Failed(format!(
+                    "it was ended, because it took too long or the run was given up; elsewhere it may \
+                     go on: {}",
+                    end_of(&why)
+                ))
+            }
             Outcome::Unknown(why) => Ended::Unknown(end_of(&why)),
         };
         Event::StepEnded { step, attempt, outcome, outputs, captured }
+    }
+
+    fn is_destructive(&self, step: &StepId) -> bool {
+        self.state.step(step).is_some_and(|one| one.step.destructive)
     }
 
     /// The values that a step was to give, as they are recorded; or what is wrong with them.

@@ -159,6 +159,64 @@ fn a_request_is_gone_before_what_it_asked_for_is_begun() {
 }
 
 #[test]
+fn what_took_too_long_elsewhere_is_not_begun_beside_itself() {
+    for destructive in [false, true] {
+        let mut step = blank(id("a"), 0, Action::Run("x".to_owned()));
+        (step.timeout, step.destructive) = (Some(Duration::from_secs(60)), destructive);
+        let stage = Stage::new();
+        let mut engine = stage.begin(drill(vec![step]));
+        turns(&mut engine, 1);
+        stage.clock.advance(Duration::from_secs(60));
+        turns(&mut engine, 1);
+        let outcome = Outcome::Unknown("no word of its end has come".to_owned());
+        stage.puppets.say(Completion::Ended { step: id("a"), attempt: 1, outcome });
+        for _ in 0..5 {
+            stage.clock.advance(Duration::from_secs(60));
+            turns(&mut engine, 1);
+        }
+        assert_eq!(*stage.puppets.started.lock().unwrap(), [1]);
+        let status = &engine.state().step(&id("a")).unwrap().status;
+        match status {
+            Status::Failed { why, .. } => {
+                assert!(!destructive && why.contains("may go on"), "{why}");
+            }
+            Status::Doubt { .. } => assert!(destructive),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// What certainly never began is begun without anybody being asked, also if it cannot be taken back.
+#[test]
+fn what_never_began_is_in_no_doubt() {
+    let mut step = blank(id("a"), 0, Action::Run("x".to_owned()));
+    step.destructive = true;
+    let stage = Stage::new();
+    let mut engine = stage.begin(drill(vec![step]));
+    turns(&mut engine, 1);
+    drop(engine);
+    let place = (Path::new(PLACE), Lock::simulated());
+    let mut engine = Engine::resume(stage.world(), place, Resuming::default()).unwrap();
+    turns(&mut engine, 1);
+    assert_eq!(*stage.puppets.started.lock().unwrap(), [1, 2]);
+}
+
+/// On a disk whose locks are not seen from everywhere.
+#[test]
+fn an_engine_does_not_write_over_the_records_of_another() {
+    let stage = Stage::new();
+    let mut first = stage.begin(drill(vec![blank(id("a"), 0, Action::Run("x".to_owned()))]));
+    let place = (Path::new(PLACE), Lock::simulated());
+    let second = Engine::resume(stage.world(), place, Resuming::default()).unwrap();
+    drop(second);
+    let before = stage.journal();
+    let error = first.turn(Duration::ZERO).unwrap_err();
+    assert_eq!(error.kind(), crate::driver::engine::EngineErrorKind::Superseded, "{error}");
+    assert_eq!(stage.journal(), before);
+    assert!(stage.puppets.started.lock().unwrap().is_empty());
+}
+
+#[test]
 fn what_cannot_be_read_in_the_inbox_stops_nobody() {
     let stage = Stage::new();
     let mut engine = stage.begin(drill(vec![blank(id("a"), 0, Action::Run("x".to_owned()))]));

@@ -93,3 +93,24 @@ fn a_fault_of_this_program_is_unknown_and_waited_for_by_nobody() {
     let question = asking(Question::Run("true".to_owned()), |_, _| {});
     assert_eq!(ask(&desk.effects(), question).answer, Answer::Unknown);
 }
+
+#[test]
+fn a_secret_that_is_cut_in_two_by_the_length_of_a_message_is_covered() {
+    let (_, end) = SECRET.split_at(SECRET.len() - 4);
+    for shown in [1, 4, SECRET.len() - 1] {
+        let text = format!(
+            "printf '%s' \"$token\"; head -c {} /dev/zero | tr '\\0' x; exit 3",
+            (1 << 10) - shown
+        );
+        let why = failed(Desk::new("").run(&script(&text, |_| {})));
+        assert!(why.ends_with("xxx") && !why.contains(&format!("{end}x")), "{shown}: {why}");
+    }
+}
+
+#[test]
+fn what_a_script_wrote_elsewhere_makes_no_message_long() {
+    let text = "head -c 100000 /dev/zero | tr '\\0' x; echo; echo the end; exit 3";
+    let there = script(text, |step| step.on = Some("there".to_owned()));
+    let why = failed(Desk::new("hosts: { there: [env] }\n").run(&there));
+    assert!(why.ends_with("the end") && why.len() < 2 << 10, "{} bytes", why.len());
+}
