@@ -241,6 +241,9 @@ fn who_leaves_changes_nothing_and_what_ran_is_adopted() {
     );
     let mut engine = desk.start("here", &RECOVER);
     desk.wait_for("here", "child_started");
+    // It is recorded before the first word of the script is carried out.
+    soter_postgres::testing::wait_until("it has begun", || desk.lines("effects") == ["begun"])
+        .unwrap();
     engine.signal(Signal::Interrupt);
     let said = ended(&mut engine, 5, "one step goes on by itself");
     assert!(said.contains("not over"), "{said}");
