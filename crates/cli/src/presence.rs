@@ -3,7 +3,7 @@
 //! The rule it keeps: the file alone says nothing. Only a process that is alive and is the one of the file,
 //! by its number and its start, is an agent.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use soter_world::durable;
 use soter_world::exec::Identity;
 
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::{Ending, Failure};
 use crate::runs::StateArgs;
 
 /// Longest file.
@@ -53,11 +53,12 @@ impl Presence {
 
     /// Says it. An agent protects also where this cannot be written: then it is only not seen.
     pub(crate) fn announce(&self, context: &Context, store: StoreId) {
-        let written = file(store).and_then(|file| {
+        let written = StateArgs { state: None }.directory().and_then(|state| {
+            let file = file(&state, store);
             let bytes = serde_json::to_vec(self).expect("numbers and texts are JSON");
             durable::create_dir_all_durable(&*context.disk, durable::parent(&file))
                 .and_then(|()| durable::write_durable(&*context.disk, &file, &bytes))
-                .map_err(|error| Failure::of(crate::failure::Ending::Failed, &error))
+                .map_err(|error| Failure::of(Ending::Failed, &error))
         });
         if let Err(failure) = written {
             let why = failure.in_one_line();
@@ -67,15 +68,16 @@ impl Presence {
 
     /// The agent of a store on this machine, if it is alive.
     pub(crate) fn of(context: &Context, store: StoreId) -> Option<Self> {
-        let bytes = durable::read(&*context.disk, &file(store).ok()?, LENGTH_MAX).ok()?;
-        let found: Self = serde_json::from_slice(&bytes).ok()?;
-        let Self { process, start_ticks, .. } = found;
-        Identity { process, start_ticks }.is_alive().then_some(found)
+        StateArgs::of_agents().iter().find_map(|state| {
+            let bytes = durable::read(&*context.disk, &file(state, store), LENGTH_MAX).ok()?;
+            let found: Self = serde_json::from_slice(&bytes).ok()?;
+            let Self { process, start_ticks, .. } = found;
+            Identity { process, start_ticks }.is_alive().then_some(found)
+        })
     }
 }
 
 /// Stores have ids, so that two of one name do not meet.
-fn file(store: StoreId) -> Result<PathBuf, Failure> {
-    let state = StateArgs { state: None }.directory()?;
-    Ok(state.join("agents").join(format!("{store}.json")))
+fn file(state: &Path, store: StoreId) -> PathBuf {
+    state.join("agents").join(format!("{store}.json"))
 }

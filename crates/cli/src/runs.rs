@@ -90,6 +90,14 @@ impl StateArgs {
         Ok(Path::new(&home).join(STATE_BELOW_HOME))
     }
 
+    /// Where agents of this machine may have said that they are there: where our own would, and where those
+    /// of root do and of ourselves, whose environment is another one.
+    pub(crate) fn of_agents() -> Vec<PathBuf> {
+        let ours = Self { state: None }.directory().ok();
+        let home = variable("HOME").map(|home| Path::new(&home).join(STATE_BELOW_HOME));
+        ours.into_iter().chain([STATE_OF_ROOT.into()]).chain(home).collect()
+    }
+
     /// All runs, the one that began last first.
     pub(crate) fn runs(&self, context: &Context) -> Result<Vec<Found>, Failure> {
         let place = self.directory()?.join("runs");

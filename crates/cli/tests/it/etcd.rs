@@ -85,11 +85,15 @@ impl Keep {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let command = Command::new(env!("CARGO_BIN_EXE_soter")).args(arguments);
-        command.current_dir(self.place.path()).env("SOTER_STATE", self.path("state"))
+        let command = command.current_dir(self.place.path()).env("HOME", self.path("home"));
+        command.env("SOTER_STATE", self.path("state"))
     }
 
+    /// It has the state of a home, as that of somebody who is not root.
     fn agent(&self) -> Child {
-        self.command(&["agent", "cluster"]).spawn().unwrap()
+        let state = self.path("home/.local/state/soter");
+        let agent = self.command(&["agent", "cluster"]).env("SOTER_STATE", state);
+        agent.spawn().unwrap()
     }
 
     fn ok(&self, arguments: &[&str]) -> String {

@@ -72,11 +72,16 @@ fn real_status_says_whether_an_etcd_is_protected() {
     keep.write("soter.yaml", &plan);
     assert!(status(&keep).0);
 
+    // An agent is a service, whose environment is not that of a shell.
+    let shell = keep.command(&["status", "cluster"]).env("SOTER_STATE", keep.path("shell"));
+    let shell = shell.env("HOME", keep.path("home")).run(TIMEOUT).unwrap();
+    assert_eq!(shell.status, Status::Exited(0), "{}", text(&shell.stdout));
+
     // From elsewhere nobody knows of an agent, and what the vault has is said all the same.
     let (url, key) = (keep.url(), keep.path("keys/operator-1.key"));
     let elsewhere = ["--json", "status", "--vault", &url, "--identity", &key];
-    let done = keep.command(&elsewhere).env("SOTER_STATE", keep.path("elsewhere")).run(TIMEOUT);
-    let done = done.unwrap();
+    let done = keep.command(&elsewhere).env("SOTER_STATE", keep.path("elsewhere"));
+    let done = done.env("HOME", keep.path("elsewhere")).run(TIMEOUT).unwrap();
     let said: Value = serde_json::from_slice(&done.stdout).unwrap();
     assert_eq!((done.status, &said["newest"]["keys"]), (Status::Exited(1), &30.into()));
 
