@@ -89,7 +89,8 @@ pub(crate) struct Board {
     pub(crate) services: Vec<Service>,
     /// Its phases, in the order of the plan.
     pub(crate) phases: Vec<Phase>,
-    /// Its steps, in the order of the plan; those of another way once it was taken.
+    /// Its steps, in the order of the plan; those of another way once it was taken, and what takes a
+    /// step back once that was asked for.
     pub(crate) steps: Vec<Step>,
     /// The next steps that will begin if all goes well, the earliest first.
     pub(crate) next: Vec<Next>,
@@ -243,11 +244,11 @@ pub(crate) struct Step {
     /// The number of its phase.
     pub(crate) phase: usize,
     /// `waits`, `ready`, `runs`, `person`, `verifies`, `failed`, `retries`, `doubt`, `done`, `left_out`,
-    /// `branched` or `replaced`.
+    /// `branched`, `replaced`, `undoing` or `undone`.
     pub(crate) is: &'static str,
     /// The same for people.
     pub(crate) words: String,
-    /// Why it failed, is in doubt, is left out, or another way was taken.
+    /// Why it failed, is in doubt, is left out, another way was taken, or it is undone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) why: Option<String>,
     /// How long it has taken since its first attempt, or took; none: it has not begun.
@@ -294,6 +295,12 @@ pub(crate) struct Step {
     /// The step in whose place it is done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) in_place_of: Option<String>,
+    /// What takes it back, if a person says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) undo: Option<Way>,
+    /// The step that it takes back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) undoes: Option<String>,
 }
 
 /// Steps that are carried out only when a person says so.

@@ -132,6 +132,7 @@ pub(crate) fn attempt(action: Action, change: impl FnOnce(&mut Step)) -> Attempt
         owner: None,
         if_it_fails: None,
         instead: None,
+        undo: None,
     };
     change(&mut step);
     Attempt {

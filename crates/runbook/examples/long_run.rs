@@ -214,6 +214,7 @@ fn procedure(steps: usize, phases: usize) -> Procedure {
             owner: None,
             if_it_fails: None,
             instead: None,
+            undo: None,
         }
     };
     Procedure {

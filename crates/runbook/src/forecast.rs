@@ -81,6 +81,8 @@ pub enum Unknown {
     Failed(StepId),
     /// A person must say whether a step was done.
     Doubt(StepId),
+    /// A person must decide about a step that was taken back, or is.
+    Undone(StepId),
     /// A step takes longer than was expected of it.
     Overdue(StepId),
     /// Nobody can tell whether a phase is needed: its title.

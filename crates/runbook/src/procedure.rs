@@ -180,6 +180,9 @@ pub struct Step {
     /// What a person may have done in its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead: Option<Way>,
+    /// What a person may have done to take it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<Way>,
 }
 
 /// Steps that are carried out only when a person says so. They stand in [`Procedure::steps`] behind the
@@ -193,6 +196,11 @@ pub struct Way {
 }
 
 impl Step {
+    /// What may be done in its place, and what takes it back.
+    pub fn ways(&self) -> impl Iterator<Item = &Way> {
+        self.instead.iter().chain(&self.undo)
+    }
+
     /// Whether a value that it gave is kept. What it said it gives must be given; how many replicas
     /// it took away is kept where there were any.
     #[must_use]
@@ -228,6 +236,7 @@ impl Step {
             owner: None,
             if_it_fails: None,
             instead: None,
+            undo: None,
         }
     }
 }
@@ -342,7 +351,7 @@ impl Procedure {
     /// The steps that are carried out only when a person says so.
     #[must_use]
     pub fn steps_of_ways(&self) -> BTreeSet<&StepId> {
-        self.steps.iter().flat_map(|step| &step.instead).flat_map(|way| &way.steps).collect()
+        self.steps.iter().flat_map(Step::ways).flat_map(|way| &way.steps).collect()
     }
 
     /// What is carried out if nobody takes another way.
@@ -350,7 +359,7 @@ impl Procedure {
     pub fn without_ways(&self) -> Self {
         let of_ways = self.steps_of_ways();
         let steps = self.steps.iter().filter(|step| !of_ways.contains(&step.id)).cloned();
-        let steps = steps.map(|step| Step { instead: None, ..step }).collect();
+        let steps = steps.map(|step| Step { instead: None, undo: None, ..step }).collect();
         Self { steps, ..self.clone() }
     }
 

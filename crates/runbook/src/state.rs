@@ -12,6 +12,7 @@ mod load;
 mod next;
 mod questions;
 mod time;
+mod undo;
 mod ways;
 
 #[cfg(test)]
@@ -78,6 +79,8 @@ pub struct State {
     /// Steps that are neither done nor skipped; those of other ways are not counted: who has one stands
     /// for it.
     unfinished: usize,
+    /// Steps that are being taken back.
+    undoing: usize,
     /// Values that a step was to give and did not, because it was found done or done by other means.
     missing: BTreeSet<String>,
     /// Measures that are to be lifted because the step that lifts them is done.
@@ -183,8 +186,27 @@ pub struct StepState {
     needed_by: Vec<usize>,
     /// The steps of its other way.
     instead: Vec<usize>,
-    /// The step whose other way it belongs to.
-    of: Option<usize>,
+    /// The steps that take it back.
+    undo: Vec<usize>,
+    /// What it is carried out for, if only a person's word begins it.
+    of: Option<Role>,
+}
+
+/// What a step is for that is carried out only when a person says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// It is done in place of the one of that place.
+    Instead(usize),
+    /// It takes that one back.
+    Undo(usize),
+}
+
+impl Role {
+    fn owner(self) -> usize {
+        match self {
+            Self::Instead(owner) | Self::Undo(owner) => owner,
+        }
+    }
 }
 
 /// Where a step stands.
@@ -222,7 +244,7 @@ pub enum Status {
         /// Why.
         why: String,
     },
-    /// It belongs to another way, which nobody has taken.
+    /// It belongs to another way that nobody has taken, or takes back what nobody has wanted back.
     Apart,
     /// Another way was taken in its place, and goes on.
     Branched {
@@ -232,6 +254,16 @@ pub enum Status {
     /// Another way was taken in its place, and is over.
     Replaced {
         /// Why it was taken.
+        why: String,
+    },
+    /// It is being taken back.
+    Undoing {
+        /// Why.
+        why: String,
+    },
+    /// It was taken back, and a person must decide what follows.
+    Undone {
+        /// Why.
         why: String,
     },
 }
@@ -266,6 +298,7 @@ impl StepState {
             waiting: 0,
             needed_by: Vec::new(),
             instead: Vec::new(),
+            undo: Vec::new(),
             of: None,
         }
     }
@@ -289,8 +322,16 @@ impl StepState {
     }
 
     /// The place of the step whose other way it belongs to, if it does.
-    pub(crate) fn owner(&self) -> Option<usize> {
-        self.of
+    pub(crate) fn in_place_of(&self) -> Option<usize> {
+        match self.of {
+            Some(Role::Instead(owner)) => Some(owner),
+            _ => None,
+        }
+    }
+
+    /// The places of the steps that take it back.
+    pub(crate) fn undoing_steps(&self) -> &[usize] {
+        &self.undo
     }
 
     /// The places of the steps of its other way.
@@ -346,10 +387,27 @@ impl State {
         &self.steps[at]
     }
 
-    /// The step whose other way a step belongs to.
+    /// The step in whose place another is done.
     #[must_use]
-    pub fn owner_of(&self, step: &StepState) -> Option<&StepState> {
-        self.steps.get(step.of?)
+    pub fn replaced_by(&self, step: &StepState) -> Option<&StepState> {
+        self.steps.get(step.in_place_of()?)
+    }
+
+    /// The step that another takes back.
+    #[must_use]
+    pub fn undone_by(&self, step: &StepState) -> Option<&StepState> {
+        match step.of {
+            Some(Role::Undo(owner)) => self.steps.get(owner),
+            _ => None,
+        }
+    }
+
+    /// Whether a person may have a step taken back now, or say that it was by hand; else why not.
+    ///
+    /// # Errors
+    /// In words, when it cannot be.
+    pub fn may_undo(&self, id: &StepId, by_hand: bool) -> Result<(), Illegal> {
+        self.undoing(id, by_hand).map(drop)
     }
 
     /// Whether a person may take the other way of a step now; else why not.

@@ -118,6 +118,17 @@ impl Commands<'_> {
         self.line(&words, "branch", &format!("{step} --why WHY"))
     }
 
+    /// `title` is that of the steps that do it.
+    pub(super) fn undo(&self, step: &str, title: &str) -> Command {
+        let words = format!("take `{step}` back: {title}");
+        self.line(&words, "undo", &format!("{step} --why WHY"))
+    }
+
+    pub(super) fn undo_by_hand(&self, step: &str) -> Command {
+        let words = "it was taken back by hand";
+        self.line(words, "undo", &format!("{step} --by-hand --why WHY"))
+    }
+
     pub(super) fn abort(&self) -> Command {
         self.line("give the run up", "abort", "--why WHY")
     }
@@ -174,6 +185,8 @@ pub(super) fn every(of: &Commands<'_>) -> Vec<Command> {
         of.mark_done("a"),
         of.skip("a"),
         of.branch("a", "from London"),
+        of.undo("a", "the rule is taken away"),
+        of.undo_by_hand("a"),
         of.abort(),
         of.lift("shop stopped"),
         of.go_on(),

@@ -71,7 +71,8 @@ impl Maker<'_> {
                 ("decision", title("decide about"), self.owner(step), self.failed(step, id))
             }
             Needed::Resolution => {
-                let commands = self.or_branch(self.commands.resolve(id).to_vec(), step);
+                let mut commands = self.or_branch(self.commands.resolve(id).to_vec(), step);
+                commands.extend(self.undoable());
                 ("resolution", title("was it done?"), self.owner(step), commands)
             }
             Needed::Lifting(names) => {
@@ -79,7 +80,9 @@ impl Maker<'_> {
                 ("lifting", "lift what is still in place".to_owned(), anybody(), commands)
             }
             Needed::Continuing => {
-                let commands = vec![self.commands.go_on(), self.commands.abort()];
+                let mut commands = vec![self.commands.go_on()];
+                commands.extend(self.undoable());
+                commands.push(self.commands.abort());
                 ("continuing", "let the paused run go on".to_owned(), anybody(), commands)
             }
         };
@@ -166,6 +169,11 @@ impl Maker<'_> {
             commands.push(self.commands.ask_again(id));
         }
         commands.push(self.commands.retry(id));
+        let is_half = matches!(failed_at, Some(Status::Failed { .. }))
+            && step.is_some_and(|step| step.step.undo.is_none() && step.step.action.is_effect());
+        if is_half && step.is_some_and(|step| self.state.may_undo(&step.step.id, true).is_ok()) {
+            commands.push(self.commands.undo_by_hand(id));
+        }
         commands = self.or_branch(commands, step);
         let action = step.map(|step| &step.step.action);
         // An approval is not stepped over: it is asked for again, and then the glass can be broken.
@@ -175,8 +183,21 @@ impl Maker<'_> {
         if matches!(action, Some(Action::Run(_))) {
             commands.push(self.commands.amend(id));
         }
+        commands.extend(self.undoable());
         commands.push(self.commands.abort());
         commands
+    }
+
+    /// What could be taken back now. A run that is given up leaves it as it is.
+    fn undoable(&self) -> Vec<Command> {
+        let all = self.state.steps().filter(|step| {
+            step.step.undo.is_some() && self.state.may_undo(&step.step.id, false).is_ok()
+        });
+        let commands = all.filter_map(|step| {
+            let way = step.step.undo.as_ref()?;
+            Some(self.commands.undo(step.step.id.as_str(), &clean(&way.title)))
+        });
+        commands.collect()
     }
 
     /// The same, and the other way if there is one that may be taken now.

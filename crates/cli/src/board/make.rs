@@ -327,7 +327,9 @@ fn steps(seen: &Seen<'_>) -> Vec<Step> {
             },
             if_it_fails: spec.if_it_fails.as_deref().map(clean),
             instead: spec.instead.as_ref().map(way),
-            in_place_of: seen.state.owner_of(step).map(|owner| owner.step.id.to_string()),
+            in_place_of: seen.state.replaced_by(step).map(|owner| owner.step.id.to_string()),
+            undo: spec.undo.as_ref().map(way),
+            undoes: seen.state.undone_by(step).map(|owner| owner.step.id.to_string()),
         }
     });
     steps.collect()
@@ -355,7 +357,9 @@ fn why(step: &StepState) -> Option<String> {
         | Status::Doubt { why }
         | Status::Skipped { why }
         | Status::Branched { why }
-        | Status::Replaced { why } => why,
+        | Status::Replaced { why }
+        | Status::Undoing { why }
+        | Status::Undone { why } => why,
         _ => step.to_be_skipped()?,
     };
     Some(clean(why))
@@ -404,6 +408,10 @@ fn status(step: &StepState, seen: &Seen<'_>, elapsed: Option<Duration>) -> (&'st
             _ => ("done", "done, not by this run's own doing".to_owned()),
         },
         Status::Skipped { .. } => ("left_out", "left out".to_owned()),
+        Status::Undoing { .. } if is_given_up => ("undoing", "was being undone".to_owned()),
+        Status::Undoing { .. } => ("undoing", "is being undone".to_owned()),
+        Status::Undone { .. } if is_given_up => ("undone", "undone".to_owned()),
+        Status::Undone { .. } => ("undone", "UNDONE: somebody must decide".to_owned()),
         Status::Apart => ("apart", "belongs to another way, which nobody has taken".to_owned()),
         Status::Branched { .. } => {
             ("branched", format!("left for another way{attempt}: {}", title_of_way(step)))

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use soter_runbook::forecast::spoken;
 
-use super::{Attended, Board, Decision, Service, Step};
+use super::{Attended, Board, Decision, Service, Step, Way};
 
 /// Rows that belong together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -354,7 +354,8 @@ pub(super) fn mark(step: &Step) -> (&'static str, Tone) {
         "runs" => ("[>]", Tone::Active),
         "verifies" => ("[~]", Tone::Active),
         "person" => ("[!]", Tone::Bad),
-        "failed" => ("[!]", Tone::Bad),
+        "failed" | "undone" => ("[!]", Tone::Bad),
+        "undoing" => ("[<]", Tone::Warn),
         "retries" => ("[r]", Tone::Warn),
         "doubt" => ("[?]", Tone::Bad),
         "ready" => ("[.]", Tone::Plain),
@@ -382,6 +383,19 @@ impl Tone {
     fn worse(self, other: Self) -> Self {
         if other == Self::Bad { other } else { self }
     }
+}
+
+/// What a person may have done besides, and what it is done for if a person wanted it.
+fn ways(step: &Step) -> Vec<String> {
+    let names = |way: &Way| format!("{} ({})", way.title, way.steps.join(", "));
+    let mut rows = Vec::new();
+    let instead = step.instead.as_ref().map(names);
+    rows.extend(instead.map(|way| format!("another way, if somebody takes it: {way}")));
+    let undo = step.undo.as_ref().map(names);
+    rows.extend(undo.map(|way| format!("undone, if somebody says so, by: {way}")));
+    rows.extend(step.in_place_of.iter().map(|other| format!("in place of {other}")));
+    rows.extend(step.undoes.iter().map(|other| format!("takes {other} back")));
+    rows
 }
 
 /// Everything else about a step.
@@ -420,14 +434,7 @@ pub(super) fn details(step: &Step) -> Vec<Row> {
             .iter()
             .map(|advice| Row::new(Tone::Dim, 6, format!("if it fails: {advice}"))),
     );
-    rows.extend(step.instead.iter().map(|way| {
-        let text =
-            format!("another way, if somebody takes it: {} ({})", way.title, way.steps.join(", "));
-        Row::new(Tone::Dim, 6, text)
-    }));
-    rows.extend(
-        step.in_place_of.iter().map(|other| Row::new(Tone::Dim, 6, format!("in place of {other}"))),
-    );
+    rows.extend(ways(step).into_iter().map(|text| Row::new(Tone::Dim, 6, text)));
     for probe in &step.probes {
         let (which, tone) = match (probe.which, probe.answer) {
             ("only_if", _) => ("only if", Tone::Plain),

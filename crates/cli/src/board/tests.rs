@@ -43,6 +43,10 @@ scenarios:
             run: systemctl stop shop
             obliges: [shop-stopped]
             budget: 1 min
+            undo:
+              title: The shop may write again
+              steps:
+                - { id: released, title: Start the shop again, run: systemctl start shop, lifts: [shop-stopped] }
           - id: data
             title: Bring the orders back to the last commit
             run: |
@@ -237,6 +241,7 @@ pub(super) fn situations() -> Vec<(&'static str, Board)> {
     paused.say("bea", Event::Answered { step, values: BTreeMap::new(), why });
     paused.pass(15);
     all.push(("branched", paused.board()));
+    all.extend(undone(restoring()));
     let mut by_hand = restoring();
     by_hand.restored();
     by_hand.pass(12);
@@ -256,6 +261,25 @@ pub(super) fn situations() -> Vec<(&'static str, Board)> {
     aborted.end("images", Ended::Failed("ended by signal 15".to_owned()));
     all.push(("aborted", aborted.board()));
     all
+}
+
+/// What failed stands on something that is then undone.
+fn undone(mut undone: Trial) -> [(&'static str, Board); 2] {
+    for (step, attempt) in [("data", 1), ("data", 2), ("images", 1)] {
+        undone.end(step, Ended::Failed(format!("exit {attempt}: the vault does not answer")));
+        undone.pass(3);
+        undone.settle();
+        if (step, attempt) == ("data", 1) {
+            undone.answer("data", Which::AlreadyDone, Answer::No, "");
+        }
+    }
+    let why = "we stay on the old server".to_owned();
+    undone.say("anna", Event::Compensating { step: id("held"), why });
+    undone.pass(20);
+    let undoing = ("undoing", undone.board());
+    undone.end("released", Ended::Done);
+    undone.pass(5);
+    [undoing, ("undone", undone.board())]
 }
 
 const SERIAL: Layout = Layout { columns: 80, colour: false };

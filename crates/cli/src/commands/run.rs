@@ -42,6 +42,8 @@ pub(super) enum RunCommand {
     MarkDone(request::StepArgs),
     /// Take the other way that the plan has in place of a step, such as when it has failed.
     Branch(request::StepArgs),
+    /// Have a step taken back, by the steps that the plan has for that, or say that it was by hand.
+    Undo(request::UndoArgs),
     /// Change a step that has not begun, or has failed.
     Amend(request::AmendArgs),
     /// Try a step that failed again.
@@ -76,6 +78,7 @@ pub(super) fn run(context: &Context, command: &RunCommand) -> Result<(), Failure
         RunCommand::Skip(args) => request::skip(context, args),
         RunCommand::MarkDone(args) => request::mark_done(context, args),
         RunCommand::Branch(args) => request::branch(context, args),
+        RunCommand::Undo(args) => request::undo(context, args),
         RunCommand::Amend(args) => request::amend(context, args),
         RunCommand::Retry(args) => request::retry(context, args),
         RunCommand::Resolve(args) => request::resolve(context, args),

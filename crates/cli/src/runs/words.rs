@@ -96,6 +96,8 @@ fn word_of_people(event: &Event) -> String {
         Event::Branched { step, why } => {
             format!("another way is taken in place of {step}: {why}")
         }
+        Event::Compensating { step, why } => format!("{step} is being undone: {why}"),
+        Event::Compensated { step, why } => format!("{step} is undone: {why}"),
         Event::Amended { step, why } => format!("{} is changed: {why}", step.id),
         Event::Obliged { name, step } => {
             format!("temporary measure {name}, put in place by {step}: it must be lifted")

@@ -138,6 +138,7 @@ fn beginning() -> Beginning {
         owner: None,
         if_it_fails: None,
         instead: None,
+        undo: None,
     };
     let title = "All of it".to_owned();
     let procedure = Procedure {

@@ -91,6 +91,15 @@ pub enum Wish {
         /// Why.
         why: String,
     },
+    /// Have a step taken back.
+    Undo {
+        /// The step.
+        step: StepId,
+        /// It was taken back already, by hand.
+        by_hand: bool,
+        /// Why, or how it was.
+        why: String,
+    },
     /// Change a step that has not begun.
     Amend {
         /// The whole step, as it shall be.

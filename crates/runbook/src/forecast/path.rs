@@ -29,6 +29,7 @@ pub(super) enum Open {
     Paused,
     Failed(usize),
     Doubt(usize),
+    Undone(usize),
     Overdue(usize),
     Phase(usize),
     Knot,
@@ -100,6 +101,7 @@ impl Path {
             Open::Paused => Unknown::Paused,
             Open::Failed(at) => Unknown::Failed(step(at)),
             Open::Doubt(at) => Unknown::Doubt(step(at)),
+            Open::Undone(at) => Unknown::Undone(step(at)),
             Open::Overdue(at) => Unknown::Overdue(step(at)),
             Open::Phase(at) => Unknown::Phase(state.begun.procedure.phases[at].title.clone()),
             Open::Knot => Unknown::Knot,
@@ -233,7 +235,7 @@ impl Walk<'_> {
             self.tell_step(*later, work);
         }
         self.steps[at] = Some(span);
-        if let Some(owner) = step.owner() {
+        if let Some(owner) = step.in_place_of() {
             self.ways_end[owner].0.join(&span.end);
             self.ways_end[owner].1 -= 1;
             let is_branched = matches!(self.state.step_at(owner).status, Status::Branched { .. });
@@ -260,6 +262,14 @@ impl Walk<'_> {
                 self.before[*other].0.join(&begin);
                 self.tell_step(*other, work);
             }
+        }
+        // What takes it back is in nobody's way to anywhere.
+        for other in step.undoing_steps() {
+            let since = self.state.step_at(*other).since.as_ref();
+            let at = since.map_or(self.passed, |since| since.since(&self.state.since));
+            let is_over = self.state.step_at(*other).status.is_finished();
+            let end = Mark { at: if is_over { at } else { Duration::ZERO }, ..Mark::default() };
+            self.steps[*other] = Some(Span { begin: at, end, ..Span::default() });
         }
     }
 
@@ -293,6 +303,7 @@ impl Walk<'_> {
             // As if somebody said at once that it is to be tried again.
             Status::Failed { .. } if !step.may_retry() => Some(Open::Failed(at)),
             Status::Doubt { .. } => Some(Open::Doubt(at)),
+            Status::Undoing { .. } | Status::Undone { .. } => Some(Open::Undone(at)),
             _ => self.held_up(),
         };
         let estimate = &self.estimates[at];

@@ -513,6 +513,34 @@ fn what_nobody_takes_takes_no_time_and_what_is_taken_decides() {
 }
 
 #[test]
+fn what_was_undone_is_still_to_come_and_waits_for_a_word() {
+    let mut procedure = small();
+    procedure.steps.push(run_step("un-a", &[]));
+    let steps = vec![id("un-a")];
+    procedure.steps[0].undo = Some(Way { title: "back".to_owned(), steps });
+    let mut trial = Trial::of(procedure);
+    trial.settle();
+    trial.pass(minutes(5));
+    trial.end("a", Ended::Done);
+    trial.end("b", Ended::Failed("exit 1".to_owned()));
+    trial.end("c", Ended::Done);
+    trial.say("anna", Event::Compensating { step: id("a"), why: "the wrong one".to_owned() });
+    trial.settle();
+    trial.pass(minutes(1));
+    let undone = Some(Unknown::Undone(id("a")));
+    // Ten minutes for `a`, two for `b`, from now on at the earliest.
+    let seen = trial.forecast();
+    assert_eq!((seen.whole.at, &seen.whole.unknown), (minutes(18), &undone));
+    trial.end("un-a", Ended::Done);
+    let seen = trial.forecast();
+    assert_eq!((seen.whole.at, &seen.whole.unknown), (minutes(18), &undone));
+    trial.say("anna", Event::Retry { step: id("a"), from: RetryFrom::Beginning, delay_ms: 0 });
+    trial.settle();
+    let seen = trial.forecast();
+    assert_eq!((seen.whole.at, &seen.whole.unknown), (minutes(18), &None));
+}
+
+#[test]
 fn lengths_are_spoken() {
     let shown = [0, 59, 60, 61, 599, 600, 3599, 3600, 3660, 172_799, 172_800, 180_000]
         .map(|seconds| spoken(Duration::from_secs(seconds)));

@@ -54,6 +54,7 @@ impl fmt::Display for Unknown {
             Self::Paused => f.write_str("the run is paused"),
             Self::Failed(step) => write!(f, "`{step}` failed, and somebody must decide"),
             Self::Doubt(step) => write!(f, "nobody knows whether `{step}` was done"),
+            Self::Undone(step) => write!(f, "`{step}` was undone, and somebody must decide"),
             Self::Overdue(step) => write!(f, "`{step}` takes longer than expected"),
             Self::Phase(title) => write!(f, "nobody can tell whether the phase {title} is needed"),
             Self::Knot => f.write_str("it waits for something that waits for it"),

@@ -235,6 +235,21 @@ impl Action {
         )
     }
 
+    /// Whether nothing is there afterwards that could be taken back: somebody looked, waited, said or
+    /// heard something.
+    #[must_use]
+    pub fn leaves_nothing(&self) -> bool {
+        matches!(
+            self,
+            Self::Look
+                | Self::Wait { .. }
+                | Self::Approve { .. }
+                | Self::Ask { .. }
+                | Self::Notify(_)
+                | Self::Capture
+        )
+    }
+
     /// Whether a person does it.
     #[must_use]
     pub fn is_persons(&self) -> bool {

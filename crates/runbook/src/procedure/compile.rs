@@ -157,7 +157,7 @@ impl Compiler<'_> {
         let mut all = Flat::default();
         for (phase, of_phase) in self.scenario.phases.iter().enumerate() {
             let counted = |at| Ok(StepId::counted(phase, at));
-            self.in_order(&of_phase.steps, &Within { phase, way: None }, &counted, &mut all);
+            self.in_order(&of_phase.steps, &Within::Phase(phase), &counted, &mut all);
         }
         all.steps
     }
@@ -182,18 +182,20 @@ impl Compiler<'_> {
                 before.into_iter().map(|at| ids[at].clone()).collect();
             for name in &step.after {
                 let named = StepId::parse(&name.value).ok();
-                let is_sure = |id: &StepId| all.sure.contains(id) || ids.contains(id);
+                let is_sure = |id: &StepId| within.may_wait_for(&all.sure, id) || ids.contains(id);
                 match named.filter(|other| *other != id && is_sure(other)) {
                     Some(other) => drop(after.insert(other)),
-                    None => self.not_before(name, &all.ids),
+                    None => self.not_before(name, within, all),
                 }
             }
-            let mut made = self.step(step, (within.phase, id.clone()), after.into_iter().collect());
-            made.gives.extend(self.gives_instead(step, within.way, &made.gives));
+            let phase = within.phase();
+            let mut made = self.step(step, (phase, id.clone()), after.into_iter().collect());
+            made.gives.extend(self.gives_instead(step, within, &made.gives));
             let place = all.steps.len();
             all.steps.push(made);
-            all.steps[place].instead = self.instead(step, (within.phase, &id), all);
-            if within.way.is_none() {
+            all.steps[place].instead = self.instead(step, (phase, &id), all);
+            all.steps[place].undo = self.undo(step, (phase, &id), all);
+            if let Within::Phase(_) = within {
                 all.sure.insert(id.clone());
             }
             ids.push(id);
@@ -201,9 +203,14 @@ impl Compiler<'_> {
         ids
     }
 
-    fn not_before(&mut self, name: &At<String>, known: &BTreeSet<StepId>) {
-        let is_of_way = StepId::parse(&name.value).is_ok_and(|id| known.contains(&id));
-        let (what, hint) = if is_of_way {
+    fn not_before(&mut self, name: &At<String>, within: &Within<'_>, all: &Flat) {
+        let known = StepId::parse(&name.value).ok().filter(|id| all.ids.contains(id));
+        let is_sure = known.as_ref().is_some_and(|id| all.sure.contains(id));
+        let (what, hint) = if is_sure && matches!(within, Within::Undo(_)) {
+            let what =
+                format!("what undoes a step does not wait for others, such as `{}`", name.value);
+            (what, "leave it out: it is done when somebody says so")
+        } else if known.is_some() {
             let what =
                 format!("`{}` is a step of another way, which may never be taken", name.value);
             (what, "name the step that it stands in for: it is over when the other way is")
@@ -233,7 +240,7 @@ impl Compiler<'_> {
             steps.iter().flat_map(|step| values(&step.lifts)).collect()
         };
         let of_ways: BTreeSet<&StepId> =
-            steps.iter().flat_map(|step| &step.instead).flat_map(|way| &way.steps).collect();
+            steps.iter().flat_map(Step::ways).flat_map(|way| &way.steps).collect();
         let sure = steps.iter().filter(|step| !of_ways.contains(&step.id));
         let sure: BTreeSet<String> = sure.flat_map(|step| step.lifts.clone()).collect();
         let mut open = Vec::new();
@@ -245,7 +252,8 @@ impl Compiler<'_> {
             let left =
                 obliged.filter(|name| !sure.contains(&name.value) && !own.contains(&name.value));
             open.extend(left.map(|name| (name.origin, name.value.clone())));
-            groups.extend(group.iter().flat_map(|step| &step.instead).map(|way| &way.steps[..]));
+            let ways = group.iter().flat_map(|step| step.instead.iter().chain(&step.undo));
+            groups.extend(ways.map(|way| &way.steps[..]));
         }
         for (origin, name) in open {
             let what = format!("no step lifts `{name}`, so the run could never be closed");
@@ -290,7 +298,7 @@ impl Compiler<'_> {
             firsts.push(firsts.last().copied().unwrap_or(0) + phase.steps.len());
         }
         let of_ways: BTreeSet<&StepId> =
-            steps.iter().flat_map(|step| &step.instead).flat_map(|way| &way.steps).collect();
+            steps.iter().flat_map(Step::ways).flat_map(|way| &way.steps).collect();
         let steps: Vec<&Step> = steps.iter().filter(|one| !of_ways.contains(&one.id)).collect();
         let place = |phase: usize, step: usize| {
             step + phase.checked_sub(1).and_then(|before| firsts.get(before)).copied().unwrap_or(0)

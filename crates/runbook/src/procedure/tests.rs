@@ -167,6 +167,50 @@ fn another_way_gives_all_that_its_step_gives() {
 }
 
 #[test]
+fn what_undoes_a_step_lifts_its_measures_and_stands_alone() {
+    let found = complaints(
+        "    phases:
+      - steps:
+          - { id: first, run: 'true' }
+          - { id: a, run: 'true', obliges: [door], undo: { steps: [{ id: b, run: 'true', after: [first] }] } }
+          - { id: c, run: 'true', lifts: [door], undo: { title: nothing } }
+          - { id: d, wait: 1 s, undo: { steps: [{ run: 'true' }] } }
+          - id: e
+            run: 'true'
+            undo: { steps: [{ id: f, run: 'true', undo: { steps: [{ id: g, run: 'true' }] } }] }
+",
+    );
+    let expect = [
+        "6: what undoes a step does not wait for others, such as `first`",
+        "6: `a` obliges `door`, and what undoes it does not lift it",
+        "7: what undoes `c` has no steps",
+        "8: `d` leaves nothing that could be taken back",
+        "9: what undoes `e` has another way, or an undoing, itself",
+    ];
+    for expected in expect {
+        assert!(found.iter().any(|one| one.starts_with(expected)), "{expected}: {found:#?}");
+    }
+    assert_eq!(found.len(), expect.len(), "{found:#?}");
+    let loaded = plan(
+        "    phases:
+      - steps:
+          - id: a
+            run: 'true'
+            obliges: [door]
+            instead: { steps: [{ id: b, run: 'true', undo: { steps: [{ run: 'true' }] } }] }
+            undo: { title: Open, steps: [{ run: 'true' }, { id: z, run: 'true', lifts: [door] }] }
+          - { id: c, run: 'true', lifts: [door] }
+",
+    );
+    let procedure = compile(&loaded.plan, "lost").unwrap();
+    let ids: Vec<&str> = procedure.steps.iter().map(|step| step.id.as_str()).collect();
+    assert_eq!(ids, ["a", "b", "b-undo1", "a-undo1", "z", "c"]);
+    assert_eq!(after(&procedure, "z"), ["a-undo1"]);
+    assert_eq!(after(&procedure, "c"), ["a"]);
+    assert_eq!(procedure.without_ways().steps.len(), 2);
+}
+
+#[test]
 fn another_way_stands_behind_its_step_and_gives_its_values() {
     let loaded = plan(
         "    parameters:

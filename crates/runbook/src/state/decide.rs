@@ -92,9 +92,13 @@ pub fn decide(state: &State, now: &Moment) -> Decision {
     for step in state.open() {
         decision.go_on(state, step, now);
     }
+    decision.compensated(state);
     decision.ask_phases(state);
     decision.pause_or_continue(state, now);
-    if state.life == Life::Running && !matches!(decision.events.last(), Some(Event::Paused { .. }))
+    if state.is_undoing() {
+        decision.begin(state, now);
+    } else if state.life == Life::Running
+        && !matches!(decision.events.last(), Some(Event::Paused { .. }))
     {
         decision.begin(state, now);
         if state.unfinished == 0 && decision.events.is_empty() {
@@ -243,11 +247,24 @@ impl Decision {
         }
     }
 
-    /// What can be begun.
+    /// What undoes a step is over, so that is undone.
+    fn compensated(&mut self, state: &State) {
+        let undoing = state.open().filter(|_| state.is_undoing()).filter_map(|step| {
+            let is_undone = state.undone(&step.step.id).is_ok();
+            is_undone.then(|| step.step.id.clone())
+        });
+        self.events.extend(undoing.map(|step| {
+            let why = "all that undoes it is over".to_owned();
+            Event::Compensated { step, why }
+        }));
+    }
+
+    /// What can be begun; while something is being undone, what undoes it and nothing else.
     fn begin(&mut self, state: &State, now: &Moment) {
         let running = state.open().filter(|step| step.status == Status::Running).count();
         let mut room = RUNNING_MAX.saturating_sub(running);
-        for step in state.open() {
+        let may_begin = |step: &&StepState| !state.is_undoing() || state.undone_by(step).is_some();
+        for step in state.open().filter(may_begin) {
             let Status::Ready { delay } = step.status else { continue };
             let left = now.left(step.since.as_ref().unwrap_or(now), delay);
             if !left.is_zero() {
@@ -328,6 +345,9 @@ fn blocked(state: &State, now: &Moment) -> Option<(Option<StepId>, String)> {
             _ => {}
         }
     }
+    if let Some(found) = undone(state) {
+        return Some(found);
+    }
     let unsure = state.asking.iter().find(|at| state.phases[**at].only_if == Some(Answer::Unknown));
     if let Some(at) = unsure {
         let title = &state.begun.procedure.phases[*at].title;
@@ -351,6 +371,24 @@ fn blocked(state: &State, now: &Moment) -> Option<(Option<StepId>, String)> {
         return Some((None, format!("still in place, and must be lifted: {}", names.join(", "))));
     }
     None
+}
+
+/// A step that is being taken back, or was, so that a person must say what follows.
+fn undone(state: &State) -> Option<(Option<StepId>, String)> {
+    let mut waiting = None;
+    for at in &state.open {
+        let id = &state.steps[*at].step.id;
+        match &state.steps[*at].status {
+            Status::Undoing { .. } => {
+                return Some((Some(id.clone()), format!("`{id}` is being undone")));
+            }
+            Status::Undone { .. } if waiting.is_none() && state.is_free(*at) => {
+                waiting = Some((Some(id.clone()), format!("`{id}` was undone")));
+            }
+            _ => {}
+        }
+    }
+    waiting
 }
 
 /// Doubles, and differs by up to a half from step to step, so that not all come at once. It is drawn

@@ -196,6 +196,20 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// A person has a step taken back: the steps that undo it begin.
+    Compensating {
+        /// The step.
+        step: StepId,
+        /// Why.
+        why: String,
+    },
+    /// A step was taken back: all that undoes it is over; or a person did it by hand.
+    Compensated {
+        /// The step.
+        step: StepId,
+        /// How that is known.
+        why: String,
+    },
     /// A temporary measure is about to be put in place.
     Obliged {
         /// Its name.

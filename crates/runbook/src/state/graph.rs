@@ -49,6 +49,7 @@ impl State {
             open: std::collections::BTreeSet::new(),
             asking: std::collections::BTreeSet::new(),
             unfinished: 0,
+            undoing: 0,
             missing: std::collections::BTreeSet::new(),
             to_lift: Vec::new(),
             begun: Arc::new(Begun::clone(begun)),
@@ -134,6 +135,8 @@ impl State {
     pub(super) fn settle(&mut self, mut work: Vec<Work>, now: &Moment) {
         while let Some(next) = work.pop() {
             match next {
+                // What its condition once said stands, unless it waits again.
+                Work::OpenPhase(phase) if self.phases[phase].status != PhaseStatus::Pending => {}
                 Work::OpenPhase(phase) => {
                     if self.begun.procedure.phases[phase].only_if.is_some() {
                         self.phases[phase].status = PhaseStatus::Asking;
@@ -173,18 +176,24 @@ impl State {
         }
     }
 
-    fn open_step(&mut self, at: usize, now: &Moment) -> Option<Work> {
+    fn open_step(&mut self, at: usize, now: &Moment) -> Vec<Work> {
+        if !self.is_free(at) {
+            return Vec::new();
+        }
         let step = &mut self.steps[at];
+        if let Status::Branched { .. } = step.status {
+            return step.instead.iter().map(|other| Work::OpenStep(*other)).collect();
+        }
         if step.status != Status::Pending {
-            return None;
+            return Vec::new();
         }
         if let Some(why) = step.skip.take() {
-            return Some(Work::Finish(at, Status::Skipped { why }));
+            return vec![Work::Finish(at, Status::Skipped { why })];
         }
         step.status = Status::Ready { delay: std::time::Duration::ZERO };
         step.since = Some(now.clone());
         self.open.insert(at);
-        None
+        Vec::new()
     }
 
     fn finish_one(&mut self, at: usize, status: Status, now: &Moment, work: &mut Vec<Work>) {
@@ -210,12 +219,10 @@ impl State {
         }
         for later in needed_by {
             self.steps[later].waiting -= 1;
-            let phase = self.phases[self.steps[later].step.phase].status;
-            if self.steps[later].waiting == 0 && phase == PhaseStatus::Begun {
-                work.push(Work::OpenStep(later));
-            }
+            work.push(Work::OpenStep(later));
         }
-        if let Some(owner) = self.steps[at].of {
+        if let Some(role) = self.steps[at].of {
+            let owner = role.owner();
             let is_over = |other: &usize| self.steps[*other].status.is_finished();
             let owner_is = &self.steps[owner];
             if let Status::Branched { why } = &owner_is.status

@@ -223,6 +223,16 @@ impl State {
             Event::Branched { step, why } => {
                 self.branching(step).map(|at| self.branch(at, why, now))
             }
+            Event::Compensating { step, why } => {
+                self.undoing(step, false).map(|at| self.undo(at, why, now))
+            }
+            Event::Compensated { step, why } if entry.by == ENGINE => self.undone(step).map(|at| {
+                self.undoing -= 1;
+                self.turn(at, Status::Undone { why: why.clone() }, now);
+            }),
+            Event::Compensated { step, why } => {
+                self.undoing(step, true).map(|at| self.undo_by_hand(at, why, now))
+            }
             _ => return None,
         })
     }
@@ -242,15 +252,19 @@ impl State {
         Err(Illegal::new(format!("attempt {attempt} of `{id}` does not go on")))
     }
 
-    fn turn(&mut self, at: usize, status: Status, now: &Moment) {
+    pub(super) fn turn(&mut self, at: usize, status: Status, now: &Moment) {
         self.steps[at].status = status;
         self.steps[at].since = Some(now.clone());
     }
 
     fn started(&mut self, id: &StepId, attempt: u32, now: &Moment) -> Result<(), Illegal> {
         let at = self.place(id)?;
-        if self.life != Life::Running {
+        let undoes = self.is_undoing_step(at);
+        if self.life != Life::Running && !(undoes && matches!(self.life, Life::Paused { .. })) {
             return Err(Illegal::new("the run does not go on, so nothing is begun"));
+        }
+        if !undoes && self.is_undoing() {
+            return Err(Illegal::new("something is being undone, so nothing else is begun"));
         }
         let host = self.host.clone();
         let step = &mut self.steps[at];
@@ -399,6 +413,10 @@ impl State {
         now: &Moment,
     ) -> Result<(), Illegal> {
         let at = self.place(id)?;
+        if matches!(self.steps[at].status, Status::Undone { .. }) && !by_engine {
+            self.redo(at, now);
+            return Ok(());
+        }
         let step = &mut self.steps[at];
         let Status::Failed { at: failed_at, .. } = &step.status else {
             return Err(Illegal::new(format!("`{id}` has not failed, so it is not tried again")));
@@ -564,7 +582,11 @@ impl State {
     fn marked_done(&mut self, id: &StepId, now: &Moment) -> Result<(), Illegal> {
         let at = self.place(id)?;
         self.may_be_stepped_over(at)?;
-        if self.steps[at].status == Status::Pending {
+        let is_early = match self.steps[at].status {
+            Status::Undone { .. } => !self.is_free(at),
+            _ => self.steps[at].status == Status::Pending,
+        };
+        if is_early {
             return Err(Illegal::new(format!("`{id}` waits for others; its time has not come")));
         }
         self.steps[at].tried = None;
@@ -580,7 +602,10 @@ impl State {
             Status::Done | Status::Skipped { .. } => {
                 Err(Illegal::new(format!("`{id}` is over already")))
             }
-            Status::Apart => Err(Illegal::new(ways::apart(id))),
+            Status::Undoing { .. } => {
+                Err(Illegal::new(format!("`{id}` is being undone: wait for its end")))
+            }
+            Status::Apart => Err(Illegal::new(ways::apart(step))),
             Status::Branched { .. } | Status::Replaced { .. } => Err(Illegal::new(ways::taken(id))),
             _ if matches!(step.step.action, Action::Approve { .. }) => {
                 let what = "an approval is not stepped over: approve it with --break-glass, which \
@@ -601,14 +626,18 @@ impl State {
                 | Status::Apart
                 | Status::Ready { .. }
                 | Status::Failed { .. }
+                | Status::Undone { .. }
                 | Status::Doubt { .. }
         );
         if !is_still {
             return Err(Illegal::new(format!("`{id}` is under way or over, so it is not changed")));
         }
-        let place = |step: &Step| (step.phase, step.after.clone(), step.instead.clone());
-        if place(new) != place(&step.step) {
-            let what = format!("`{id}` keeps its phase, what it waits for, and its other way");
+        let ways = |step: &Step| (step.instead.clone(), step.undo.clone());
+        let is_there = (new.phase, &new.after) == (step.step.phase, &step.step.after);
+        if !is_there || ways(new) != ways(&step.step) {
+            let what = format!(
+                "`{id}` keeps its phase, what it waits for, its other way and what undoes it"
+            );
             return Err(Illegal::new(what));
         }
         let is_approval = |step: &Step| matches!(step.action, Action::Approve { .. });

@@ -37,7 +37,7 @@ pub enum Needed {
     Deed,
     /// Somebody looks, and says yes, no or unknown.
     Look(Asked),
-    /// A step that failed: retry, amend, skip, or mark it done.
+    /// A step that failed or was undone: retry, amend, skip, or mark it done.
     Decision,
     /// A step in doubt: it is to be run, it is done, or it is skipped.
     Resolution,
@@ -56,7 +56,10 @@ impl State {
             return found;
         }
         for step in self.open() {
-            of_step(step, &mut found);
+            let is_early = self.place_of(&step.step.id).is_some_and(|at| !self.is_free(at));
+            if !(is_early && matches!(step.status, Status::Undone { .. })) {
+                of_step(step, &mut found);
+            }
         }
         for (at, (phase, state)) in self.phases().enumerate() {
             let probe = phase.only_if.as_ref().filter(|_| state.status == PhaseStatus::Asking);
@@ -107,6 +110,7 @@ fn of_step(step: &StepState, found: &mut Vec<Question>) {
         (Status::Person, Action::Ask { text, gives }) => add(text, Needed::Answer(gives.clone())),
         (Status::Person, Action::Manual(text)) => add(text, Needed::Deed),
         (Status::Failed { why, .. }, _) if !step.may_retry() => add(why, Needed::Decision),
+        (Status::Undone { why }, _) => add(why, Needed::Decision),
         (Status::Doubt { why }, _) => add(why, Needed::Resolution),
         (Status::Verifying, _) => {
             for (at, probe) in step.step.verify.iter().enumerate() {

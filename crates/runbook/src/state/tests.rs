@@ -1,5 +1,6 @@
 mod guards;
 mod harm;
+mod undo;
 mod ways;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
@@ -139,6 +140,7 @@ fn short(event: &Event) -> String {
         Event::Doubt { step, .. } => format!("doubt {step}"),
         Event::Obliged { name, .. } => format!("oblige {name}"),
         Event::Lifted { name, .. } => format!("lift {name}"),
+        Event::Compensated { step, .. } => format!("compensated {step}"),
         Event::Paused { .. } => "pause".to_owned(),
         Event::Continued { .. } => "continue".to_owned(),
         Event::Closed { result } => format!("close {result:?}"),

@@ -8,39 +8,59 @@ use std::sync::Arc;
 use super::graph::Work;
 use super::next::Illegal;
 use super::time::Moment;
-use super::{Life, State, Status};
+use super::{Life, Role, State, Status, StepState};
 use crate::ids::StepId;
-use crate::procedure::Action;
+use crate::procedure::{Action, Step, Way};
 
 impl State {
     /// Steps of other ways stand apart: no phase counts them, and nobody outside waits for them.
     pub(super) fn connect_ways(&mut self) -> Result<(), Illegal> {
         for at in 0..self.steps.len() {
             let step = Arc::clone(&self.steps[at].step);
-            let Some(way) = &step.instead else { continue };
-            if way.steps.is_empty() || matches!(step.action, Action::Approve { .. }) {
-                return Err(Illegal::new("a way past an approval, or one without steps"));
+            if step.ways().next().is_none() {
+                continue;
             }
-            for id in &way.steps {
-                let found = self.index.get(id).copied().filter(|found| *found > at);
-                let found = found.ok_or(Illegal::new("a way has a step that is not behind it"))?;
-                let other = &mut self.steps[found];
-                if other.of.is_some() || other.step.phase != step.phase {
-                    return Err(Illegal::new("a step belongs to two ways, or two phases"));
-                }
-                (other.of, other.status) = (Some(at), Status::Apart);
-                self.steps[at].instead.push(found);
+            if matches!(step.action, Action::Approve { .. }) {
+                return Err(Illegal::new("there is no way past an approval"));
+            }
+            if matches!(self.steps[at].of, Some(Role::Undo(_))) {
+                return Err(Illegal::new("what takes a step back has no ways"));
+            }
+            if let Some(way) = &step.instead {
+                self.steps[at].instead = self.connect_way(way, &step, Role::Instead(at))?;
+            }
+            if let Some(way) = &step.undo {
+                self.steps[at].undo = self.connect_way(way, &step, Role::Undo(at))?;
             }
         }
         for step in &self.steps {
             for before in step.step.after.iter().filter_map(|id| self.index.get(id)) {
                 let of = self.steps[*before].of;
-                if of.is_some() && of != step.of {
+                let is_undo = matches!(step.of, Some(Role::Undo(_)));
+                if (of.is_some() || is_undo) && of != step.of {
                     return Err(Illegal::new("a step waits for one that may never be done"));
                 }
             }
         }
         Ok(())
+    }
+
+    fn connect_way(&mut self, way: &Way, owner: &Step, role: Role) -> Result<Vec<usize>, Illegal> {
+        if way.steps.is_empty() {
+            return Err(Illegal::new("a way has no steps"));
+        }
+        let mut places = Vec::new();
+        for id in &way.steps {
+            let found = self.index.get(id).copied().filter(|found| *found > role.owner());
+            let found = found.ok_or(Illegal::new("a way has a step that is not behind it"))?;
+            let other = &mut self.steps[found];
+            if other.of.is_some() || other.step.phase != owner.phase {
+                return Err(Illegal::new("a step belongs to two ways, or two phases"));
+            }
+            (other.of, other.status) = (Some(role), Status::Apart);
+            places.push(found);
+        }
+        Ok(places)
     }
 
     /// The place of a step whose other way may be taken now.
@@ -57,6 +77,7 @@ impl State {
         let may_go_on = step.may_have_happened && !step.cleared;
         match &step.status {
             Status::Failed { .. } | Status::Person => Ok(at),
+            Status::Undone { .. } if self.is_free(at) => Ok(at),
             Status::Ready { .. } if !may_go_on => Ok(at),
             Status::Doubt { .. } if !step.step.destructive => Ok(at),
             Status::Doubt { .. } => refused(format!(
@@ -69,9 +90,12 @@ impl State {
             }
             Status::Running => refused(format!("`{id}` runs: wait for its end")),
             Status::Verifying => refused(format!("`{id}` is asked about: wait for the answer")),
-            Status::Pending => refused(format!("`{id}` waits for others; its time has not come")),
+            Status::Undoing { .. } => refused(format!("`{id}` is being undone: wait for its end")),
+            Status::Pending | Status::Undone { .. } => {
+                refused(format!("`{id}` waits for others; its time has not come"))
+            }
             Status::Done | Status::Skipped { .. } => refused(format!("`{id}` is over already")),
-            Status::Apart => refused(apart(id)),
+            Status::Apart => refused(apart(step)),
             Status::Branched { .. } | Status::Replaced { .. } => refused(taken(id)),
         }
     }
@@ -87,14 +111,16 @@ impl State {
         for other in &way {
             self.steps[*other].status = Status::Pending;
         }
-        let free = way.into_iter().filter(|other| self.steps[*other].waiting == 0);
-        let work = free.map(Work::OpenStep).collect();
-        self.settle(work, now);
+        self.settle(way.into_iter().map(Work::OpenStep).collect(), now);
     }
 }
 
-pub(super) fn apart(id: &StepId) -> String {
-    format!("`{id}` belongs to another way, which nobody has taken")
+pub(super) fn apart(step: &StepState) -> String {
+    let id = &step.step.id;
+    match step.of {
+        Some(Role::Undo(_)) => format!("`{id}` takes a step back, and nobody has asked for that"),
+        _ => format!("`{id}` belongs to another way, which nobody has taken"),
+    }
 }
 
 pub(super) fn taken(id: &StepId) -> String {

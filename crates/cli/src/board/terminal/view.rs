@@ -109,7 +109,7 @@ impl View {
 /// runs, else the next.
 pub(super) fn matters_most(board: &Board) -> Option<usize> {
     let find = |states: &[&str]| board.steps.iter().position(|step| states.contains(&step.is));
-    find(&["doubt", "failed"])
+    find(&["doubt", "failed", "undone"])
         .or_else(|| find(&["person"]))
         .or_else(|| find(&["runs", "verifies"]))
         .or_else(|| find(&["retries", "ready"]))

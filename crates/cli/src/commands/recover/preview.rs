@@ -70,6 +70,8 @@ struct Line<'p> {
     lifts: &'p [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     instead: Option<Way<'p>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    undo: Option<Way<'p>>,
 }
 
 /// What is done only when a person says so.
@@ -209,8 +211,9 @@ impl Line<'_> {
                 text.push_str(&format!("      {word}: {}\n", names.join(", ")));
             }
         }
-        if let Some(way) = &self.instead {
-            text.push_str(&format!("      or, if a person takes it instead: {}\n", way.title));
+        for (word, way) in [("takes it instead", &self.instead), ("has it undone", &self.undo)] {
+            let Some(way) = way else { continue };
+            text.push_str(&format!("      or, if a person {word}: {}\n", way.title));
             for line in way.steps.iter().map(Line::in_words).collect::<String>().lines() {
                 text.push_str(&format!("      {line}\n"));
             }
@@ -269,6 +272,7 @@ fn line<'p>(procedure: &'p Procedure, step: &'p Step) -> Line<'p> {
         obliges: &step.obliges,
         lifts: &step.lifts,
         instead: step.instead.as_ref().map(way),
+        undo: step.undo.as_ref().map(way),
     }
 }
 

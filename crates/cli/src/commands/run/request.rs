@@ -15,7 +15,7 @@ use soter_runbook::driver::{
     Answer, Asked, Kind, Proof, Reception, Request, Which, Wish, inbox, outbox, reception, send,
 };
 use soter_runbook::procedure::{Action, Step, compile};
-use soter_runbook::state::{Needed, Resolution, RetryFrom, State};
+use soter_runbook::state::{Needed, Resolution, RetryFrom, State, StepState};
 use soter_world::durable;
 
 use super::code::signed;
@@ -471,6 +471,23 @@ pub(super) fn branch(context: &Context, args: &StepArgs) -> Result<(), Failure> 
     args.asking(context)?.send(Wish::Branch { step: step(&args.step)?, why: args.why.clone() })
 }
 
+/// Have a step that is done, has failed or is in doubt taken back, by the steps that the plan has for that.
+/// Whatever waits for it waits again; what depends on it and is done is undone before it. While it is
+/// undone nothing else is begun, and afterwards somebody decides: retry, branch, skip or abort.
+#[derive(Debug, clap::Args)]
+pub(crate) struct UndoArgs {
+    #[command(flatten)]
+    of: StepArgs,
+    /// It was taken back already, by hand.
+    #[arg(long)]
+    by_hand: bool,
+}
+
+pub(super) fn undo(context: &Context, args: &UndoArgs) -> Result<(), Failure> {
+    let (step, why) = (step(&args.of.step)?, args.of.why.clone());
+    args.of.asking(context)?.send(Wish::Undo { step, by_hand: args.by_hand, why })
+}
+
 pub(super) fn amend(context: &Context, args: &AmendArgs) -> Result<(), Failure> {
     let asking = args.of.asking(context)?;
     let (id, state) = (step(&args.of.step)?, asking.state()?);
@@ -547,5 +564,14 @@ pub(super) fn go_on(context: &Context, args: &RunArgs) -> Result<(), Failure> {
 
 pub(super) fn abort(context: &Context, args: &AbortArgs) -> Result<(), Failure> {
     let asking = Asking::of(context, &args.run, (&args.state, &args.person))?;
-    asking.send(Wish::Abort { why: args.why.clone() })
+    let state = asking.state()?;
+    let may = |step: &&StepState| state.may_undo(&step.step.id, false).is_ok();
+    let left: Vec<String> =
+        state.steps().filter(may).map(|step| format!("`{}`", step.step.id)).collect();
+    asking.send(Wish::Abort { why: args.why.clone() })?;
+    if !left.is_empty() {
+        let left = left.join(", ");
+        context.output.say(&format!("left as it is, though the plan says how to undo it: {left}"));
+    }
+    Ok(())
 }

@@ -1,4 +1,6 @@
-//! A run that goes another way, because somebody says so from a second terminal.
+//! A run that goes another way, or has a step undone, because somebody says so from a second terminal.
+
+use soter_postgres::testing::wait_until;
 
 use super::{Desk, ended};
 
@@ -99,4 +101,97 @@ fn a_way_that_was_taken_is_gone_on_with_by_the_next_engine_without_the_plan() {
     let mut second = desk.start("here", &["run", "resume", "latest"]);
     ended(&mut second, 0, "closed it");
     assert_eq!(desk.lines("effects"), ["fetch", "london", "order 4711"]);
+}
+
+/// The edge is closed, something behind it fails.
+const BREACH: &str = r#"
+scenarios:
+  lost:
+    title: Somebody got in
+    phases:
+      - title: Contain
+        steps:
+          - id: edge
+            title: Close the edge
+            run: touch "${DESK}rule"; echo close >> "${DESK}effects"
+            obliges: [edge-closed]
+            undo:
+              title: The rule is taken away
+              steps:
+                - id: open-edge
+                  title: Take the rule away
+                  run: |
+                    echo undo >> "${DESK}effects"
+                    while ! test -e "${DESK}go"; do sleep 0.05; done
+                    rm -f "${DESK}rule"
+                  lifts: [edge-closed]
+                  verify: [{ title: the rule is gone, run: '! test -e "${DESK}rule"' }]
+      - title: Mend
+        steps:
+          - { id: mended, title: Mend it, run: exit 3 }
+          - { id: open, title: Open the edge, run: 'rm "${DESK}rule"', lifts: [edge-closed] }
+"#;
+
+#[test]
+fn a_step_is_undone_over_the_death_of_an_engine_and_the_run_is_given_up() {
+    let desk = desk();
+    desk.put("soter.yaml", BREACH);
+    let shown = desk.ok(&[&RECOVER[..], &["--dry-run"]].concat());
+    assert!(shown.contains("or, if a person has it undone: The rule is taken away"), "{shown}");
+    let mut first = desk.start("here", &RECOVER);
+    desk.wait_for("here", "`mended` failed");
+    let shown = desk.json(&["run", "show", "latest"]);
+    let run = shown["run"].as_str().unwrap();
+    let lines = shown["decisions"][0]["commands"].as_array().unwrap().iter();
+    let lines: Vec<&str> = lines.map(|command| command["line"].as_str().unwrap()).collect();
+    assert!(lines.contains(&format!("soter run undo {run} edge --why WHY").as_str()), "{lines:?}");
+    desk.fails(&["run", "undo", run, "mended", "--why", "x"], 1, "--by-hand");
+    desk.fails(&["run", "undo", run, "open", "--why", "x"], 1, "has not been done");
+    desk.ok(&["run", "undo", run, "edge", "--why", "a false alarm", "--as", "bea"]);
+    let undoes = || desk.lines("effects").contains(&"undo".to_owned());
+    wait_until("what undoes it runs", undoes).unwrap();
+    first.kill();
+    first.wait_timeout(super::TIMEOUT).unwrap();
+
+    let mut second = desk.start("here", &["run", "resume", run]);
+    desk.wait_for("here", "\"type\":\"adopted\"");
+    let shown = desk.json(&["run", "show", run]);
+    let step = |at: usize| (&shown["steps"][at]["id"], &shown["steps"][at]["is"]);
+    assert_eq!(step(0), (&"edge".into(), &"undoing".into()));
+    assert_eq!(step(1), (&"open-edge".into(), &"runs".into()));
+    assert_eq!(step(2), (&"mended".into(), &"waits".into()), "what stood on it waits again");
+    desk.fails(&["run", "retry", run, "mended"], 1, "has not failed");
+    desk.put("go", "");
+    desk.wait_for("here", "\"type\":\"compensated\"");
+    desk.wait_for("here", "`edge` was undone");
+    let shown = desk.json(&["run", "show", run]);
+    assert_eq!(shown["obligations"].as_array().unwrap().len(), 0, "{shown}");
+    assert_eq!(shown["decisions"][0]["step"], "edge");
+    desk.ok(&["run", "abort", run, "--why", "a false alarm"]);
+    ended(&mut second, 1, "was given up");
+    assert_eq!(desk.lines("effects"), ["close", "undo"], "each once");
+    let log = desk.ok(&["run", "log", run]);
+    assert!(log.contains("edge is being undone: a false alarm (bea)"), "{log}");
+    assert!(!std::fs::exists(desk.path("rule")).unwrap());
+}
+
+#[test]
+fn what_was_undone_is_done_again_by_a_word_and_what_is_left_at_the_end_is_named() {
+    let desk = desk();
+    desk.put("soter.yaml", BREACH);
+    desk.put("go", "");
+    let mut engine = desk.start("here", &RECOVER);
+    desk.wait_for("here", "`mended` failed");
+    desk.ok(&["run", "undo", "latest", "edge", "--why", "the wrong rule"]);
+    desk.wait_for("here", "`edge` was undone");
+    desk.ok(&["run", "retry", "latest", "edge"]);
+    let has_failed_again = || {
+        let step = &desk.json(&["run", "show", "latest"])["steps"][2];
+        (&step["is"], &step["attempt"]) == (&"failed".into(), &2.into())
+    };
+    wait_until("it fails again", has_failed_again).unwrap();
+    let left = "though the plan says how to undo it: `edge`";
+    desk.fails(&["run", "abort", "latest", "--why", "enough"], 0, left);
+    ended(&mut engine, 1, "was given up");
+    assert_eq!(desk.lines("effects"), ["close", "undo", "close"]);
 }

@@ -154,7 +154,7 @@ fn phases(book: &Book<'_>, page: &mut Page, scenario: &Scenario) {
         }
         for (number, step) in phase.steps.iter().enumerate() {
             let number = format!("{}.{}", at + 1, number + 1);
-            let shown = steps::with_other_way(book, scenario, &numbers, (number, step));
+            let shown = steps::with_ways(book, scenario, &numbers, (number, step));
             page.blocks.extend(shown.into_iter().map(super::super::page::Block::Step));
         }
     }

@@ -7,7 +7,7 @@ use super::super::page::{Block, Step as Shown};
 use super::super::words::{length, shown};
 use super::actions;
 use super::{Book, is, maybe, maybe_code};
-use crate::language::{At, Http, Probe, Scenario, Script, Sql, Step};
+use crate::language::{At, Http, Probe, Scenario, Script, Sql, Step, Way};
 
 /// The numbers of a scenario's steps, by their names.
 pub(super) struct Numbers(BTreeMap<String, String>);
@@ -30,38 +30,41 @@ impl Numbers {
 }
 
 fn number(step: &Step, shown: String, numbers: &mut BTreeMap<String, String>) {
-    for (other, count) in other_way(step) {
-        number(other, within(&shown, count), numbers);
+    for (other, at, _) in others(step, &shown) {
+        number(other, at, numbers);
     }
     if let Some(id) = &step.id {
         numbers.entry(id.value.clone()).or_insert(shown);
     }
 }
 
-/// The steps of its other way, counted from 1.
-fn other_way(step: &Step) -> impl Iterator<Item = (&Step, u32)> {
-    step.instead.iter().flat_map(|way| &way.steps).zip(1..)
+/// What is done only if somebody says so, with its number and why somebody would: `2.3/1` is the first
+/// of what is done instead of 2.3, `2.3 back 1` the first of what takes it back.
+fn others<'s>(step: &'s Step, number: &str) -> Vec<(&'s Step, String, Line)> {
+    let ways = [(&step.instead, "/", "instead of"), (&step.undo, " back ", "to take back")];
+    let mut all = Vec::new();
+    for (way, sign, why) in ways {
+        let Some(way) = way else { continue };
+        let only = own(&format!("only if somebody decides to, {why} {number}"));
+        let only = only.then(": ", maybe(way.title.as_ref()));
+        let steps = way.steps.iter().zip(1..);
+        all.extend(
+            steps.map(|(step, count)| (step, format!("{number}{sign}{count}"), only.clone())),
+        );
+    }
+    all
 }
 
-/// The number of a step of another way: `2.3/1` is the first of what is done instead of 2.3.
-fn within(number: &str, count: u32) -> String {
-    format!("{number}/{count}")
-}
-
-/// A step, and behind it what may be done instead.
-pub(super) fn with_other_way(
+/// A step, and behind it what may be done instead, and what takes it back.
+pub(super) fn with_ways(
     book: &Book<'_>,
     scenario: &Scenario,
     numbers: &Numbers,
     (number, described): (String, &Step),
 ) -> Vec<Shown> {
     let mut all = vec![step(book, scenario, numbers, &number, described)];
-    let way = described.instead.as_ref().map(|way| maybe(way.title.as_ref()));
-    for (other, count) in other_way(described) {
-        let at = within(&number, count);
-        let mut shown = with_other_way(book, scenario, numbers, (at, other));
-        let only = own(&format!("only if somebody decides to, instead of {number}"));
-        let only = only.then(": ", way.clone().unwrap_or_default());
+    for (other, at, only) in others(described, &number) {
+        let mut shown = with_ways(book, scenario, numbers, (at, other));
         if let Some(first) = shown.first_mut() {
             first.remarks.insert(0, only);
         }
@@ -151,15 +154,17 @@ fn notes(
         ("Lifts", with_number(&step.lifts, |step| &step.obliges, "of step")),
         ("Gives", listed(step.writes.iter().map(|name| code(&name.value)))),
         ("If it fails", maybe(step.if_it_fails.as_ref())),
-        ("Another way, if somebody decides so", way_in_a_line(number, step)),
+        ("Another way, if somebody decides so", way(number, step, step.instead.as_ref())),
+        ("Taken back, if somebody decides so, by", way(number, step, step.undo.as_ref())),
     ];
     notes.into_iter().filter(|(_, line)| !line.is_empty()).collect()
 }
 
-fn way_in_a_line(number: &str, step: &Step) -> Line {
-    let Some(way) = &step.instead else { return Line::new() };
-    let numbers = other_way(step).map(|(_, count)| own(&within(number, count)));
-    maybe(way.title.as_ref()).then(": ", listed(numbers))
+fn way(number: &str, step: &Step, way: Option<&Way>) -> Line {
+    let Some(way) = way else { return Line::new() };
+    let is_of_way = |other: &Step| way.steps.iter().any(|one| std::ptr::eq(one, other));
+    let steps = others(step, number).into_iter().filter(|(other, _, _)| is_of_way(other));
+    maybe(way.title.as_ref()).then(": ", listed(steps.map(|(_, at, _)| own(&at))))
 }
 
 /// A question and the answer that means yes.

@@ -209,6 +209,8 @@ section! {
         /// Another way, which a person may take in place of this step, such as when it has failed. It
         /// brings back, starts, lifts and writes at least what this step does.
         instead: Option<Way>,
+        /// What takes back what this step has done, if a person says so. It lifts what the step obliges.
+        undo: Option<Way>,
     }
 }
 
@@ -230,11 +232,12 @@ impl Scenario {
 }
 
 impl Step {
-    /// It, and behind it the steps of its other way, with theirs: the order in which a run has them.
+    /// It, and behind it the steps of its other way, with theirs, and those that undo it: the order in
+    /// which a run has them.
     #[must_use]
     pub fn with_ways(&self) -> Vec<&Self> {
         let mut all = vec![self];
-        let ways = self.instead.iter();
+        let ways = self.instead.iter().chain(&self.undo);
         all.extend(ways.flat_map(|way| &way.steps).flat_map(Self::with_ways));
         all
     }

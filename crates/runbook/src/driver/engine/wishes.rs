@@ -45,6 +45,12 @@ impl Engine<'_> {
             Wish::Skip { step, why } => Event::Skipped { step, why: reason(why)? },
             Wish::MarkDone { step, why } => Event::MarkedDone { step, why: reason(why)? },
             Wish::Branch { step, why } => Event::Branched { step, why: reason(why)? },
+            Wish::Undo { step, by_hand: false, why } => {
+                Event::Compensating { step, why: reason(why)? }
+            }
+            Wish::Undo { step, by_hand: true, why } => {
+                Event::Compensated { step, why: reason(why)? }
+            }
             Wish::Amend { step, why } => Event::Amended { step, why: reason(why)? },
             Wish::Retry { step, from } => Event::Retry { step, from, delay_ms: 0 },
             Wish::Resolve { step, resolution, why } => {

@@ -69,8 +69,8 @@ pub(super) fn generate(random: &SeededRandom) -> Procedure {
         }
     }
     oblige(random, &mut steps);
-    let steps: Vec<Step> =
-        steps.into_iter().flat_map(|step| with_other_way(random, step, 0)).collect();
+    let steps = steps.into_iter().flat_map(|step| with_other_way(random, step, 0));
+    let steps: Vec<Step> = steps.flat_map(|step| with_undo(random, step)).collect();
     let names: BTreeSet<&String> = steps.iter().flat_map(|step| &step.gives).collect();
     let given = names.into_iter().map(|name| Parameter {
         name: name.clone(),
@@ -151,6 +151,29 @@ fn with_other_way(random: &SeededRandom, mut step: Step, depth: usize) -> Vec<St
     step.instead = Some(Way { title: "another way".to_owned(), steps });
     let others = others.into_iter().flat_map(|other| with_other_way(random, other, depth + 1));
     std::iter::once(step).chain(others).collect()
+}
+
+/// Some steps can be taken back. The first of the steps that do it is the one that does.
+fn with_undo(random: &SeededRandom, mut step: Step) -> Vec<Step> {
+    if step.action.leaves_nothing() || !random.chance(20) {
+        return vec![step];
+    }
+    let mut undo: Vec<Step> = Vec::new();
+    for at in 0..1 + random.index(2) {
+        let id = StepId::counted_within(&step.id, "undo", at).unwrap();
+        let mut other = draw(random, id, step.phase);
+        if at == 0 {
+            other.action = Action::Run("text".to_owned());
+            other.only_if = None;
+        } else if random.chance(70) {
+            other.after = vec![undo[0].id.clone()];
+        }
+        undo.push(other);
+    }
+    undo[0].lifts.clone_from(&step.obliges);
+    let steps = undo.iter().map(|other| other.id.clone()).collect();
+    step.undo = Some(Way { title: "taking it back".to_owned(), steps });
+    std::iter::once(step).chain(undo).collect()
 }
 
 /// Some steps put something in place that a later one lifts.

@@ -43,10 +43,25 @@ struct Process {
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fact {
-    Started { machine: usize, step: StepId, attempt: u32, destructive: bool },
-    Applied { step: StepId },
-    SaidNo { step: StepId },
-    PersonSaidRun { step: StepId },
+    Started {
+        machine: usize,
+        step: StepId,
+        attempt: u32,
+        destructive: bool,
+    },
+    Applied {
+        step: StepId,
+    },
+    SaidNo {
+        step: StepId,
+    },
+    PersonSaidRun {
+        step: StepId,
+    },
+    /// What it did is there no more.
+    TakenBack {
+        step: StepId,
+    },
     TakenOver,
 }
 
@@ -66,6 +81,10 @@ pub(super) fn value(procedure: &Procedure, name: &str) -> String {
 struct Inner {
     random: SeededRandom,
     truths: BTreeMap<StepId, Truth>,
+    /// What is there no more once a step was applied: what it undoes, or what would undo it.
+    takes_back: BTreeMap<StepId, Vec<StepId>>,
+    /// What takes steps back: a person may want that again and again.
+    undoing: BTreeSet<StepId>,
     phases: Vec<bool>,
     processes: BTreeMap<Key, Process>,
     questions: Vec<(usize, Duration, Asking)>,
@@ -102,8 +121,20 @@ impl Laboratory {
             };
             (step.id.clone(), truth)
         });
+        let truths = truths.collect();
+        let mut takes_back: BTreeMap<StepId, Vec<StepId>> = BTreeMap::new();
+        let mut undoing = BTreeSet::new();
+        for step in &procedure.steps {
+            if let Some(way) = &step.undo {
+                takes_back.insert(step.id.clone(), way.steps.clone());
+                undoing.extend(way.steps.iter().cloned());
+                takes_back.insert(way.steps[0].clone(), vec![step.id.clone()]);
+            }
+        }
         let inner = Inner {
-            truths: truths.collect(),
+            truths,
+            takes_back,
+            undoing,
             phases,
             random,
             processes: BTreeMap::new(),
@@ -168,6 +199,12 @@ impl Laboratory {
         }
     }
 
+    /// A person takes it back.
+    pub(super) fn take_back_by_hand(&self, step: &StepId) {
+        self.inspect(step);
+        self.lock().take_back(step);
+    }
+
     pub(super) fn truth_of(&self, about: &Asked) -> Answer {
         self.lock().truth(about)
     }
@@ -183,20 +220,33 @@ impl Laboratory {
                         assert!(may, "{context}: `{id}` was applied twice: {:#?}", inner.facts);
                         may = false;
                     }
-                    Fact::SaidNo { step } | Fact::PersonSaidRun { step } if step == id => {
+                    Fact::SaidNo { step }
+                    | Fact::PersonSaidRun { step }
+                    | Fact::TakenBack { step }
+                        if step == id =>
+                    {
                         may = true;
                     }
                     _ => {}
                 }
             }
             // Probes here never say no of what was done, and people look: so it is once at most.
-            assert!(truth.applied <= 1, "{context}: `{id}` was applied {} times", truth.applied);
+            let is_once = inner.undoing.contains(id) || truth.applied <= 1;
+            assert!(is_once, "{context}: `{id}` was applied {} times", truth.applied);
         }
     }
 }
 
 impl Inner {
+    fn take_back(&mut self, step: &StepId) {
+        self.truths.get_mut(step).unwrap().applied = 0;
+        self.facts.push(Fact::TakenBack { step: step.clone() });
+    }
+
     fn apply(&mut self, step: &StepId) {
+        for other in self.takes_back.get(step).cloned().unwrap_or_default() {
+            self.take_back(&other);
+        }
         self.truths.get_mut(step).unwrap().applied += 1;
         self.facts.push(Fact::Applied { step: step.clone() });
     }

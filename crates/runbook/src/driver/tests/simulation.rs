@@ -1,5 +1,6 @@
 //! Runs from seeds, killed at every operation of their disk.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -18,13 +19,16 @@ use crate::driver::lock::Lock;
 use crate::driver::request::{self, Proof, Request, Wish};
 use crate::journal::{self, Mirror};
 use crate::procedure::{Action, Given, Procedure};
-use crate::state::{Closing, Entry, Needed, Resolution, RetryFrom, State, Status};
+use crate::state::{Closing, Entry, Needed, Resolution, RetryFrom, State, Status, StepState};
 
 /// A run that has not ended after so many turns never will.
 const TURNS_MAX: usize = 3000;
 
 /// How many steps another way was taken for, in all runs that were closed.
 static REPLACED: AtomicU32 = AtomicU32::new(0);
+
+/// How many steps were taken back, in all runs that were closed.
+static UNDONE: AtomicU32 = AtomicU32::new(0);
 
 /// A machine with a disk, a run, and somebody at the keyboard.
 pub(super) struct Site<'l> {
@@ -37,6 +41,8 @@ pub(super) struct Site<'l> {
     pub(super) mirror: Option<&'l SharedMirror>,
     /// Also jumps of the clock.
     pub(super) rough: bool,
+    /// So often somebody may still have something undone by mere chance: what comes of it is long.
+    undos: Cell<u32>,
 }
 
 impl<'l> Site<'l> {
@@ -50,6 +56,7 @@ impl<'l> Site<'l> {
             random: SeededRandom::new(seed ^ 0xabcd),
             mirror: None,
             rough: true,
+            undos: Cell::new(1),
         }
     }
 
@@ -157,13 +164,35 @@ impl<'l> Site<'l> {
                 (needed, None) => panic!("{needed:?} of no step"),
             }
         }
+        if self.rough && self.random.chance(1) {
+            say("anna", Wish::Pause { why: why() });
+        }
+        requests.extend(self.whims(state));
+        requests
+    }
+
+    /// What somebody thinks of who was not asked.
+    fn whims(&self, state: &State) -> Vec<Request> {
+        let mut requests = Vec::new();
+        let mut say = |by: &str, wish| requests.push(Request { by: by.to_owned(), wish });
+        let why = || "looked at it".to_owned();
         for step in state.open().map(|one| &one.step.id) {
             if self.rough && self.branches(state, step, 5) {
                 say("bea", Wish::Branch { step: step.clone(), why: why() });
             }
         }
-        if self.rough && self.random.chance(1) {
-            say("anna", Wish::Pause { why: why() });
+        let may_undo = |step: &&StepState| state.may_undo(&step.step.id, false).is_ok();
+        if self.rough && self.undos.get() > 0 && self.random.chance(1) {
+            let all: Vec<&StepState> = state.steps().filter(may_undo).collect();
+            if !all.is_empty() {
+                self.undos.set(self.undos.get() - 1);
+                let chosen = &all[self.random.index(all.len())].step;
+                let step = chosen.id.clone();
+                for undo in chosen.undo.iter().flat_map(|way| &way.steps) {
+                    self.laboratory.note(Fact::PersonSaidRun { step: undo.clone() });
+                }
+                say("cleo", Wish::Undo { step, by_hand: false, why: why() });
+            }
         }
         requests
     }
@@ -185,11 +214,23 @@ impl<'l> Site<'l> {
     fn decision(&self, state: &State, step: &crate::ids::StepId) -> Wish {
         let truth = self.laboratory.inspect(step);
         let (step, known) = (step.clone(), state.step(step).unwrap());
-        let Status::Failed { at, .. } = &known.status else { panic!("{:?}", known.status) };
+        let at = match &known.status {
+            Status::Failed { at, .. } => *at,
+            Status::Undone { .. } => RetryFrom::Beginning,
+            other => panic!("{other:?}"),
+        };
+        // Nothing that took it back may go on when it is done again.
+        if let Some(way) = &known.step.undo {
+            way.steps.iter().for_each(|undo| drop(self.laboratory.inspect(undo)));
+        }
+        let truth = if known.step.undo.is_some() { self.laboratory.inspect(&step) } else { truth };
         let is_persons = matches!(known.step.action, Action::Approve { .. } | Action::Ask { .. });
         if self.branches(state, &step, 70) {
             Wish::Branch { step, why: "the other way is surer".to_owned() }
-        } else if *at == RetryFrom::Verification {
+        } else if state.may_undo(&step, true).is_ok() && self.random.chance(10) {
+            self.laboratory.take_back_by_hand(&step);
+            Wish::Undo { step, by_hand: true, why: "it is gone".to_owned() }
+        } else if at == RetryFrom::Verification && (truth.applied > 0 || is_persons) {
             Wish::Retry { step, from: RetryFrom::Verification }
         } else if truth.applied > 0 && !is_persons {
             Wish::MarkDone { step, why: "it is there".to_owned() }
@@ -254,13 +295,18 @@ fn check_closed(site: &Site<'_>, closing: Closing, context: &str) {
     for (id, truth) in site.laboratory.truths() {
         let step = state.step(&id).unwrap();
         let is_done = step.status == Status::Done;
+        if state.undone_by(step).is_some() {
+            let is_apart = step.status == Status::Apart;
+            assert!(!is_apart || truth.applied == 0, "{context}: `{id}` undid what nobody wanted");
+            continue;
+        }
         if let Status::Replaced { .. } = step.status {
             REPLACED.fetch_add(1, Ordering::Relaxed);
             continue;
         }
         if step.status == Status::Apart {
             assert_eq!(truth.applied, 0, "{context}: `{id}` was done, and nobody took that way");
-            let owner = &state.owner_of(step).unwrap().status;
+            let owner = &state.replaced_by(step).unwrap().status;
             assert!(!matches!(owner, Status::Replaced { .. }), "{context}: `{id}` was left out");
             continue;
         }
@@ -286,8 +332,14 @@ fn fold(bytes: &[u8], context: &str) -> State {
             let obliges = &state.step(step).unwrap().step.obliges;
             let recorded = |name: &String| state.obligations.contains_key(name);
             assert!(obliges.iter().all(recorded), "{context}: `{step}` began before its measures");
+            let is_undoing = |one: &StepState| matches!(one.status, Status::Undoing { .. });
+            let undoes = state.undone_by(state.step(step).unwrap());
+            let may = !state.steps().any(is_undoing) || undoes.is_some_and(is_undoing);
+            assert!(may, "{context}: `{step}` began while something else was being undone");
         }
         state.next(entry).unwrap_or_else(|error| panic!("{context}: {error}: {entry:?}"));
+        let is_undone = matches!(entry.event, crate::state::Event::Compensated { .. });
+        UNDONE.fetch_add(u32::from(is_undone), Ordering::Relaxed);
     }
     state
 }
@@ -467,10 +519,13 @@ fn the_world_of_these_tests_is_rough_enough() {
     }
     let taken = REPLACED.load(Ordering::Relaxed) - before;
     assert!(taken >= 10, "another way was taken {taken} times");
+    let undone = UNDONE.load(Ordering::Relaxed);
+    assert!(undone >= 20, "{undone} steps were taken back");
     for seed in 0..20 {
         let (procedure, _) = drawn(seed);
         let has = |test: fn(&crate::procedure::Step) -> bool| procedure.steps.iter().any(test);
-        let kinds: [(&str, bool); 6] = [
+        let kinds: [(&str, bool); 7] = [
+            ("that can be taken back", has(|one| one.undo.is_some())),
             ("with another way", has(|one| one.instead.is_some())),
             (
                 "destructive without a probe",

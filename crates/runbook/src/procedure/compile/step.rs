@@ -43,6 +43,7 @@ impl Compiler<'_> {
             owner: written.owner.as_ref().map(|owner| owner.value.clone()),
             if_it_fails: written.if_it_fails.as_ref().map(|text| text.value.clone()),
             instead: None,
+            undo: None,
             id,
             action,
         }

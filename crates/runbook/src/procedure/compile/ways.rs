@@ -1,7 +1,8 @@
-//! Ways that a person may take in place of a step.
+//! Ways that a person may take in place of a step, or to take it back.
 //!
 //! The rule it keeps: whoever waits for a step finds after another way all that was promised of the
-//! step: its stores, its services, its values, its measures lifted.
+//! step: its stores, its services, its values, its measures lifted. What takes a step back lifts its
+//! measures.
 
 use std::collections::BTreeSet;
 
@@ -22,10 +23,27 @@ pub(super) struct Flat {
 }
 
 /// Where steps stand that follow each other.
-pub(super) struct Within<'w> {
-    pub(super) phase: usize,
-    /// They are another way than this step.
-    pub(super) way: Option<&'w StepId>,
+pub(super) enum Within<'w> {
+    /// They are those of a phase.
+    Phase(usize),
+    /// They are another way than this step, which belongs to that phase.
+    Instead(usize, &'w StepId),
+    /// They take a step of that phase back.
+    Undo(usize),
+}
+
+impl Within<'_> {
+    pub(super) fn phase(&self) -> usize {
+        match self {
+            Self::Phase(phase) | Self::Instead(phase, _) | Self::Undo(phase) => *phase,
+        }
+    }
+
+    /// Whether they may wait for one of the steps that are over in every run. What takes something back
+    /// is done at any time, so it waits for nobody.
+    pub(super) fn may_wait_for(&self, sure: &BTreeSet<StepId>, id: &StepId) -> bool {
+        !matches!(self, Self::Undo(_)) && sure.contains(id)
+    }
 }
 
 /// What others count on after a step: its name in the plan, and the things.
@@ -67,7 +85,7 @@ impl Compiler<'_> {
             let what = format!("the other way of `{id}` has no steps");
             self.complain(origin, what, "give it `steps`, or leave `instead` out");
         }
-        let within = Within { phase, way: Some(id) };
+        let within = Within::Instead(phase, id);
         let counted = |at| StepId::counted_within(id, "instead", at);
         let steps = self.in_order(&way.steps, &within, &counted, all);
         let others: Vec<&language::Step> = way.steps.iter().collect();
@@ -90,15 +108,52 @@ impl Compiler<'_> {
         Some(Way { title: title.unwrap_or_else(|| "another way".to_owned()), steps })
     }
 
+    /// What takes a step back. Its steps stand behind it.
+    pub(super) fn undo(
+        &mut self,
+        written: &language::Step,
+        (phase, id): (usize, &StepId),
+        all: &mut Flat,
+    ) -> Option<Way> {
+        let way = written.undo.as_ref()?;
+        let origin = written.id.as_ref().or(written.title.as_ref()).map(|at| at.origin);
+        if all.steps.iter().any(|step| step.id == *id && step.action.leaves_nothing()) {
+            let what = format!("`{id}` leaves nothing that could be taken back");
+            self.complain(origin, what, "leave `undo` out");
+        }
+        if way.steps.is_empty() {
+            let what = format!("what undoes `{id}` has no steps");
+            self.complain(origin, what, "give it `steps`, or leave `undo` out");
+        }
+        let has_ways = |step: &&language::Step| step.instead.is_some() || step.undo.is_some();
+        if way.steps.iter().any(|step| has_ways(&step)) {
+            let what = format!("what undoes `{id}` has another way, or an undoing, itself");
+            self.complain(origin, what, "leave `instead` and `undo` of those steps out");
+        }
+        let counted = |at| StepId::counted_within(id, "undo", at);
+        let steps = self.in_order(&way.steps, &Within::Undo(phase), &counted, all);
+        let lifts: BTreeSet<String> =
+            way.steps.iter().flat_map(|step| values(&step.lifts)).collect();
+        for name in values(&written.obliges) {
+            if !lifts.contains(&name) {
+                let what = format!("`{id}` obliges `{name}`, and what undoes it does not lift it");
+                let hint = format!("add `lifts: [{name}]` to the step that does, or one that does");
+                self.complain(origin, what, hint);
+            }
+        }
+        let title = way.title.as_ref().map(|title| title.value.clone());
+        Some(Way { title: title.unwrap_or_else(|| "taking it back".to_owned()), steps })
+    }
+
     /// The values that a step gives in place of the one it stands in for: those it says it writes.
     pub(super) fn gives_instead(
         &self,
         written: &language::Step,
-        way: Option<&StepId>,
+        within: &Within<'_>,
         known: &[String],
     ) -> Vec<String> {
-        let of_other = way.map(|id| self.given_by(id)).unwrap_or_default();
-        let mut gives = of_other;
+        let Within::Instead(_, id) = within else { return Vec::new() };
+        let mut gives = self.given_by(id);
         gives.retain(|name| values(&written.writes).contains(name) && !known.contains(name));
         gives
     }
