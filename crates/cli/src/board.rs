@@ -7,6 +7,7 @@
 
 mod commands;
 mod decisions;
+mod engines;
 pub(crate) mod lines;
 mod make;
 mod page;
@@ -40,6 +41,8 @@ pub(crate) struct Seen<'s> {
     pub(crate) tail: &'s dyn Fn(&StepId, u32) -> Vec<String>,
     /// Options that every command about the run needs here, such as `--state DIR`.
     pub(crate) options: &'s str,
+    /// That it is a copy, of what and how old, in words; none: it is the run's own journal.
+    pub(crate) copy: Option<&'s str>,
 }
 
 /// Whether an engine carries a run on.
@@ -50,6 +53,8 @@ pub(crate) enum Attended {
     Here,
     /// None does, on this machine.
     Nobody,
+    /// One may, on another machine: that cannot be told from here.
+    Elsewhere,
 }
 
 /// Everything a screen shows of a run. Lengths of time are whole milliseconds under a key that ends
@@ -67,6 +72,9 @@ pub(crate) struct Board {
     pub(crate) scenario: String,
     /// Its name for people.
     pub(crate) title: String,
+    /// That this is a copy of its journal, of which place and how old, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) copy_words: Option<String>,
     /// Who began it.
     pub(crate) requester: String,
     /// When.
@@ -75,10 +83,14 @@ pub(crate) struct Board {
     pub(crate) now: Timestamp,
     /// How long it has taken so far.
     pub(crate) elapsed_ms: u64,
+    /// What promises count from.
+    pub(crate) disaster: Disaster,
     /// Whether it goes on.
     pub(crate) life: Life,
     /// What carries it on.
     pub(crate) engine: Engine,
+    /// The engines that went on with it after the first one, in order.
+    pub(crate) takeovers: Vec<Takeover>,
     /// The second place of its journal.
     pub(crate) mirror: Mirror,
     /// What is needed of people, the most urgent first.
@@ -103,6 +115,34 @@ pub(crate) struct Board {
     /// When it is over, as the plan says it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) done_when: Option<String>,
+}
+
+/// When the disaster happened.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Disaster {
+    /// When, if somebody said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) at: Option<Timestamp>,
+    /// How long before the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) before_ms: Option<u64>,
+    /// The same for people, and what counts from then.
+    pub(crate) words: String,
+}
+
+/// An engine that went on with a run that another one had begun.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Takeover {
+    /// Which engine of the run it is.
+    pub(crate) epoch: u32,
+    /// Its machine.
+    pub(crate) host: String,
+    /// When.
+    pub(crate) at: Timestamp,
+    /// The engine before it may have lived.
+    pub(crate) took_over: bool,
+    /// The same for people, and what still ran.
+    pub(crate) words: String,
 }
 
 /// Whether a run goes on.
@@ -153,7 +193,7 @@ pub(crate) struct Decision {
     pub(crate) step: Option<String>,
     /// What is to be decided, or done, in one line.
     pub(crate) title: String,
-    /// The question itself, or what went wrong.
+    /// The question itself, or what went wrong: all of it, in as many lines as it has.
     pub(crate) text: String,
     /// Who can.
     pub(crate) who: String,
@@ -194,7 +234,8 @@ pub(crate) struct Service {
     pub(crate) verdict: &'static str,
     /// It is back.
     pub(crate) is_back: bool,
-    /// When it is back, counted from the beginning of the run; none: never, by this run.
+    /// When it is back, counted from the disaster, or if nobody said when that was from the beginning
+    /// of the run; none: never, by this run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) expected_ms: Option<u64>,
     /// `expected_ms` is a lower bound: something is not known.
@@ -268,7 +309,7 @@ pub(crate) struct Step {
     pub(crate) estimate_words: Option<String>,
     /// What does it: the word a plan has for it.
     pub(crate) action: &'static str,
-    /// What exactly: a script, a query, a question. Names of parameters are not filled in.
+    /// What exactly: a script as it is, or a query or question with the values of parameters in it.
     pub(crate) text: Vec<String>,
     /// The machine it is done on, if that is not the one of the run.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -4,12 +4,15 @@
 //! engine writes there, but for requests that wait in its inbox.
 
 pub(crate) mod actions;
+pub(crate) mod approvers;
 pub(crate) mod carry;
+pub(crate) mod copy;
 #[cfg(debug_assertions)]
 pub(crate) mod doom;
 pub(crate) mod follow;
 pub(crate) mod prompt;
 pub(crate) mod screen;
+pub(crate) mod since;
 pub(crate) mod stage;
 pub(crate) mod values;
 pub(crate) mod words;
@@ -152,7 +155,7 @@ impl StateArgs {
         let place = self.directory().map(|path| path.display().to_string()).unwrap_or_default();
         Failure::new(Ending::Input, what).hint(format!(
             "`soter runs` lists those in {place}; --state DIR looks elsewhere, and `soter run resume \
-             RUN --from-vault` takes one that another machine began"
+             RUN --from-vault` takes one that another machine began, `--vault URL` shows it"
         ))
     }
 }

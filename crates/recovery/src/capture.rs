@@ -21,7 +21,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use soter_runbook::driver::{Asking, Attempt, Captured, Outcome, Reply};
-use soter_runbook::procedure::{self, Given, Step};
+use soter_runbook::procedure::{self, Step};
 use soter_runbook::steps::{Action, Place, Redactor, Work};
 use soter_world::disk::FileKind;
 use soter_world::{Disk, Machine, durable, exec};
@@ -221,11 +221,7 @@ impl Keeper<'_> {
     }
 
     fn redactor(&self) -> Redactor {
-        let hidden = self.attempt.parameters.iter().filter_map(|(_, value)| match value {
-            Given::Hidden(secret) => Some(secret.expose().as_str()),
-            Given::Plain(_) => None,
-        });
-        Redactor::new(hidden.chain(self.place.bindings.secrets()))
+        self.place.redactor(&self.attempt.parameters)
     }
 
     fn make_directory(&self, path: &Path) -> Result<(), String> {

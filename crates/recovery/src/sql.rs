@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use soter_runbook::driver::{Answer, Asking, Attempt, Captured, Outcome, Reply};
-use soter_runbook::procedure::{self, Given, Parameters, Question, Sql, Step};
+use soter_runbook::procedure::{self, Parameters, Question, Sql, Step};
 use soter_runbook::steps::{Action, Expectation, Place, Redactor, Work};
 use soter_world::{Stop, SystemClock};
 
@@ -123,12 +123,7 @@ impl Queries {
     fn redactor(&self, sql: &Sql, parameters: &Parameters, place: &Place) -> Redactor {
         let store = sql.store.as_deref().unwrap_or_default();
         let password = self.stores.connection(store, place).ok().and_then(|of| of.password);
-        let hidden = parameters.iter().filter_map(|(_, value)| match value {
-            Given::Hidden(secret) => Some(secret.expose().as_str()),
-            Given::Plain(_) => None,
-        });
-        let password = password.iter().map(|password| password.expose().as_str());
-        Redactor::new(hidden.chain(place.bindings.secrets()).chain(password))
+        place.redactor_and(parameters, password.iter().map(|password| password.expose().as_str()))
     }
 }
 

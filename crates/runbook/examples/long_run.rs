@@ -119,6 +119,7 @@ fn measure(
         kind: Kind::Drill,
         target: "bench".to_owned(),
         requester: "bench".to_owned(),
+        disaster: None,
         plan: String::new(),
         procedure,
         parameters: BTreeMap::new(),

@@ -5,8 +5,8 @@
 //! time is a lower bound and says why; nothing is made up to fill the gap. It takes time that grows
 //! with the steps and arrows of a run alone.
 //!
-//! Times count from the beginning of the run. What passed before, until somebody began it, nobody
-//! here knows.
+//! When something is back counts from the disaster, as promises do; if nobody said when that was, from
+//! the beginning of the run. Steps count from the beginning of the run.
 
 mod estimate;
 mod history;
@@ -56,7 +56,8 @@ pub struct Expected {
 /// When something is expected back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outlook {
-    /// When it is back, counted from the beginning of the run.
+    /// When it is back, counted from the disaster, or if nobody said when that was from the beginning
+    /// of the run.
     pub at: Duration,
     /// It is.
     pub is_back: bool,
@@ -163,7 +164,7 @@ pub fn forecast(state: &State, now: &Moment, history: &History) -> Forecast {
 fn lay_out(state: &State, now: &Moment, estimates: Vec<Estimate>) -> Forecast {
     let path = path::walk(state, now, &estimates);
     let mut bases = Bases::of(&path);
-    let passed = now.since(&state.since);
+    let (passed, before) = (now.since(&state.since), state.before());
     let is_over = matches!(state.life, Life::Aborting | Life::Closed(Closing::Aborted));
     let mut outlook = |back: &Back, rto: Option<Duration>| {
         let unknown = match back.mark.unknown {
@@ -173,7 +174,7 @@ fn lay_out(state: &State, now: &Moment, estimates: Vec<Estimate>) -> Forecast {
         };
         Outlook {
             // Whatever is not back is not earlier than now.
-            at: if back.is_back { back.mark.at } else { back.mark.at.max(passed) },
+            at: before + if back.is_back { back.mark.at } else { back.mark.at.max(passed) },
             is_back: back.is_back,
             is_left_out: back.is_left_out,
             unknown,

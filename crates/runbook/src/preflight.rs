@@ -4,6 +4,7 @@
 //! not learn at the ninth step that a program is not there. What only may be in the way, because a step
 //! before may put it there, is a remark.
 
+mod again;
 mod fence;
 mod kinds;
 mod programs;
@@ -24,6 +25,7 @@ use crate::procedure::{
 };
 use crate::steps::{Place, is_variable, variable_rule};
 
+pub use again::preflight_again;
 pub use programs::{Needs, needs};
 pub use reach::Reach;
 

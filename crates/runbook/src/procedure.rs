@@ -22,7 +22,7 @@ pub use action::{
 };
 pub use compile::{Complaint, compile};
 pub use parameters::{
-    Given, Parameter, ParameterKind, ParameterSource, Parameters, UnknownName, names_in,
+    Given, Parameter, ParameterKind, ParameterSource, Parameters, UnknownName, fill_names, names_in,
 };
 
 use crate::ids::StepId;

@@ -11,6 +11,7 @@ mod graph;
 mod load;
 mod next;
 mod questions;
+mod shown;
 mod time;
 mod undo;
 mod ways;
@@ -30,6 +31,7 @@ pub(crate) use load::fold;
 pub use load::{LoadError, Loaded, Unfollowed, load};
 pub use next::Illegal;
 pub use questions::{Needed, Question};
+pub use shown::shown;
 pub use time::Moment;
 
 use crate::driver::effects::{Answer, Captured, Child, Which};
@@ -57,6 +59,8 @@ pub struct State {
     pub host: String,
     /// When that engine began.
     pub engine_since: Moment,
+    /// The engines that went on with it after the first one, in order.
+    pub engines: Vec<LaterEngine>,
     /// When the last one was written.
     pub last: Moment,
     /// Whether it goes on.
@@ -103,6 +107,21 @@ pub enum Life {
     Aborting,
     /// It is over.
     Closed(Closing),
+}
+
+/// An engine that went on with a run that another one had begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaterEngine {
+    /// Which engine of the run it is; the first has 1.
+    pub epoch: u32,
+    /// Its machine.
+    pub host: String,
+    /// When.
+    pub since: Moment,
+    /// It took the run from an engine that may have lived.
+    pub took_over: bool,
+    /// What still ran, and goes on under it, with the process that does it.
+    pub adopted: Vec<(StepId, Option<u32>)>,
 }
 
 /// A temporary measure.
@@ -166,6 +185,8 @@ pub struct StepState {
     pub host: String,
     /// What does it.
     pub child: Option<Child>,
+    /// The engine under which its attempt goes on, if another one began it.
+    pub adopted_by: Option<u32>,
     /// Who approved it, and when.
     pub approvals: Vec<(String, Moment)>,
     /// The last answer to each of its questions, with what it rests on.
@@ -287,6 +308,7 @@ impl StepState {
             attempt: 0,
             host: String::new(),
             child: None,
+            adopted_by: None,
             approvals: Vec::new(),
             answers: BTreeMap::new(),
             amendments: 0,
@@ -364,6 +386,14 @@ impl State {
         self.parameters.contains_key(name)
             || self.begun.procedure.parameters.iter().any(|one| one.name == name)
             || self.steps.iter().any(|one| one.step.gives.iter().any(|given| given == name))
+    }
+
+    /// How much time passed between the disaster and the beginning of the run: nothing, if nobody
+    /// said when it happened.
+    #[must_use]
+    pub fn before(&self) -> Duration {
+        let Some(disaster) = self.begun.disaster else { return Duration::ZERO };
+        self.since.at.duration_since(disaster).try_into().unwrap_or(Duration::ZERO)
     }
 
     /// A step by its name.

@@ -16,6 +16,7 @@ mod probes;
 mod real;
 mod redact;
 mod request;
+mod shown;
 
 #[cfg(test)]
 mod tests;
@@ -29,3 +30,4 @@ pub use place::{HANDED_ON, Place, Variables, is_variable, variable_rule};
 pub(crate) use probes::ask_script;
 pub use real::{Credentials, RealEffects, Tools};
 pub use redact::{Pieces, Redactor};
+pub use shown::{keep_shown, shown_lines};

@@ -10,7 +10,7 @@ use soter_runbook::state::{
 };
 
 use super::commands::Commands;
-use super::make::clean;
+use super::make::{clean, shown, whole};
 use super::page::clock_time;
 use super::{Command, Decision};
 
@@ -36,7 +36,7 @@ impl Maker<'_> {
         let step = question.step.as_ref().and_then(|id| self.state.step(id));
         let id = question.step.as_ref().map(StepId::as_str).unwrap_or_default();
         let title = |what: &str| match step {
-            Some(step) => format!("{what} `{id}`: {}", clean(&step.step.title)),
+            Some(step) => format!("{what} `{id}`: {}", shown(&step.step.title, self.state)),
             None => what.to_owned(),
         };
         let anybody = || "anybody who works on this run".to_owned();
@@ -91,10 +91,12 @@ impl Maker<'_> {
             needs,
             step: question.step.as_ref().map(ToString::to_string),
             title,
-            text: clean(&question.text),
+            text: whole(&question.text),
             who,
             commands,
-            advice: step.and_then(|step| step.step.if_it_fails.as_deref()).map(clean),
+            advice: step
+                .and_then(|step| step.step.if_it_fails.as_deref())
+                .map(|text| shown(text, self.state)),
             since: question.since.as_ref().map(|since| since.at),
             until: until.as_ref().map(|(at, _)| *at),
             until_words: until.map(|(_, words)| words),

@@ -7,9 +7,9 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::page::{
     Extent, Row, Tone, clock_time, details, engine_tone, is_under_way, length, life_tone,
-    mirror_tone, step_row, text_rows,
+    mirror_tone, step_row, takeover_row, text_rows,
 };
-use super::{Board, Phase, Service, Step};
+use super::{Board, Phase, Service, Step, Takeover};
 
 /// So wide is a line between blocks: a serial console.
 const COLUMNS: usize = 80;
@@ -185,6 +185,8 @@ fn changes(before: &Board, now: &Board) -> Vec<Row> {
     if (before.engine.epoch, before.engine.is) != (now.engine.epoch, now.engine.is) {
         rows.push(Row::new(engine_tone(now), 0, now.engine.words.clone()));
     }
+    let is_known = |takeover: &&Takeover| before.takeovers.contains(takeover);
+    rows.extend(now.takeovers.iter().filter(|it| !is_known(it)).map(takeover_row));
     if before.mirror.is != now.mirror.is {
         rows.push(Row::new(mirror_tone(now), 0, now.mirror.words.clone()));
     }

@@ -5,17 +5,16 @@ use std::time::Duration;
 use soter_runbook::StepId;
 use soter_runbook::driver::{Answer, Kind, Which};
 use soter_runbook::forecast::{Outlook, Unknown, Verdict, spoken};
-use soter_runbook::procedure::{self, Action, names_in};
+use soter_runbook::procedure::{self, Action};
 use soter_runbook::state::{
-    Closing, Life as RunLife, MirrorState, Moment, PhaseState, PhaseStatus, Recorded, State,
-    Status, StepState,
+    Closing, Life as RunLife, Moment, PhaseState, PhaseStatus, State, Status, StepState,
 };
 
 use super::commands::Commands;
 use super::page::clock_time;
 use super::{
-    Attended, Board, Engine, Evidence, Life, Mirror, Next, Obligation, Phase, Probe, Seen, Service,
-    Step, Way, decisions,
+    Attended, Board, Evidence, Life, Next, Obligation, Phase, Probe, Seen, Service, Step, Way,
+    decisions, engines,
 };
 
 /// Longest line of a log or of evidence; what is longer is cut, and says so.
@@ -39,7 +38,8 @@ impl Board {
             kind: kind_word(begun.kind),
             target: clean(&begun.target),
             scenario: begun.procedure.scenario.clone(),
-            title: clean(&begun.procedure.title),
+            title: shown(&begun.procedure.title, state),
+            copy_words: seen.copy.map(clean),
             requester: clean(&begun.requester),
             since: state.since.at,
             now: now.at,
@@ -47,9 +47,11 @@ impl Board {
                 RunLife::Closed(_) => state.last.since(&state.since),
                 _ => now.since(&state.since),
             }),
+            disaster: engines::disaster(state),
             life: life(&state.life, seen.attended),
-            engine: engine(seen, &commands),
-            mirror: mirror(state, now),
+            engine: engines::engine(seen, &commands),
+            takeovers: engines::takeovers(state),
+            mirror: engines::mirror(state, now),
             decisions: decisions::all(state, now, &commands),
             whole: service(titles, &seen.forecast.whole, now),
             services: begun
@@ -69,7 +71,7 @@ impl Board {
                 .map(|(name, value)| (name.clone(), clean(&value.to_string())))
                 .collect(),
             evidence: evidence(state),
-            done_when: begun.procedure.done_when.as_deref().map(clean),
+            done_when: begun.procedure.done_when.as_deref().map(|text| shown(text, state)),
         }
     }
 }
@@ -85,8 +87,17 @@ pub(super) fn millis(length: Duration) -> u64 {
     u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// A text of the plan as a line on a screen.
+pub(super) fn shown(text: &str, state: &State) -> String {
+    clean(&state.shown(text))
+}
+
 /// A line as it may go to a terminal: what would move a cursor or change a colour is left out.
 pub(super) fn clean(line: &str) -> String {
+    cleaned(line, LINE_CHARS_MAX)
+}
+
+fn cleaned(line: &str, chars_max: usize) -> String {
     let mut shown = String::new();
     let mut letters = line.chars().peekable();
     let mut count = 0;
@@ -97,7 +108,7 @@ pub(super) fn clean(line: &str) -> String {
             letter if letter.is_control() => {}
             // Marks that turn the direction of a text: what is shown would not be what is there.
             '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {}
-            letter if count < LINE_CHARS_MAX => {
+            letter if count < chars_max => {
                 shown.push(letter);
                 count += 1;
             }
@@ -108,6 +119,12 @@ pub(super) fn clean(line: &str) -> String {
         }
     }
     shown.trim_end().to_owned()
+}
+
+/// A text as it may go to a terminal, in all its lines and to its end: who decides must have read it.
+pub(super) fn whole(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(|line| cleaned(line, usize::MAX)).collect();
+    lines.join("\n").trim_end().to_owned()
 }
 
 /// The rest of a sequence behind an escape: `[`, parameters, and a letter; or one letter.
@@ -161,54 +178,6 @@ fn life(life: &RunLife, attended: Attended) -> Life {
         }
     };
     Life { is, words }
-}
-
-fn engine(seen: &Seen<'_>, commands: &Commands<'_>) -> Engine {
-    let state = seen.state;
-    let (host, epoch) = (clean(&state.host), state.epoch);
-    let ago = spoken(seen.now.since(&state.last));
-    let words = match (&state.life, seen.attended) {
-        (RunLife::Closed(_), _) => format!("engine {epoch} on {host} closed it"),
-        (_, Attended::Here) => {
-            format!("engine {epoch} on {host} carries it on, its last record {ago} ago")
-        }
-        (_, Attended::Nobody) => format!(
-            "NOBODY CARRIES IT ON: engine {epoch} on {host} wrote its last record {ago} ago; type {}",
-            commands.resume().line
-        ),
-    };
-    Engine {
-        host,
-        epoch,
-        is: seen.attended,
-        last_record_at: state.last.at,
-        records: state.records,
-        words,
-    }
-}
-
-fn mirror(state: &State, now: &Moment) -> Mirror {
-    let (is, since) = &state.mirror;
-    let (is, words) = match is {
-        MirrorState::Following => {
-            ("following", "its journal has a second place in a vault".to_owned())
-        }
-        MirrorState::Local => (
-            "local",
-            "LOCAL ONLY: its journal has no second place; if this machine is lost, so is what is \
-             known of the run"
-                .to_owned(),
-        ),
-        MirrorState::Lost => (
-            "lost",
-            format!(
-                "MIRROR LOST for {}: what cannot be taken back waits a few minutes for it, then a \
-                 person decides",
-                spoken(now.since(since))
-            ),
-        ),
-    };
-    Mirror { is, since: since.at, words }
 }
 
 fn service((name, title): (&str, &str), outlook: &Outlook, now: &Moment) -> Service {
@@ -275,7 +244,7 @@ fn phase(
     };
     Phase {
         number,
-        title: clean(&spec.title),
+        title: shown(&spec.title, state),
         is,
         steps_over: over,
         steps,
@@ -298,7 +267,7 @@ fn steps(seen: &Seen<'_>) -> Vec<Step> {
         let matters = !is_left && step.attempt > 0;
         Step {
             id: spec.id.to_string(),
-            title: clean(&spec.title),
+            title: shown(&spec.title, seen.state),
             phase: spec.phase + 1,
             is,
             words,
@@ -313,19 +282,19 @@ fn steps(seen: &Seen<'_>) -> Vec<Step> {
             estimate_words: estimate,
             action: spec.action.word(),
             text: text(&spec.action, seen.state),
-            on: spec.on.as_deref().map(|on| fill(on, seen.state)),
+            on: spec.on.as_deref().map(|on| shown(on, seen.state)),
             owner: spec.owner.clone(),
             is_destructive: spec.destructive,
             amendments: step.amendments,
             approved_by: step.approvals.iter().map(|(person, _)| clean(person)).collect(),
-            probes: probes(step),
+            probes: probes(step, seen.state),
             log: if matters {
                 let tail = (seen.tail)(&spec.id, step.attempt);
                 tail.iter().map(|line| clean(line)).collect()
             } else {
                 Vec::new()
             },
-            if_it_fails: spec.if_it_fails.as_deref().map(clean),
+            if_it_fails: spec.if_it_fails.as_deref().map(|text| shown(text, seen.state)),
             instead: spec.instead.as_ref().map(way),
             in_place_of: seen.state.replaced_by(step).map(|owner| owner.step.id.to_string()),
             undo: spec.undo.as_ref().map(way),
@@ -392,7 +361,10 @@ fn status(step: &StepState, seen: &Seen<'_>, elapsed: Option<Duration>) -> (&'st
                 ("ready", format!("is tried again in {}", spoken(left)))
             }
         }
-        Status::Running => ("runs", format!("runs for {so_far}{attempt}")),
+        Status::Running => {
+            let adopted = step.adopted_by.map(|engine| format!(", adopted by engine {engine}"));
+            ("runs", format!("runs for {so_far}{attempt}{}", adopted.unwrap_or_default()))
+        }
         Status::Person => ("person", person(step)),
         Status::Verifying => {
             let (yes, all) = (step.verified().count(), step.step.verify.len());
@@ -456,18 +428,18 @@ fn waits_for(step: &StepState, state: &State) -> String {
 
 /// What a step does, exactly.
 fn text(action: &Action, state: &State) -> Vec<String> {
-    let filled = match action {
+    let written = match action {
         Action::Look | Action::Capture => Vec::new(),
         // It gets its parameters as variables: its text stays as it is.
-        Action::Run(script) => return lines(script),
+        Action::Run(script) => return whole(script).lines().map(str::to_owned).collect(),
         Action::Wait { duration } => vec![format!("{} pass", spoken(*duration))],
         Action::Http(http) => {
             let request = format!("{} {}", http.method, http.url);
-            [vec![clean(&request)], http.body.as_deref().map(lines).unwrap_or_default()].concat()
+            [vec![request], http.body.iter().cloned().collect()].concat()
         }
         Action::Terraform(of) => {
             let line = format!("{} {} {}", of.action, of.directory, of.variables.join(" "));
-            vec![clean(&line)]
+            vec![line]
         }
         Action::Restore(of) => {
             let mut line = format!("{} to {}", of.store, of.to);
@@ -480,29 +452,19 @@ fn text(action: &Action, state: &State) -> Vec<String> {
             if of.bump_revision {
                 line.push_str(", revisions moved on");
             }
-            vec![clean(&line)]
+            vec![line]
         }
         Action::Kubernetes(of) => {
             let object = of.object.as_deref().or(of.manifest.as_deref()).unwrap_or_default();
-            lines(&format!("{} {object}", of.action))
+            vec![format!("{} {object}", of.action)]
         }
-        other => other.texts().into_iter().flat_map(lines).collect(),
+        other => other.texts().into_iter().map(str::to_owned).collect(),
     };
-    filled.iter().map(|line| fill(line, state)).collect()
+    let shown: Vec<String> = written.iter().map(|text| whole(&state.shown(text))).collect();
+    shown.iter().flat_map(|text| text.lines()).map(str::to_owned).collect()
 }
 
-/// A text with the values that are known and no secrets in the places of their names.
-fn fill(text: &str, state: &State) -> String {
-    let mut filled = text.to_owned();
-    for name in names_in(text) {
-        if let Some(Recorded::Value(value)) = state.parameters.get(name) {
-            filled = filled.replace(&format!("${{{name}}}"), &clean(value));
-        }
-    }
-    filled
-}
-
-fn probes(step: &StepState) -> Vec<Probe> {
+fn probes(step: &StepState, state: &State) -> Vec<Probe> {
     let spec = &step.step;
     let gates = [
         ("only_if", Which::OnlyIf, spec.only_if.as_ref()),
@@ -526,7 +488,8 @@ fn probes(step: &StepState) -> Vec<Probe> {
             Some(length) => format!("{words}; it must hold for {}", spoken(length)),
             None => words.to_owned(),
         };
-        Probe { which: word, title: clean(&probe.title), answer, words, evidence }
+        let title = shown(&probe.title, state);
+        Probe { which: word, title, answer, words, evidence }
     });
     shown.collect()
 }
@@ -546,7 +509,7 @@ fn next(seen: &Seen<'_>) -> Vec<Next> {
     waiting.truncate(NEXT_MAX);
     let next = waiting.into_iter().map(|(begin, step)| Next {
         step: step.step.id.to_string(),
-        title: clean(&step.step.title),
+        title: shown(&step.step.title, seen.state),
         in_ms: millis(begin),
         words: if begin.is_zero() {
             "as soon as what it waits for is over".to_owned()

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use soter_runbook::forecast::spoken;
 
-use super::{Attended, Board, Decision, Service, Step, Way};
+use super::{Attended, Board, Decision, Service, Step, Takeover, Way};
 
 /// Rows that belong together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,13 +108,16 @@ impl Board {
         let mut rows = vec![
             Row::new(life_tone(self), 0, self.life.words.clone()),
             Row::new(Tone::Title, 0, title),
+            Row::new(Tone::Plain, 0, self.disaster.words.clone()),
             Row::new(engine_tone(self), 0, self.engine_row()),
             Row::new(mirror_tone(self), 0, self.mirror_row()),
         ];
         if engine_tone(self) == Tone::Bad {
             // Whatever it is, it stands still.
-            rows.swap(0, 2);
+            rows.swap(0, 3);
         }
+        rows.splice(1..1, self.copy_words.iter().map(|words| Row::new(Tone::Warn, 0, words)));
+        rows.extend(self.takeovers.last().map(takeover_row));
         rows.extend(
             self.done_when
                 .iter()
@@ -154,7 +157,10 @@ impl Board {
         let all = [
             Section { title: "Decisions needed", rows: self.decision_rows() },
             Section {
-                title: "Will it be back in time, from the beginning of the run on?",
+                title: match self.disaster.at {
+                    Some(_) => "Will it be back in time, from the disaster on?",
+                    None => "Will it be back in time, from the beginning of the run on?",
+                },
                 rows: self.service_rows(),
             },
             Section { title: "Steps", rows: self.step_rows(extent) },
@@ -162,6 +168,7 @@ impl Board {
             Section { title: "Temporary measures in place", rows: self.obligation_rows() },
             Section { title: "Values", rows: self.value_rows() },
             Section { title: "Evidence", rows: self.evidence_rows() },
+            Section { title: "Engines after the first", rows: self.takeover_rows() },
         ];
         all.into_iter().filter(|section| !section.rows.is_empty()).collect()
     }
@@ -178,7 +185,7 @@ impl Board {
         let mut rows = vec![Row::new(Tone::Bad, 0, head)];
         // A step without a title of its own is called by what it asks.
         if !decision.title.ends_with(&decision.text) {
-            rows.push(Row::new(Tone::Plain, 4, decision.text.clone()));
+            rows.extend(decision.text.lines().map(|line| Row::new(Tone::Plain, 4, line)));
         }
         let since = decision.since.map(|since| format!(" (since {})", clock_time(since)));
         let who = format!("who: {}{}", decision.who, since.unwrap_or_default());
@@ -264,6 +271,12 @@ impl Board {
         rows.map(|(name, value)| Row::new(Tone::Plain, 0, format!("{name} = {value}"))).collect()
     }
 
+    fn takeover_rows(&self) -> Vec<Row> {
+        // The last one stands in the head.
+        let before = self.takeovers.split_last().map(|(_, before)| before).unwrap_or_default();
+        before.iter().map(takeover_row).collect()
+    }
+
     fn evidence_rows(&self) -> Vec<Row> {
         let rows = self.evidence.iter().map(|one| {
             let text = format!(
@@ -274,6 +287,12 @@ impl Board {
         });
         rows.collect()
     }
+}
+
+/// An engine that went on with the run.
+pub(super) fn takeover_row(takeover: &Takeover) -> Row {
+    let tone = if takeover.took_over { Tone::Warn } else { Tone::Plain };
+    Row::new(tone, 0, takeover.words.clone())
 }
 
 pub(super) fn life_tone(board: &Board) -> Tone {

@@ -87,7 +87,11 @@ struct Trial {
 
 impl Trial {
     fn new(kind: Kind, mirror: MirrorState) -> Self {
-        let inputs = [Input { name: "plan.yaml".to_owned(), bytes: PLAN.as_bytes().to_vec() }];
+        Self::of(PLAN, (kind, mirror), None)
+    }
+
+    fn of(plan: &str, (kind, mirror): (Kind, MirrorState), disaster: Option<&str>) -> Self {
+        let inputs = [Input { name: "plan.yaml".to_owned(), bytes: plan.as_bytes().to_vec() }];
         let loaded = load(&inputs);
         assert!(loaded.findings.is_empty(), "{:?}", loaded.findings);
         let procedure = compile(&loaded.plan, "lost").unwrap();
@@ -98,6 +102,7 @@ impl Trial {
             kind,
             target: "Workshop".to_owned(),
             requester: "anna".to_owned(),
+            disaster: disaster.map(|at| at.parse().unwrap()),
             host: "laptop".to_owned(),
             plan: "0".repeat(64),
             procedure,
@@ -189,8 +194,22 @@ impl Trial {
             attended: self.attended,
             tail: &tail,
             options: "",
+            copy: None,
         })
     }
+}
+
+/// Two engines went on after the first, and the disaster was known.
+fn taken_over() -> Trial {
+    let since = Some("2030-01-02T02:44:00Z");
+    let mut taken = Trial::of(PLAN, (Kind::Drill, MirrorState::Following), since);
+    taken.restoring();
+    taken.pass(150);
+    taken.say(ENGINE, Event::Engine { host: "laptop".to_owned(), took_over: false });
+    taken.pass(10);
+    taken.say(ENGINE, Event::Engine { host: "other".to_owned(), took_over: true });
+    taken.say(ENGINE, Event::Adopted { step: id("data"), attempt: 1 });
+    taken
 }
 
 /// What somebody may see at night, by name.
@@ -222,6 +241,7 @@ pub(super) fn situations() -> Vec<(&'static str, Board)> {
     doubt.answer("data", Which::AlreadyDone, Answer::Unknown, "ssh: connection refused");
     doubt.log.push("\u{1b}[2Jsh: killed\u{7}\u{202e}".to_owned());
     all.push(("doubt", doubt.board()));
+    all.push(("taken_over", taken_over().board()));
     let mut paused = restoring();
     for attempt in 1..=2 {
         paused.end("data", Ended::Failed(format!("exit {attempt}: the vault does not answer")));
@@ -348,6 +368,30 @@ fn every_fact_is_in_the_lines() {
 }
 
 #[test]
+fn who_approves_reads_all_of_it_with_the_values_that_count() {
+    let long = "and the disks, ".repeat(40);
+    let text = format!(
+        "|\n                  Wipe ${{host}} with ${{token}},\n                  {long}now?"
+    );
+    let plan = PLAN
+        .replace("text: The old server is given up, within: 10 min }", "")
+        .replace(
+            "approve: { by: [leads],  }",
+            &format!("approve:\n                by: [leads]\n                text: {text}\n"),
+        )
+        .replace(
+            "          - { id: agreed, title: The lead agrees, ",
+            "          - id: agreed\n            title: The lead agrees for ${host}\n            ",
+        );
+    let board = Trial::of(&plan, (Kind::Real, MirrorState::Following), None).board();
+    let decision = &board.decisions[0];
+    assert_eq!(decision.title, "approve `agreed`: The lead agrees for node-9");
+    assert_eq!(decision.text, format!("Wipe node-9 with ****,\n{long}now?"));
+    let shown = plain(&show(&board, Extent::Now, SERIAL));
+    assert!(shown.contains(&plain(&format!("Wipe node-9 with ****, {long}now?"))), "{shown}");
+}
+
+#[test]
 fn each_change_is_a_line_and_everything_comes_again() {
     let mut trial = Trial::new(Kind::Drill, MirrorState::Following);
     let mut lines = Lines::new(SERIAL);
@@ -360,6 +404,10 @@ fn each_change_is_a_line_and_everything_comes_again() {
     trial.pass(300);
     log.extend(lines.update(trial.board()));
     trial.end("images", Ended::Failed("exit 1".to_owned()));
+    log.extend(lines.update(trial.board()));
+    trial.say(ENGINE, Event::Engine { host: "other".to_owned(), took_over: true });
+    log.extend(lines.update(trial.board()));
+    trial.say(ENGINE, Event::Adopted { step: id("data"), attempt: 1 });
     log.extend(lines.update(trial.board()));
     trial.say("anna", Event::Skipped { step: id("images"), why: "nobody misses it".to_owned() });
     log.extend(lines.update(trial.board()));

@@ -3,6 +3,8 @@
 mod prepare;
 mod preview;
 
+pub(super) use preview::objections as listed;
+
 use std::path::PathBuf;
 
 use soter_runbook::driver::{Beginning, Engine, Kind, Lock};
@@ -13,7 +15,7 @@ use crate::context::{Access, Context};
 use crate::failure::{Ending, Failure};
 use crate::runs::carry::{self, engine_failure};
 use crate::runs::values::{self, Typed};
-use crate::runs::{PersonArgs, StateArgs, prompt};
+use crate::runs::{PersonArgs, StateArgs, prompt, screen};
 use prepare::Prepared;
 
 /// Recover from a disaster as a scenario of the plan says, or try that on another target.
@@ -24,6 +26,7 @@ use prepare::Prepared;
 /// 1 it was given up (or, with --dry-run, something is in the way), 2 it cannot begin, 3 this engine
 /// failed, 4 another engine has the run, 5 the run was left and is not over.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a word of the command line")]
 pub(crate) struct RecoverArgs {
     /// The scenario, by its name in the plan.
     scenario: String,
@@ -37,6 +40,10 @@ pub(crate) struct RecoverArgs {
     /// Say what would be done and what is in the way; write nothing.
     #[arg(long)]
     dry_run: bool,
+    /// When the disaster happened: 2026-01-15T14:30:00Z, 14:30Z, or "20 minutes ago". What was promised
+    /// counts from then; else from the beginning of the run.
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
     #[command(flatten)]
     person: PersonArgs,
     #[command(flatten)]
@@ -46,6 +53,10 @@ pub(crate) struct RecoverArgs {
     /// Keep the journal on this machine alone: nothing then keeps a second engine out.
     #[arg(long)]
     local: bool,
+    /// Begin a REAL run although too few of its approvers can be heard here, because their codes cannot be
+    /// checked: such a step then waits for `soter run approve --break-glass`, which leaves an obligation.
+    #[arg(long)]
+    break_glass: bool,
     /// Ask nothing at the terminal.
     #[arg(long)]
     yes: bool,
@@ -118,8 +129,18 @@ fn confirm(args: &RecoverArgs, can_ask: bool, prepared: &Prepared) -> Result<(),
 }
 
 fn begin(context: &Context, prepared: Prepared) -> Result<(), Failure> {
-    let Prepared { run, requester, digest, procedure, values, approvers, reach, stage, .. } =
-        prepared;
+    let Prepared {
+        run,
+        requester,
+        disaster,
+        digest,
+        procedure,
+        values,
+        approvers,
+        reach,
+        stage,
+        ..
+    } = prepared;
     let directory = stage.tools.place.run_directory.clone();
     let failed = |doing: &str| {
         let doing = format!("{doing} {}", directory.display());
@@ -139,6 +160,7 @@ fn begin(context: &Context, prepared: Prepared) -> Result<(), Failure> {
         kind: bindings.kind,
         target: bindings.title().to_owned(),
         requester,
+        disaster,
         plan: digest,
         procedure,
         parameters: values.given,
@@ -147,8 +169,12 @@ fn begin(context: &Context, prepared: Prepared) -> Result<(), Failure> {
     let effects = stage.effects();
     let mut engine = Engine::begin(stage.world(&effects), (&directory, lock), beginning)
         .map_err(|error| engine_failure(&error, run.as_str()))?;
+    let options = screen::options(directory.parent().unwrap_or(&directory));
+    let show = format!("soter run show {run} {options}");
     context.output.say(&format!(
-        "any other terminal watches and answers: soter run show {run}; Ctrl-C leaves the run"
+        "any other terminal watches and answers: {}\nCtrl-C leaves the run: commands that run go on by \
+         themselves, nothing new is begun, and `soter run resume` goes on with it",
+        show.trim_end()
     ));
     carry::carry(context, &mut engine, &stage, &directory, &stop)
 }

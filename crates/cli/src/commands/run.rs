@@ -1,5 +1,6 @@
 //! `soter run`: what concerns one run, from any terminal of its machine.
 
+mod again;
 mod child;
 mod code;
 mod log;

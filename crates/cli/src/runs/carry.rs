@@ -14,7 +14,7 @@ use soter_runbook::state::{Closing, MirrorState};
 use soter_runbook::steps::Redactor;
 use soter_world::Stop;
 
-use super::screen::{Screen, Standing};
+use super::screen::{self, Screen, Standing};
 use super::stage::Stage;
 use crate::board::Attended;
 use crate::context::Context;
@@ -89,7 +89,8 @@ fn standing<'s>(
     attended: Attended,
     redactor: &'s Redactor,
 ) -> Standing<'s> {
-    Standing { state: engine.state(), now: engine.now(), attended, redactor: Some(redactor) }
+    let (state, now) = (engine.state(), engine.now());
+    Standing { state, now, attended, redactor: Some(redactor), copy: None }
 }
 
 fn finish(
@@ -98,7 +99,7 @@ fn finish(
     left: Left,
     directory: &Path,
 ) -> Result<(), Failure> {
-    let going = engine.attempts().len();
+    let left_alone = left_alone(engine);
     let state = engine.state();
     let run = state.run().as_str();
     let summary = Summary {
@@ -121,14 +122,45 @@ fn finish(
         Left::Aborted => Err(Failure::new(Ending::No, format!("{run} was given up"))
             .hint(format!("soter run log {run} says why and by whom"))),
         Left::Unfinished => {
-            let what = match going {
-                0 => format!("{run} is left, and goes on when it is resumed"),
-                1 => format!("{run} is left; one step goes on by itself meanwhile"),
-                many => format!("{run} is left; {many} steps go on by themselves meanwhile"),
-            };
-            Err(Failure::new(Ending::Unfinished, what).hint(format!("soter run resume {run}")))
+            let what = format!(
+                "{run} is left and not over: nothing new is begun until it is resumed, here or elsewhere"
+            );
+            let resume = resume_line(run, directory);
+            let mut lines = vec![what.clone()];
+            lines.extend(left_alone.into_iter().map(|line| format!("  {line}")));
+            lines.push(format!("  go on with it: {resume}"));
+            let mut failure = Failure::new(Ending::Unfinished, what).hint(resume);
+            failure.rendered = Some(lines.join("\n"));
+            Err(failure)
         }
     }
+}
+
+/// The command that goes on with a run of this directory.
+fn resume_line(run: &str, directory: &Path) -> String {
+    let options = screen::options(directory.parent().unwrap_or(directory));
+    format!("soter run resume {run} {options}").trim_end().to_owned()
+}
+
+/// What becomes of each step that is under way when its engine ends.
+fn left_alone(engine: &mut Engine<'_>) -> Vec<String> {
+    let attempts = engine.attempts();
+    let state = engine.state();
+    let words = attempts.iter().map(|attempt| {
+        let id = &attempt.step.id;
+        match state.step(id).and_then(|step| step.child.as_ref()) {
+            Some(child) => format!(
+                "`{id}` goes on by itself (process {}); the next engine adopts it, or reads how it \
+                 ended",
+                child.pid
+            ),
+            None => format!(
+                "`{id}` is interrupted with this engine; the next one asks what became of it, or \
+                 begins it again"
+            ),
+        }
+    });
+    words.collect()
 }
 
 /// An engine that cannot go on, in words.

@@ -61,6 +61,12 @@ impl Follower {
     }
 }
 
+/// The records of a whole journal that are behind number `after`.
+pub(crate) fn lines_behind(journal: &[u8], after: u64) -> Vec<Line> {
+    let texts = journal.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    texts.filter_map(line).filter(|line| line.n > after).collect()
+}
+
 fn line(bytes: &[u8]) -> Option<Line> {
     let mut line: Line = serde_json::from_slice(bytes).ok()?;
     line.event = serde_json::from_slice(bytes).ok();

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use soter_runbook::child::Children;
 use soter_runbook::forecast::{History, forecast};
-use soter_runbook::state::{Begun, Entry, Event, Moment, Recorded, State, load};
-use soter_runbook::steps::{Redactor, last_lines};
+use soter_runbook::state::{Begun, Entry, Event, Moment, State, Status, load};
+use soter_runbook::steps::{Redactor, keep_shown, last_lines, shown_lines};
 use soter_runbook::{RunId, StepId};
 use soter_world::{Disk, Machine, durable};
 
@@ -74,6 +74,8 @@ pub(crate) struct Standing<'s> {
     pub(crate) attended: Attended,
     /// What covers the run's secrets; none: they are not known here.
     pub(crate) redactor: Option<&'s Redactor>,
+    /// That it is a copy, in words; none: it is the run's own journal.
+    pub(crate) copy: Option<&'s str>,
 }
 
 impl Boards {
@@ -93,38 +95,44 @@ impl Boards {
 
     /// The run at a moment.
     pub(crate) fn board(&self, standing: Standing<'_>) -> Board {
-        let Standing { state, now, attended, redactor } = standing;
+        let Standing { state, now, attended, copy, .. } = standing;
         let forecast = forecast(state, now, &self.history);
         Board::of(&Seen {
             state,
             now,
             forecast: &forecast,
             attended,
-            tail: &|step, attempt| self.tail(state, (step, attempt), redactor),
+            tail: &|step, attempt| self.tail(standing, step, attempt),
             options: &self.options,
+            copy,
         })
     }
 
-    /// The end of what an attempt has written. Where the run has secrets that are not known here they
-    /// cannot be covered, so nothing is shown.
-    fn tail(
-        &self,
-        state: &State,
-        (step, attempt): (&StepId, u32),
-        redactor: Option<&Redactor>,
-    ) -> Vec<String> {
+    /// The end of what an attempt has written, as the engine may show it, which keeps that for others.
+    /// These know none of its secrets, and so look at nothing else.
+    fn tail(&self, standing: Standing<'_>, step: &StepId, attempt: u32) -> Vec<String> {
         let directory = self.directory.join("children").join(format!("{step}.{attempt}"));
-        let is_secret = |value: &Recorded| matches!(value, Recorded::Fingerprint(_));
-        match redactor {
-            Some(redactor) => last_lines(&self.children, &directory, redactor, LOG_LINES),
-            None if !state.parameters.values().any(is_secret) => {
-                last_lines(&self.children, &directory, &Redactor::new([]), LOG_LINES)
-            }
-            None => {
-                let output = directory.join("output");
-                vec![format!("not shown here, it may have secrets in it: {}", output.display())]
-            }
-        }
+        let Some(redactor) = standing.redactor else {
+            return self.kept_tail(standing, &directory);
+        };
+        let is_unseen = standing.state.step(step).is_some_and(|step| {
+            // What it makes is known when it has given it.
+            let is_given = matches!(step.status, Status::Verifying);
+            !is_given && standing.state.makes_secret(step)
+        });
+        let blind = Redactor::blind();
+        let redactor = if is_unseen { &blind } else { redactor };
+        let lines = last_lines(&self.children, &directory, redactor, LOG_LINES);
+        // The directory may not be there yet; and a full disk keeps nobody from watching here.
+        keep_shown(&self.children, &directory, &lines).ok();
+        lines
+    }
+
+    fn kept_tail(&self, standing: Standing<'_>, directory: &Path) -> Vec<String> {
+        let Some(lines) = shown_lines(&self.children, directory) else { return Vec::new() };
+        let is_left = standing.attended == Attended::Nobody;
+        let note = is_left.then(|| "(as it was when the last engine looked)".to_owned());
+        lines.into_iter().chain(note).collect()
     }
 }
 
@@ -241,7 +249,8 @@ pub(crate) fn before_it_begins(
     let state = State::begin(&entry).map_err(|error| Failure::of(Ending::Input, &error))?;
     let boards = Boards::new(context, directory, &state)?;
     let attended = Attended::Nobody;
-    Ok(boards.board(Standing { state: &state, now: &now, attended, redactor: None }))
+    let standing = Standing { state: &state, now: &now, attended, redactor: None, copy: None };
+    Ok(boards.board(standing))
 }
 
 /// This machine.
@@ -257,7 +266,7 @@ pub(crate) fn moment(context: &Context, machine: &Machine) -> Moment {
 }
 
 /// Where runs are, as an option, if that is not where everybody looks.
-fn options(runs: &Path) -> String {
+pub(crate) fn options(runs: &Path) -> String {
     let state = runs.parent().unwrap_or(runs);
     let usual = super::StateArgs { state: None }.directory().ok();
     if usual.as_deref() == Some(state) {

@@ -3,7 +3,6 @@
 //! The rule it keeps: how this machine reaches a run's target and vault lies beside its journal, as
 //! names of files and addresses, so that the run is resumed without saying them again. No secret does.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,7 +20,7 @@ use soter_runbook::target::Bindings;
 use soter_vault::Vault;
 use soter_vault::keys::{KeyFile, OperatorKey};
 use soter_vault::objects::open_url;
-use soter_world::{Clock, Disk, Machine, Random, Secret, durable};
+use soter_world::{Clock, Disk, Machine, Random, durable};
 
 use super::{actions, values, variable};
 use crate::commands::launcher;
@@ -64,15 +63,6 @@ pub(crate) struct Stage {
     disk: Arc<dyn Disk>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
-}
-
-/// Secrets that approvers make their codes from, and why others cannot be read, by the person.
-#[derive(Default)]
-pub(crate) struct Approvers {
-    /// Those that are known.
-    pub(crate) known: BTreeMap<String, Secret<Vec<u8>>>,
-    /// Why others are not.
-    pub(crate) unknown: BTreeMap<String, String>,
 }
 
 impl Reach {
@@ -235,21 +225,4 @@ fn environment() -> Vec<(String, String)> {
         }
     }
     variables
-}
-
-impl Approvers {
-    /// Those of a procedure whose secrets this machine can read.
-    pub(crate) fn of(disk: &dyn Disk, procedure: &Procedure) -> Self {
-        let mut approvers = Self::default();
-        for (person, reference) in &procedure.approvals {
-            match values::resolve(disk, reference) {
-                Ok(secret) => {
-                    let secret = Secret::new(secret.expose().as_bytes().to_vec());
-                    approvers.known.insert(person.clone(), secret);
-                }
-                Err(why) => drop(approvers.unknown.insert(person.clone(), why)),
-            }
-        }
-        approvers
-    }
 }

@@ -1,21 +1,66 @@
 //! What happened in a run, as people read it: a line each.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use soter_runbook::StepId;
 use soter_runbook::driver::{Answer, Asked, Which};
 use soter_runbook::procedure::Procedure;
 use soter_runbook::state::{
-    Closing, ENGINE, Ended, Event, MirrorState, Recorded, Resolution, RetryFrom,
+    Begun, Closing, ENGINE, Ended, Event, MirrorState, Recorded, Resolution, RetryFrom, shown,
 };
 
 use super::follow::Line;
 use crate::output::human_duration;
 
+/// What is known of a run from the records before.
+#[derive(Default)]
+pub(crate) struct Told {
+    procedure: Option<Procedure>,
+    parameters: BTreeMap<String, Recorded>,
+}
+
+impl Told {
+    /// Learns from one more record.
+    pub(crate) fn learn(&mut self, event: &Event) {
+        match event {
+            Event::Begun(begun) => {
+                self.parameters.clone_from(&begun.parameters);
+                self.procedure = Some(begun.procedure.clone());
+            }
+            Event::Parameter { name, value } => {
+                self.parameters.insert(name.clone(), value.clone());
+            }
+            Event::StepEnded { outputs: values, .. } | Event::Answered { values, .. } => {
+                self.parameters.extend(values.clone());
+            }
+            _ => {}
+        }
+    }
+
+    /// A text of the plan with the values that are known.
+    fn shown(&self, text: &str) -> String {
+        match &self.procedure {
+            Some(procedure) => shown(text, procedure, &self.parameters),
+            None => text.to_owned(),
+        }
+    }
+
+    fn title(&self, step: &StepId) -> String {
+        match self.procedure.as_ref().and_then(|it| it.step(step)) {
+            Some(known) if known.title != step.as_str() => {
+                format!("{step} ({})", self.shown(&known.title))
+            }
+            _ => step.to_string(),
+        }
+    }
+}
+
 /// A record of a journal.
-pub(crate) fn line(line: &Line, procedure: Option<&Procedure>) -> String {
+pub(crate) fn line(line: &Line, told: &Told) -> String {
     let what = match &line.event {
-        Some(event) => event_in_words(event, procedure),
+        Some(event) => event_in_words(event, told),
         None => format!("something this soter does not know: {}", line.text),
     };
     let by = if line.by == ENGINE { String::new() } else { format!(" ({})", line.by) };
@@ -28,23 +73,17 @@ pub(crate) fn time(at: Timestamp) -> String {
 }
 
 /// What happened.
-fn event_in_words(event: &Event, procedure: Option<&Procedure>) -> String {
-    let title = |step: &StepId| match procedure.and_then(|it| it.step(step)) {
-        Some(known) if known.title != step.as_str() => format!("{step} ({})", known.title),
-        _ => step.to_string(),
-    };
+fn event_in_words(event: &Event, told: &Told) -> String {
+    let title = |step: &StepId| told.title(step);
     match event {
-        Event::Begun(begun) => format!(
-            "{} on {}: {} begins, as {}",
-            begun.kind, begun.target, begun.procedure.title, begun.run
-        ),
+        Event::Begun(begun) => begun_in_words(begun, told),
         Event::Engine { host, took_over: true } => {
-            format!("an engine on {host} has taken the run over")
+            format!("another engine, on {host}, has taken the run over")
         }
-        Event::Engine { host, .. } => format!("an engine on {host} goes on with the run"),
+        Event::Engine { host, .. } => format!("another engine, on {host}, goes on with the run"),
         Event::Mirror { now, why } => mirror(*now, why),
         Event::Parameter { name, value } => format!("{name} is {value}"),
-        Event::Probe { about, answer, evidence } => probe(about, *answer, evidence, procedure),
+        Event::Probe { about, answer, evidence } => probe(about, *answer, evidence, told),
         Event::StepStarted { step, attempt: 1, .. } => format!("{} begins", title(step)),
         Event::StepStarted { step, attempt, .. } => {
             format!("{} begins, for the {attempt}. time", title(step))
@@ -70,6 +109,15 @@ fn event_in_words(event: &Event, procedure: Option<&Procedure>) -> String {
         Event::Retry { step, from, delay_ms } => retry(step, *from, *delay_ms),
         _ => word_of_people(event),
     }
+}
+
+fn begun_in_words(begun: &Begun, told: &Told) -> String {
+    let title = told.shown(&begun.procedure.title);
+    let mut words = format!("{} on {}: {title} begins, as {}", begun.kind, begun.target, begun.run);
+    if let Some(disaster) = begun.disaster {
+        words.push_str(&format!("; the disaster was at {}", time(disaster)));
+    }
+    words
 }
 
 /// What people said, and what follows from it.
@@ -122,7 +170,7 @@ fn mirror(now: MirrorState, why: &str) -> String {
     }
 }
 
-fn probe(about: &Asked, answer: Answer, evidence: &str, procedure: Option<&Procedure>) -> String {
+fn probe(about: &Asked, answer: Answer, evidence: &str, told: &Told) -> String {
     let said = match answer {
         Answer::Yes => "yes",
         Answer::No => "no",
@@ -133,14 +181,15 @@ fn probe(about: &Asked, answer: Answer, evidence: &str, procedure: Option<&Proce
         (Answer::Yes, _) | (_, None) => String::new(),
         (_, Some(first)) => format!(" ({first})"),
     };
-    format!("{}: {said}{evidence}", asked(about, procedure))
+    format!("{}: {said}{evidence}", asked(about, told))
 }
 
 /// A question, with what it is about.
-pub(crate) fn asked(about: &Asked, procedure: Option<&Procedure>) -> String {
+fn asked(about: &Asked, told: &Told) -> String {
+    let procedure = told.procedure.as_ref();
     match about {
         Asked::Phase(at) => match procedure.and_then(|it| it.phases.get(*at)) {
-            Some(phase) => format!("whether the phase {} is needed", phase.title),
+            Some(phase) => format!("whether the phase {} is needed", told.shown(&phase.title)),
             None => format!("whether phase {} is needed", at + 1),
         },
         Asked::Step { step, which } => match which {
@@ -149,7 +198,7 @@ pub(crate) fn asked(about: &Asked, procedure: Option<&Procedure>) -> String {
             Which::Verify(at) => {
                 let known = procedure.and_then(|it| it.step(step));
                 match known.and_then(|known| known.verify.get(*at)) {
-                    Some(probe) => format!("{step}: {}", probe.title),
+                    Some(probe) => format!("{step}: {}", told.shown(&probe.title)),
                     None => format!("{step}, verify {}", at + 1),
                 }
             }

@@ -6,7 +6,10 @@ mod guide;
 mod killed;
 mod people;
 mod places;
+mod resumed;
 mod screen;
+mod seen;
+mod tails;
 mod ways;
 mod whole;
 

@@ -8,6 +8,7 @@ use soter_world::{OsDisk, Secret};
 
 use super::*;
 use crate::testing::{self, Desk};
+use soter_runbook::procedure::Given;
 
 /// What is found.
 const TEXT: &str = "damage\n";

@@ -164,6 +164,7 @@ fn beginning() -> Beginning {
         kind: Kind::Drill,
         target: "lab".to_owned(),
         requester: "ada".to_owned(),
+        disaster: None,
         plan: String::new(),
         procedure,
         parameters: BTreeMap::new(),

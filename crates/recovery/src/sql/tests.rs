@@ -9,6 +9,7 @@ use soter_world::{Disk, OsDisk, Secret, SystemRandom, durable, random};
 
 use super::*;
 use crate::testing::{self, Desk};
+use soter_runbook::procedure::Given;
 
 fn rows(columns: &[&str], values: &[&[Option<&str>]]) -> Rows {
     let row = |values: &&[Option<&str>]| values.iter().map(|v| v.map(str::to_owned)).collect();

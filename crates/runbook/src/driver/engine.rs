@@ -215,9 +215,13 @@ impl Engine<'_> {
         self.torn.as_deref()
     }
 
-    /// Covers the secrets that the engine knows, and others, in what is shown.
+    /// Covers the secrets that the engine knows, and others, in what is shown; all of it, if it lacks
+    /// one.
     #[must_use]
     pub fn redactor<'s>(&'s self, others: impl Iterator<Item = &'s str>) -> Redactor {
+        if self.missing_secrets().next().is_some() {
+            return Redactor::blind();
+        }
         Redactor::new(self.secrets.values().map(|secret| secret.expose().as_str()).chain(others))
     }
 
@@ -433,7 +437,7 @@ impl Engine<'_> {
                     (Recorded::Fingerprint(_), Some(secret)) => {
                         known.insert(name, Given::Hidden(secret.clone()));
                     }
-                    (Recorded::Fingerprint(_), None) => {}
+                    (Recorded::Fingerprint(_), None) => known.note_unseen_secrets(),
                 }
             }
             Arc::new(known)
@@ -442,8 +446,11 @@ impl Engine<'_> {
     }
 
     fn attempt(&mut self, id: &StepId) -> Option<Attempt> {
-        let parameters = self.known_parameters();
+        let mut parameters = self.known_parameters();
         let step = self.state.step(id)?;
+        if self.state.makes_secret(step) {
+            Arc::make_mut(&mut parameters).note_unseen_secrets();
+        }
         Some(Attempt {
             run: self.state.run().clone(),
             kind: self.state.begun.kind,

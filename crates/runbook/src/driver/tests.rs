@@ -43,6 +43,7 @@ fn beginning(kind: Kind, steps: Vec<Step>, parameters: Vec<Parameter>) -> Beginn
         kind,
         target: "laboratory".to_owned(),
         requester: "anna".to_owned(),
+        disaster: None,
         plan: "0".repeat(64),
         procedure: procedure(parameters, one_phase(), steps),
         parameters: BTreeMap::new(),
@@ -124,6 +125,46 @@ fn approvals_need_a_code_in_a_real_run_and_a_word_in_a_drill() {
         }
         let refused = ask(engine, "bea", wish(Proof::Code(made))).unwrap_err();
         assert!(refused.contains("too many wrong codes"), "{refused}");
+    });
+}
+
+#[test]
+fn nobody_agrees_to_a_text_with_gaps_and_what_was_agreed_to_keeps_its_values() {
+    let by = vec!["bea".to_owned(), "cleo".to_owned()];
+    let text = "Back to ${before}?".to_owned();
+    let action = Action::Approve { by, count: 1, text, within: None };
+    let later = Action::Ask { text: "?".to_owned(), gives: Vec::new() };
+    let steps = vec![blank(id("agreed"), 0, action), blank(id("later"), 0, later)];
+    let parameters = vec![Parameter {
+        name: "before".to_owned(),
+        about: None,
+        kind: ParameterKind::Text,
+        from: ParameterSource::Step,
+        source: None,
+        value: None,
+        example: None,
+    }];
+    with_engine(beginning(Kind::Drill, steps, parameters), |engine, _, _| {
+        turns(engine, 1);
+        let approve = |engine: &mut Engine<'_>, by, proof| {
+            ask(engine, by, Wish::Approve { step: id("agreed"), proof })
+        };
+        let give = |engine: &mut Engine<'_>, value: &str| {
+            let (name, value) = ("before".to_owned(), value.to_owned());
+            ask(engine, "anna", Wish::Give { name, value })
+        };
+        for proof in [Proof::Word, Proof::BreakGlass] {
+            let refused = approve(engine, "bea", proof).unwrap_err();
+            assert!(refused.contains("soter run give lost-"), "{refused}");
+        }
+        assert_eq!(give(engine, "noon"), Ok(()));
+        assert_eq!(give(engine, "one"), Ok(()), "nobody has agreed yet");
+        assert_eq!(approve(engine, "bea", Proof::Word), Ok(()));
+        let refused = give(engine, "two").unwrap_err();
+        assert!(refused.contains("stands in what was agreed to as `agreed`"), "{refused}");
+        assert_eq!(give(engine, "one"), Ok(()), "the same");
+        turns(engine, 2);
+        assert!(give(engine, "two").is_err(), "also when the step is over");
     });
 }
 

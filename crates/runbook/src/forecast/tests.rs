@@ -55,12 +55,18 @@ struct Trial {
 
 impl Trial {
     fn of(procedure: Procedure) -> Self {
+        Self::since(procedure, None)
+    }
+
+    /// With a disaster that happened then.
+    fn since(procedure: Procedure, disaster: Option<&str>) -> Self {
         let begun = Begun {
             journal: FORMAT_VERSION,
             run: RunId::parse("lost-20300101-0000-7q2x").unwrap(),
             kind: Kind::Drill,
             target: "laboratory".to_owned(),
             requester: "anna".to_owned(),
+            disaster: disaster.map(|at| at.parse().unwrap()),
             host: "laptop".to_owned(),
             plan: String::new(),
             procedure,
@@ -156,6 +162,27 @@ fn the_longest_way_decides_and_every_part_is_labelled() {
     );
     assert_eq!(trial.state.life, Life::Closed(Closing::Success));
     assert_eq!(trial.forecast().whole.basis.words(trial.now.at), None);
+}
+
+#[test]
+fn promises_count_from_the_disaster_where_somebody_said_when_that_was() {
+    let mut trial = Trial::since(small(), Some("2029-12-31T23:48:00Z"));
+    trial.settle();
+    assert_eq!(trial.state.before(), minutes(12));
+    assert_eq!(trial.words(), ["late by 2 min", "late by 7 min"], "20 min, after 12 min");
+    let seen = trial.forecast();
+    assert_eq!((seen.whole.at, seen.whole.rto), (minutes(32), Some(minutes(60))));
+    assert_eq!(seen.steps[1].begin, minutes(10), "steps count from the beginning of the run");
+    trial.pass(minutes(15));
+    for step in ["c", "a", "b"] {
+        trial.end(step, Ended::Done);
+    }
+    assert_eq!(
+        trial.words(),
+        ["back after 27 min, 3 min before its promise", "back after 27 min, 2 min too late"]
+    );
+    // A clock that was wrong makes no run begin before its disaster.
+    assert_eq!(Trial::since(small(), Some("2030-01-01T00:10:00Z")).state.before(), minutes(0));
 }
 
 #[test]

@@ -3,8 +3,11 @@ use std::sync::Arc;
 use soter_plan::target::Target;
 
 use super::*;
-use crate::driver::{Asking, Attempt, Captured, Reply};
+use crate::driver::{Asking, Attempt, Captured, Kind, Reply};
+use crate::ids::RunId;
+use crate::journal::FORMAT_VERSION;
 use crate::procedure::{Notify, Phase, Probe, Restore, Sql, Stoppable, Terraform, Way};
+use crate::state::{Begun, Entry, Event, MirrorState, Moment, State};
 use crate::steps::{self, Work};
 use crate::target::Bindings;
 
@@ -202,6 +205,59 @@ fn what_steps_call_on_other_machines_is_looked_for_there() {
         &[],
     );
     assert!(found.iter().any(|line| line.contains("3 things are in it")), "{found:?}");
+}
+
+#[test]
+fn of_a_run_that_has_begun_only_what_is_left_is_looked_at() {
+    let procedure = procedure(vec![
+        run("first-tool"),
+        run("second-tool"),
+        restore("orders", Some("/data/new")),
+        run("third-tool"),
+        restore("orders", Some("/data/new")),
+    ]);
+    let begun = Begun {
+        journal: FORMAT_VERSION,
+        run: RunId::parse("loss-20300101-0000-7q2x").unwrap(),
+        kind: Kind::Drill,
+        target: "lab".to_owned(),
+        requester: "ada".to_owned(),
+        disaster: None,
+        host: "laptop".to_owned(),
+        plan: String::new(),
+        procedure,
+        parameters: BTreeMap::new(),
+        mirror: MirrorState::Local,
+    };
+    let at = "2030-01-01T00:00:00Z".parse().unwrap();
+    let at = Moment { boot: "a".into(), up: std::time::Duration::ZERO, at };
+    let say = |event| Entry { by: "ada".to_owned(), epoch: 1, at: at.clone(), event };
+    let mut state = State::begin(&say(Event::Begun(Box::new(begun)))).unwrap();
+    let id = |number| StepId::counted(0, number);
+    let amended = Step { action: run("better-tool"), ..step(3, run("")) };
+    let why = || "it was".to_owned();
+    for event in [
+        Event::MarkedDone { step: id(0), why: why() },
+        Event::StepStarted { step: id(1), attempt: 1, destructive: false },
+        Event::StepStarted { step: id(2), attempt: 1, destructive: false },
+        Event::Amended { step: Box::new(amended), why: why() },
+    ] {
+        state.next(&say(event)).unwrap();
+    }
+    let place = Place::new("/run".into(), Bindings::real(), []);
+    let programs = BTreeMap::from([(None, &["bash"] as &[_])]);
+    let known = Known { programs, taken: "/data/new", actions: Vec::new() };
+    let found = preflight_again(&state, &place, &Parameters::default(), &known);
+    let found: Vec<&str> = found.iter().map(|found| found.what.as_str()).collect();
+    // The first is over, and the restore that was begun has its directory.
+    assert_eq!(
+        found,
+        [
+            "the step `p1s5` restores to /data/new, and 3 things are in it",
+            "this machine has no program `better-tool`, which the step `p1s4` needs",
+            "this machine has no program `second-tool`, which the step `p1s2` needs",
+        ]
+    );
 }
 
 #[test]

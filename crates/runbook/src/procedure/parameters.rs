@@ -147,7 +147,10 @@ impl Given {
 
 /// The values that are known, by name.
 #[derive(Debug, Clone, Default)]
-pub struct Parameters(BTreeMap<String, Given>);
+pub struct Parameters {
+    values: BTreeMap<String, Given>,
+    has_unseen_secrets: bool,
+}
 
 /// A text names something that has no value.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -157,18 +160,31 @@ pub struct UnknownName(pub String);
 impl Parameters {
     /// Adds a value, or replaces it.
     pub fn insert(&mut self, name: &str, value: Given) {
-        self.0.insert(name.to_owned(), value);
+        self.values.insert(name.to_owned(), value);
+    }
+
+    /// Notes that somebody may write a secret whose value is not among these: one that another engine
+    /// was given, or that is about to be made. What cannot be recognised cannot be covered, so nothing
+    /// of what is written may be shown.
+    pub fn note_unseen_secrets(&mut self) {
+        self.has_unseen_secrets = true;
+    }
+
+    /// Whether somebody may write a secret that is not among these.
+    #[must_use]
+    pub fn has_unseen_secrets(&self) -> bool {
+        self.has_unseen_secrets
     }
 
     /// The value of that name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Given> {
-        self.0.get(name)
+        self.values.get(name)
     }
 
     /// All of them, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Given)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value))
+        self.values.iter().map(|(name, value)| (name.as_str(), value))
     }
 
     /// A text with the values in the places of their names. The result holds secrets if the text
@@ -193,17 +209,31 @@ impl Parameters {
         text: &str,
         mut put: impl FnMut(&mut String, &str, &str) -> Result<(), E>,
     ) -> Result<String, E> {
-        let mut filled = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some((before, name, behind)) = next_name(rest) {
-            let value = self.0.get(name).ok_or_else(|| UnknownName(name.to_owned()))?;
-            filled.push_str(before);
-            put(&mut filled, name, value.expose())?;
-            rest = behind;
-        }
-        filled.push_str(rest);
-        Ok(filled)
+        fill_names(text, |filled, name| {
+            let value = self.values.get(name).ok_or_else(|| UnknownName(name.to_owned()))?;
+            put(filled, name, value.expose())
+        })
     }
+}
+
+/// A text with something else in the places of the names it has as `${name}`: `put` puts it behind
+/// what stands before.
+///
+/// # Errors
+/// When `put` refuses.
+pub fn fill_names<E>(
+    text: &str,
+    mut put: impl FnMut(&mut String, &str) -> Result<(), E>,
+) -> Result<String, E> {
+    let mut filled = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, name, behind)) = next_name(rest) {
+        filled.push_str(before);
+        put(&mut filled, name)?;
+        rest = behind;
+    }
+    filled.push_str(rest);
+    Ok(filled)
 }
 
 /// The names that a text has as `${name}`.

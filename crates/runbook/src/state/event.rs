@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -262,6 +263,9 @@ pub struct Begun {
     pub target: String,
     /// Who began it: they cannot approve its steps.
     pub requester: String,
+    /// When the disaster happened, if somebody said: promises count from then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disaster: Option<Timestamp>,
     /// The machine of its engine.
     pub host: String,
     /// The digest of the plan's files.

@@ -37,6 +37,7 @@ impl State {
             epoch: entry.epoch,
             host: begun.host.clone(),
             engine_since: entry.at.clone(),
+            engines: Vec::new(),
             last: entry.at.clone(),
             life: Life::Running,
             mirror: (begun.mirror, entry.at.clone()),

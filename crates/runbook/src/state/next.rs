@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::decide::retry_delay;
 use super::event::{Closing, ENGINE, Ended, Entry, Event, Recorded, Resolution, RetryFrom};
 use super::time::Moment;
-use super::{Life, Obligation, PhaseStatus, State, Status, StepState, ways};
+use super::{LaterEngine, Life, Obligation, PhaseStatus, State, Status, StepState, ways};
 use crate::driver::effects::{Answer, Asked, Which};
 use crate::ids::StepId;
 use crate::procedure::{Action, Step};
@@ -104,9 +104,16 @@ impl State {
     fn run_event(&mut self, entry: &Entry) -> Result<(), Illegal> {
         let now = &entry.at;
         match &entry.event {
-            Event::Engine { host, .. } => {
+            Event::Engine { host, took_over } => {
                 self.host.clone_from(host);
                 self.engine_since = now.clone();
+                self.engines.push(LaterEngine {
+                    epoch: entry.epoch,
+                    host: host.clone(),
+                    since: now.clone(),
+                    took_over: *took_over,
+                    adopted: Vec::new(),
+                });
             }
             Event::Mirror { now: state, .. } => self.mirror = (*state, now.clone()),
             Event::Parameter { name, value } => {
@@ -195,7 +202,7 @@ impl State {
                 let at = self.attempt(step, *attempt);
                 at.map(|at| self.steps[at].child = Some(child.clone()))
             }
-            Event::Adopted { step, attempt } => self.attempt(step, *attempt).map(drop),
+            Event::Adopted { step, attempt } => self.adopted(step, *attempt),
             Event::Interrupted { step, attempt, began, .. } => {
                 self.attempt(step, *attempt).map(|at| self.interrupted(at, *began, now))
             }
@@ -252,6 +259,17 @@ impl State {
         Err(Illegal::new(format!("attempt {attempt} of `{id}` does not go on")))
     }
 
+    fn adopted(&mut self, id: &StepId, attempt: u32) -> Result<(), Illegal> {
+        let at = self.attempt(id, attempt)?;
+        let step = &mut self.steps[at];
+        step.adopted_by = Some(self.epoch);
+        let process = step.child.as_ref().map(|child| child.pid);
+        if let Some(engine) = self.engines.last_mut() {
+            engine.adopted.push((id.clone(), process));
+        }
+        Ok(())
+    }
+
     pub(super) fn turn(&mut self, at: usize, status: Status, now: &Moment) {
         self.steps[at].status = status;
         self.steps[at].since = Some(now.clone());
@@ -277,6 +295,7 @@ impl State {
         step.attempt = attempt;
         step.host = host;
         step.child = None;
+        step.adopted_by = None;
         step.began.get_or_insert_with(|| now.clone());
         step.tried = Some(now.clone());
         step.approvals.clear();

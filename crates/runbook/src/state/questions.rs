@@ -11,7 +11,7 @@ use crate::procedure::{Action, Probe, Question as Asking};
 pub struct Question {
     /// The step it is about, if it is one.
     pub step: Option<StepId>,
-    /// What it is, in words.
+    /// What it is, in words, with the values of parameters in their places.
     pub text: String,
     /// What is needed.
     pub needed: Needed,
@@ -58,7 +58,7 @@ impl State {
         for step in self.open() {
             let is_early = self.place_of(&step.step.id).is_some_and(|at| !self.is_free(at));
             if !(is_early && matches!(step.status, Status::Undone { .. })) {
-                of_step(step, &mut found);
+                of_step(self, step, &mut found);
             }
         }
         for (at, (phase, state)) in self.phases().enumerate() {
@@ -69,7 +69,10 @@ impl State {
             };
             found.extend(probe.filter(is_persons).map(|probe| Question {
                 step: None,
-                text: probe.title.clone(),
+                text: self.shown(match &probe.question {
+                    Asking::Person(text) => text,
+                    _ => &probe.title,
+                }),
                 needed: Needed::Look(Asked::Phase(at)),
                 since: state.since.clone(),
             }));
@@ -96,7 +99,7 @@ impl State {
     }
 }
 
-fn of_step(step: &StepState, found: &mut Vec<Question>) {
+fn of_step(state: &State, step: &StepState, found: &mut Vec<Question>) {
     let mut add = |text: &str, needed| {
         let (step_id, since) = (Some(step.step.id.clone()), step.since.clone());
         found.push(Question { step: step_id, text: text.to_owned(), needed, since });
@@ -105,16 +108,18 @@ fn of_step(step: &StepState, found: &mut Vec<Question>) {
         (Status::Person, Action::Approve { by, count, text, .. }) => {
             let given = u32::try_from(step.approvals.len()).unwrap_or(u32::MAX);
             let missing = count.saturating_sub(given);
-            add(text, Needed::Approval { by: by.clone(), missing });
+            add(&state.shown(text), Needed::Approval { by: by.clone(), missing });
         }
-        (Status::Person, Action::Ask { text, gives }) => add(text, Needed::Answer(gives.clone())),
-        (Status::Person, Action::Manual(text)) => add(text, Needed::Deed),
+        (Status::Person, Action::Ask { text, gives }) => {
+            add(&state.shown(text), Needed::Answer(gives.clone()));
+        }
+        (Status::Person, Action::Manual(text)) => add(&state.shown(text), Needed::Deed),
         (Status::Failed { why, .. }, _) if !step.may_retry() => add(why, Needed::Decision),
         (Status::Undone { why }, _) => add(why, Needed::Decision),
         (Status::Doubt { why }, _) => add(why, Needed::Resolution),
         (Status::Verifying, _) => {
             for (at, probe) in step.step.verify.iter().enumerate() {
-                look(step, probe, Which::Verify(at), &mut add);
+                look(state, (step, probe, Which::Verify(at)), &mut add);
             }
         }
         (Status::Ready { .. }, _) => {
@@ -125,7 +130,7 @@ fn of_step(step: &StepState, found: &mut Vec<Question>) {
             for (which, probe) in gates {
                 let is_asked = step.gate() == super::next::Gate::Ask(which);
                 if let Some(probe) = probe.filter(|_| is_asked) {
-                    look(step, probe, which, &mut add);
+                    look(state, (step, probe, which), &mut add);
                 }
             }
         }
@@ -133,12 +138,16 @@ fn of_step(step: &StepState, found: &mut Vec<Question>) {
     }
 }
 
-fn look(step: &StepState, probe: &Probe, which: Which, add: &mut impl FnMut(&str, Needed)) {
+fn look(
+    state: &State,
+    (step, probe, which): (&StepState, &Probe, Which),
+    add: &mut impl FnMut(&str, Needed),
+) {
     let is_done = matches!(which, Which::Verify(at) if step.verified.contains(&at));
     if let Asking::Person(text) = &probe.question
         && !is_done
     {
         let about = Asked::Step { step: step.step.id.clone(), which };
-        add(text, Needed::Look(about));
+        add(&state.shown(text), Needed::Look(about));
     }
 }

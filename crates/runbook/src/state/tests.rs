@@ -47,6 +47,7 @@ impl Trial {
             kind: Kind::Drill,
             target: "laboratory".to_owned(),
             requester: "anna".to_owned(),
+            disaster: None,
             host: "laptop".to_owned(),
             plan: "0".repeat(64),
             procedure,
@@ -544,6 +545,74 @@ fn people_change_what_has_not_begun_and_step_over_what_does_not_run() {
     assert_eq!(run.go(), "continue, start c 1");
     assert_eq!(run.state.step(&id("c")).unwrap().step.action, Action::Run("y".to_owned()));
     assert!(matches!(run.state.step(&id("b")).unwrap().status, Status::Skipped { .. }));
+}
+
+#[test]
+fn an_amendment_makes_what_was_agreed_to_another_thing() {
+    let mut run = Trial::of("          - { id: a, run: x }\n          - { id: b, run: y }\n");
+    run.go();
+    let before = run.state.digest.clone();
+    assert_eq!(before, run.state.begun.procedure.digest());
+    let mut step = Step::clone(&run.state.step(&id("b")).unwrap().step);
+    step.action = Action::Run("z".to_owned());
+    let amended = Event::Amended { step: Box::new(step), why: "a slip".to_owned() };
+    run.say("anna", amended.clone()).unwrap();
+    let once = run.state.digest.clone();
+    run.say("anna", amended).unwrap();
+    assert!(before != once && once != run.state.digest, "{before} {once} {}", run.state.digest);
+}
+
+#[test]
+fn engines_that_go_on_are_known_with_what_they_adopted() {
+    let mut run = Trial::of("          - { id: a, run: x, retries: 1 }\n");
+    run.go();
+    let child = Child { pid: 4711, start_ticks: 9 };
+    run.told(Event::ChildStarted { step: id("a"), attempt: 1, child });
+    run.told(Event::Engine { host: "other".to_owned(), took_over: true });
+    run.told(Event::Adopted { step: id("a"), attempt: 1 });
+    let [later] = run.state.engines.as_slice() else { panic!("{:?}", run.state.engines) };
+    assert_eq!((later.epoch, later.host.as_str(), later.took_over), (2, "other", true));
+    assert_eq!(later.adopted, [(id("a"), Some(4711))]);
+    assert_eq!(run.state.step(&id("a")).unwrap().adopted_by, Some(2));
+    // The next attempt is this engine's own.
+    run.failed("a");
+    run.go();
+    run.pass(60);
+    assert_eq!(run.go(), "start a 2");
+    assert_eq!(run.state.step(&id("a")).unwrap().adopted_by, None);
+}
+
+#[test]
+fn texts_for_people_have_values_in_them_and_nothing_that_would_look_like_others() {
+    let mut run = Trial::phases(
+        "      - steps:\n          - { id: a, ask: Which? }\n          \
+         - { id: b, manual: 'Stop ${host}, to ${before}' }\n    parameters:\n      \
+         host: { from: ask }\n      token: { from: ask, type: secret }\n      \
+         before: { from: step, name: a }\n",
+    );
+    run.go();
+    let shown = |run: &Trial| run.state.shown("Stop ${host} by ${token} to ${before}, ${HOME} ${x");
+    assert_eq!(
+        shown(&run),
+        "Stop (host: not known yet) by (token: not known yet) to (before: not known yet), ${HOME} ${x"
+    );
+    let unknown: Vec<&str> = run.state.unknown_in("${before} ${HOME} ${host}").collect();
+    assert_eq!(unknown, ["before", "host"]);
+    let give = |run: &mut Trial, name: &str, value| {
+        run.say("anna", Event::Parameter { name: name.to_owned(), value }).unwrap();
+    };
+    give(&mut run, "host", Recorded::Value("node\u{202e}-\u{1b}[2J${before}\n".to_owned()));
+    give(&mut run, "token", Recorded::Fingerprint("5f".repeat(16)));
+    give(&mut run, "before", Recorded::Value("12:00".to_owned()));
+    assert_eq!(
+        shown(&run),
+        "Stop node\\u{202e}-\\u{1b}[2J${before}\\n by **** to 12:00, ${HOME} ${x"
+    );
+    run.say("anna", Event::Answered { step: id("a"), values: BTreeMap::new(), why: String::new() })
+        .unwrap();
+    run.go();
+    let questions = run.state.questions();
+    assert!(questions[0].text.ends_with(", to 12:00"), "{questions:?}");
 }
 
 #[test]

@@ -374,8 +374,19 @@ pub(super) fn mark_of(children: &Children, directory: &Path) -> Option<Mark> {
     serde_json::from_value::<Reading>(spec.reading).ok()?.mark.map(Mark)
 }
 
-/// Covers the secrets among parameters, and others.
+/// Covers the secrets among parameters, and others; all, if some are not known.
 pub(super) fn redactor<'s>(
+    parameters: &'s Parameters,
+    others: impl IntoIterator<Item = &'s str>,
+) -> Redactor {
+    if parameters.has_unseen_secrets() {
+        return Redactor::blind();
+    }
+    redactor_of_known(parameters, others)
+}
+
+/// Covers the secrets among parameters, and others, in a text that can have no others in it: a plan's.
+pub(super) fn redactor_of_known<'s>(
     parameters: &'s Parameters,
     others: impl IntoIterator<Item = &'s str>,
 ) -> Redactor {

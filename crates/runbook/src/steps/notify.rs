@@ -7,7 +7,7 @@ use std::time::Duration;
 use soter_world::Stop;
 use soter_world::exec::{Command, Input};
 
-use super::attempts::{Work, in_words, redactor};
+use super::attempts::{Work, in_words, redactor_of_known};
 use super::http::Request;
 use super::real::Tools;
 use crate::driver::{Attempt, Outcome};
@@ -37,7 +37,7 @@ pub(super) fn work(tools: &Tools, attempt: &Attempt, message: &Notify) -> Result
     let to = message.to.join(", ");
     let (tools, parameters) = (tools.clone(), Arc::clone(&attempt.parameters));
     Ok(Work::Here(Box::new(move |stop| {
-        let redactor = redactor(&parameters, tools.place.bindings.secrets());
+        let redactor = redactor_of_known(&parameters, tools.place.bindings.secrets());
         // A message leaves the house: nothing secret does with it.
         let text = redactor.cover_text(&text);
         let message = Message { heading, to, text };

@@ -160,6 +160,16 @@ impl Place {
         attempts::redactor(parameters, self.bindings.secrets())
     }
 
+    /// The same, and other secrets.
+    #[must_use]
+    pub fn redactor_and<'s>(
+        &'s self,
+        parameters: &'s Parameters,
+        others: impl IntoIterator<Item = &'s str>,
+    ) -> Redactor {
+        attempts::redactor(parameters, self.bindings.secrets().chain(others))
+    }
+
     /// What every program on this machine finds.
     #[must_use]
     pub fn handed_on(&self) -> &BTreeMap<String, String> {

@@ -24,7 +24,12 @@ pub struct Redactor {
     /// The forms that begin with each byte.
     by_first: Vec<Vec<usize>>,
     longest_bytes: usize,
+    /// There are secrets that it does not know: nothing may be shown.
+    is_blind: bool,
 }
+
+/// What stands in the place of a text that may have secrets in it which are not known here.
+const BLIND: &[u8] = b"(not shown: a secret of this run is not known here, and could be in it)\n";
 
 /// A text that arrives in pieces.
 pub struct Pieces<'r> {
@@ -55,7 +60,14 @@ impl Redactor {
             }
         }
         let longest_bytes = forms.iter().map(Vec::len).max().unwrap_or(0);
-        Self { forms, by_first, longest_bytes }
+        Self { forms, by_first, longest_bytes, is_blind: false }
+    }
+
+    /// Where a secret is about that nobody here knows. It cannot be recognised, so all of a text is
+    /// covered.
+    #[must_use]
+    pub fn blind() -> Self {
+        Self { is_blind: true, ..Self::default() }
     }
 
     /// A text with its secrets covered.
@@ -117,6 +129,12 @@ impl Pieces<'_> {
     }
 
     fn emit(&mut self, waits: impl Fn(bool) -> bool) -> Vec<u8> {
+        if self.redactor.is_blind {
+            let is_first = !self.is_covering && !self.held.is_empty();
+            self.is_covering |= is_first;
+            self.held.clear();
+            return if is_first { BLIND.to_vec() } else { Vec::new() };
+        }
         let mut out = Vec::new();
         let mut at = 0;
         while at < self.held.len() {

@@ -1,8 +1,9 @@
 //! Everything that is known before a run begins.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use jiff::Timestamp;
 use soter_plan::check::{self, Loaded};
 use soter_plan::doc::Digest;
 use soter_plan::language::Plan;
@@ -19,7 +20,9 @@ use super::RecoverArgs;
 use crate::context::{Access, Context};
 use crate::failure::{Ending, Failure};
 use crate::plans::{PlanFiles, published};
-use crate::runs::stage::{self, Approvers, Reach, Stage};
+use crate::runs::approvers::{Approvers, unheard};
+use crate::runs::since;
+use crate::runs::stage::{self, Reach, Stage};
 use crate::runs::values::Values;
 use soter_recovery::mirror::VaultMirror;
 
@@ -29,6 +32,8 @@ pub(super) struct Prepared {
     pub(super) run: RunId,
     /// Who begins it.
     pub(super) requester: String,
+    /// When the disaster happened, if somebody said.
+    pub(super) disaster: Option<Timestamp>,
     /// The digest of the plan's files.
     pub(super) digest: String,
     /// What is done.
@@ -51,6 +56,7 @@ impl Prepared {
         let files = files(context, args, identity.clone())?;
         let (plan, procedure, digest) = compiled(context, &files, &args.scenario)?;
         let requester = args.person.name()?;
+        let disaster = disaster(context, args)?;
         let mut objections = Vec::new();
         let run = RunId::new(&args.scenario, context.clock.now(), &*context.random)
             .map_err(|error| Failure::of(Ending::Input, &error))?;
@@ -76,10 +82,22 @@ impl Prepared {
         let values = Values::gather(context, &procedure, &bindings, &args.parameters)?;
         let approvers = Approvers::of(&*context.disk, &procedure);
         if bindings.kind == Kind::Real {
-            unheard(&procedure, &approvers, &requester, &mut objections);
+            let weight = if args.break_glass { Weight::Remark } else { Weight::Blocking };
+            objections.extend(unheard(&procedure, &approvers, &requester, weight));
         }
         let stage = Stage::new(context, &directory, (&procedure, bindings), &reach, mirror)?;
-        Ok(Self { run, requester, digest, procedure, values, approvers, reach, stage, objections })
+        Ok(Self {
+            run,
+            requester,
+            disaster,
+            digest,
+            procedure,
+            values,
+            approvers,
+            reach,
+            stage,
+            objections,
+        })
     }
 
     /// Everything that is in the way, the worst first.
@@ -133,6 +151,7 @@ impl Prepared {
             kind: place.bindings.kind,
             target: place.bindings.title().to_owned(),
             requester: self.requester.clone(),
+            disaster: self.disaster,
             host: String::new(),
             plan: self.digest.clone(),
             procedure: self.procedure.clone(),
@@ -146,6 +165,12 @@ impl Prepared {
     pub(super) fn ask(&mut self) -> Result<bool, Failure> {
         self.values.ask(self.procedure.parameters.iter())
     }
+}
+
+fn disaster(context: &Context, args: &RecoverArgs) -> Result<Option<Timestamp>, Failure> {
+    let now = context.clock.now();
+    let moment = args.since.as_deref().map(|written| since::moment(written, now)).transpose();
+    moment.map_err(|why| Failure::new(Ending::Input, format!("--since: {why}")).hint(since::FORMS))
 }
 
 /// The plan's files: at `--plan`, or if nothing is there in the vault.
@@ -323,40 +348,6 @@ fn unfinished(
         });
     }
     Ok(())
-}
-
-/// Approvals that can be had only by breaking the glass, because no code can be checked here.
-fn unheard(
-    procedure: &Procedure,
-    approvers: &Approvers,
-    requester: &str,
-    objections: &mut Vec<Objection>,
-) {
-    for step in &procedure.steps {
-        let Action::Approve { by, count, .. } = &step.action else { continue };
-        let may = |person: &String| by.iter().any(|name| procedure.is_one_of(person, name));
-        let able: BTreeSet<&String> =
-            approvers.known.keys().chain(procedure.signers.keys()).collect();
-        let able = able.into_iter().filter(|person| *person != requester && may(person));
-        if u32::try_from(able.count()).unwrap_or(u32::MAX) >= *count {
-            continue;
-        }
-        let reasons = approvers.unknown.iter().filter(|(person, _)| may(person));
-        let reasons: Vec<String> =
-            reasons.map(|(person, why)| format!("; of {person}: {why}")).collect();
-        objections.push(Objection {
-            weight: Weight::Remark,
-            what: format!(
-                "too few codes can be checked here for the step `{}`, so it waits for \
-                 --break-glass{}",
-                step.id,
-                reasons.concat()
-            ),
-            hint: "give those who approve a `signs_with`; or an `approves_with`, and this machine the \
-                   secrets"
-                .to_owned(),
-        });
-    }
 }
 
 impl Values {

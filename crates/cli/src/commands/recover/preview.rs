@@ -1,8 +1,12 @@
 //! What would be done: `soter recover --dry-run`.
 
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
 use serde::Serialize;
 use soter_runbook::preflight::{Objection, Weight};
-use soter_runbook::procedure::{self, Action, Given, Procedure, Step};
+use soter_runbook::procedure::{self, Action, Given, Probe, Procedure, Step};
+use soter_runbook::state::{Recorded, shown};
 
 use super::prepare::Prepared;
 use crate::board::{Board, Service};
@@ -23,6 +27,8 @@ struct Preview<'p> {
     plan: &'p str,
     procedure: String,
     requester: &'p str,
+    /// When the disaster happened, if somebody said: promises count from then.
+    disaster: Option<Timestamp>,
     mirror: Option<&'p str>,
     parameters: Vec<Value<'p>>,
     phases: Vec<Phase<'p>>,
@@ -44,28 +50,28 @@ struct Value<'p> {
 
 #[derive(Serialize)]
 struct Phase<'p> {
-    title: &'p str,
+    title: String,
     budget_ms: Option<u64>,
-    after: Vec<&'p str>,
+    after: Vec<String>,
     steps: Vec<Line<'p>>,
 }
 
 #[derive(Serialize)]
 struct Line<'p> {
     id: &'p str,
-    title: &'p str,
+    title: String,
     kind: &'p str,
     does: String,
     after: Vec<&'p str>,
-    on: Option<&'p str>,
+    on: Option<String>,
     owner: Option<&'p str>,
     budget_ms: Option<u64>,
     timeout_ms: Option<u64>,
     retries: u32,
     destructive: bool,
-    only_if: Option<&'p str>,
-    already_done: Option<&'p str>,
-    verify: Vec<&'p str>,
+    only_if: Option<String>,
+    already_done: Option<String>,
+    verify: Vec<String>,
     obliges: &'p [String],
     lifts: &'p [String],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,7 +83,7 @@ struct Line<'p> {
 /// What is done only when a person says so.
 #[derive(Serialize)]
 struct Way<'p> {
-    title: &'p str,
+    title: String,
     steps: Vec<Line<'p>>,
 }
 
@@ -104,7 +110,7 @@ pub(super) fn show(
 }
 
 /// What is in the way, the worst first.
-pub(super) fn objections(found: &[Objection]) -> String {
+pub(in crate::commands) fn objections(found: &[Objection]) -> String {
     let line = |one: &Objection| {
         let sign = if one.weight == Weight::Blocking { "BLOCKING" } else { "remark  " };
         // What a program said may be several lines.
@@ -127,9 +133,10 @@ impl<'p> Preview<'p> {
             plan: &prepared.digest,
             procedure: procedure.digest(),
             requester: &prepared.requester,
+            disaster: prepared.disaster,
             mirror: prepared.reach.vault.as_deref(),
             parameters: procedure.parameters.iter().map(|one| value(prepared, one)).collect(),
-            phases: phases.map(|(at, _)| phase(procedure, at)).collect(),
+            phases: phases.map(|(at, _)| phase(&Texts::of(prepared), at)).collect(),
             in_time: screen::show_services(&board),
             whole: board.whole,
             services: board.services,
@@ -146,6 +153,9 @@ impl<'p> Preview<'p> {
         match self.mirror {
             Some(url) => text.push_str(&format!("journal here and in {url}\n")),
             None => text.push_str("journal LOCAL ONLY\n"),
+        }
+        if let Some(disaster) = self.disaster {
+            text.push_str(&format!("disaster at {disaster}: what was promised counts from then\n"));
         }
         if !self.parameters.is_empty() {
             text.push_str("\nParameters\n");
@@ -190,7 +200,7 @@ impl Line<'_> {
             format!("  {}  {}\n      {}: {}\n", self.id, self.title, self.kind, self.does);
         let mut facts = Vec::new();
         facts.extend(self.destructive.then(|| "CANNOT BE TAKEN BACK".to_owned()));
-        facts.extend(self.on.map(|host| format!("on {host}")));
+        facts.extend(self.on.iter().map(|host| format!("on {host}")));
         facts.extend(self.owner.map(|owner| format!("by {owner}")));
         facts.extend(self.budget_ms.map(|budget| format!("at most {}", duration(budget))));
         facts.extend(self.timeout_ms.map(|limit| format!("ended after {}", duration(limit))));
@@ -199,9 +209,9 @@ impl Line<'_> {
         if !facts.is_empty() {
             text.push_str(&format!("      {}\n", facts.join("; ")));
         }
-        let questions = [("only if", self.only_if), ("not if", self.already_done)];
+        let questions = [("only if", &self.only_if), ("not if", &self.already_done)];
         for (word, question) in questions {
-            text.push_str(&question.map(|it| format!("      {word}: {it}\n")).unwrap_or_default());
+            text.extend(question.iter().map(|it| format!("      {word}: {it}\n")));
         }
         for question in &self.verify {
             text.push_str(&format!("      done when: {question}\n"));
@@ -230,45 +240,73 @@ fn value<'p>(prepared: &'p Prepared, parameter: &'p procedure::Parameter) -> Val
     Value { name: &parameter.name, about: parameter.about.as_deref(), value }
 }
 
-fn phase(procedure: &Procedure, at: usize) -> Phase<'_> {
+/// Texts of the plan, with the values that are known by now.
+struct Texts<'p> {
+    procedure: &'p Procedure,
+    values: BTreeMap<String, Recorded>,
+}
+
+impl<'p> Texts<'p> {
+    fn of(prepared: &'p Prepared) -> Self {
+        let recorded = |given: &Given| match given {
+            Given::Plain(value) => Recorded::Value(value.clone()),
+            // Shown as `****`, whatever it is.
+            Given::Hidden(_) => Recorded::Fingerprint(String::new()),
+        };
+        let values = prepared.values.given.iter();
+        let values = values.map(|(name, given)| (name.clone(), recorded(given))).collect();
+        Self { procedure: &prepared.procedure, values }
+    }
+
+    fn shown(&self, text: &str) -> String {
+        shown(text, self.procedure, &self.values)
+    }
+
+    fn title(&self, probe: &Probe) -> String {
+        self.shown(&probe.title)
+    }
+}
+
+fn phase<'p>(texts: &Texts<'p>, at: usize) -> Phase<'p> {
+    let procedure = texts.procedure;
     let phase = &procedure.phases[at];
-    let title = |at: &usize| procedure.phases.get(*at).map(|phase| phase.title.as_str());
+    let title = |at: &usize| procedure.phases.get(*at).map(|phase| texts.shown(&phase.title));
     let of_ways = procedure.steps_of_ways();
     let steps = procedure.steps.iter();
     let steps = steps.filter(|step| step.phase == at && !of_ways.contains(&step.id));
     Phase {
-        title: &phase.title,
+        title: texts.shown(&phase.title),
         budget_ms: phase.budget.map(milliseconds),
         after: phase.after.iter().filter_map(title).collect(),
-        steps: steps.map(|step| line(procedure, step)).collect(),
+        steps: steps.map(|step| line(texts, step)).collect(),
     }
 }
 
-fn line<'p>(procedure: &'p Procedure, step: &'p Step) -> Line<'p> {
-    let way = |way: &'p procedure::Way| Way {
-        title: &way.title,
-        steps: way
-            .steps
-            .iter()
-            .filter_map(|id| procedure.step(id))
-            .map(|step| line(procedure, step))
-            .collect(),
+fn line<'p>(texts: &Texts<'p>, step: &'p Step) -> Line<'p> {
+    let way = |way: &'p procedure::Way| {
+        let steps = way.steps.iter().filter_map(|id| texts.procedure.step(id));
+        Way { title: texts.shown(&way.title), steps: steps.map(|step| line(texts, step)).collect() }
+    };
+    // A script is shown as it is: it gets its parameters as variables.
+    let does = match &step.action {
+        Action::Run(_) => does(step),
+        _ => texts.shown(&does(step)),
     };
     Line {
         id: step.id.as_str(),
-        title: &step.title,
+        title: texts.shown(&step.title),
         kind: step.action.word(),
-        does: does(step),
+        does,
         after: step.after.iter().map(soter_runbook::StepId::as_str).collect(),
-        on: step.on.as_deref(),
+        on: step.on.as_deref().map(|on| texts.shown(on)),
         owner: step.owner.as_deref(),
         budget_ms: step.budget.map(milliseconds),
         timeout_ms: step.timeout.map(milliseconds),
         retries: step.retries,
         destructive: step.destructive,
-        only_if: step.only_if.as_ref().map(|probe| probe.title.as_str()),
-        already_done: step.already_done.as_ref().map(|probe| probe.title.as_str()),
-        verify: step.verify.iter().map(|probe| probe.title.as_str()).collect(),
+        only_if: step.only_if.as_ref().map(|probe| texts.title(probe)),
+        already_done: step.already_done.as_ref().map(|probe| texts.title(probe)),
+        verify: step.verify.iter().map(|probe| texts.title(probe)).collect(),
         obliges: &step.obliges,
         lifts: &step.lifts,
         instead: step.instead.as_ref().map(way),

@@ -3,25 +3,24 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use soter_runbook::StepId;
 use soter_runbook::approval::{Signed, Subject};
-use soter_runbook::journal::Mirror;
 use soter_runbook::procedure::Action;
 use soter_runbook::state::State;
-use soter_runbook::{RunId, StepId};
 use soter_vault::keys::AnyKey;
 use soter_world::Secret;
 
 use crate::context::{Access, Context, file_failure};
 use crate::failure::{Ending, Failure};
-use crate::runs::stage::{self, Reach};
-use crate::runs::{PersonArgs, StateArgs, loaded, values};
+use crate::runs::copy::Copies;
+use crate::runs::{PersonArgs, StateArgs, stage, values};
 
 /// Make the code with which you approve a step of a run as it is now, or sign it, where you can send more
 /// than you can say. It is good for this step, these values of the parameters and this engine, and for a
 /// quarter of an hour at least.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CodeArgs {
-    /// The run: its name; of one on this machine the beginning of it is enough.
+    /// The run: its name, the beginning of it, or `latest`.
     run: String,
     /// The step.
     step: String,
@@ -64,6 +63,11 @@ pub(super) fn run(context: &Context, args: &CodeArgs) -> Result<(), Failure> {
         let what = format!("{person} may not approve `{step}`; {} may", by.join(", "));
         return Err(Failure::new(Ending::Input, what).hint("name yourself: --as PERSON"));
     }
+    if let Some(name) = state.unknown_in(text).next() {
+        let what = format!("what `{step}` asks names `{name}`, which has no value yet");
+        return Err(Failure::new(Ending::Input, what)
+            .hint("wait until it has one, and make the code then: nobody agrees to a gap"));
+    }
     let code = match &args.key {
         Some(key) => signed(context, key, &Subject::of(&state, &step))?.to_string(),
         None => {
@@ -73,14 +77,15 @@ pub(super) fn run(context: &Context, args: &CodeArgs) -> Result<(), Failure> {
             format!("{front}-{back}")
         }
     };
-    let values = state.parameters.iter().map(|(name, value)| (name.clone(), value.to_string()));
+    let value = |name: &String| (name.clone(), state.shown(&format!("${{{name}}}")));
+    let values = state.parameters.keys().map(value);
     let made = Made {
         run: state.run().to_string(),
         step: step.to_string(),
         person,
         kind: state.begun.kind.to_string(),
         target: state.begun.target.clone(),
-        text: text.clone(),
+        text: state.shown(text),
         parameters: values.collect(),
         code,
     };
@@ -98,24 +103,10 @@ pub(super) fn signed(context: &Context, key: &Path, subject: &Subject) -> Result
 
 /// The run as it is here, or in the vault.
 fn state(context: &Context, args: &CodeArgs) -> Result<State, Failure> {
-    if args.access.vault.is_none() {
-        return Ok(args.state.run(context, &args.run)?.load(context)?.state);
+    match Copies::of(context, &args.access)? {
+        Some(copies) => Ok(copies.run(context, &args.run)?.load(context)?.state),
+        None => Ok(args.state.run(context, &args.run)?.load(context)?.state),
     }
-    let identity = stage::identity(args.access.identity.as_deref())?;
-    let reach = Reach { target: None, vault: args.access.vault.clone(), identity, directory: None };
-    let (Some(url), Some(key)) = (&reach.vault, reach.key(context)?) else {
-        return Err(Failure::new(Ending::Input, "a run in a vault is sealed")
-            .hint("--identity operator.key"));
-    };
-    let run = RunId::parse(&args.run).map_err(|error| Failure::of(Ending::Input, &error))?;
-    let slots = stage::mirror(context, &run, url, &key)?.read_all();
-    let slots = slots.map_err(|error| Failure::of(Ending::Failed, &error))?;
-    if slots.is_empty() {
-        return Err(Failure::new(Ending::No, format!("the vault has no run {run}"))
-            .hint("give the whole name, as it stands on the other screen"));
-    }
-    let bytes: Vec<u8> = slots.into_iter().flat_map(|slot| slot.lines).collect();
-    Ok(loaded(&bytes)?.state)
 }
 
 fn secret(

@@ -333,6 +333,10 @@ impl RunArgs {
 pub(super) fn approve(context: &Context, args: &ApproveArgs) -> Result<(), Failure> {
     let asking = Asking::of(context, &args.run, (&args.state, &args.person))?;
     let (state, step) = (asking.state()?, step(&args.step)?);
+    if let Some(Action::Approve { text, .. }) = state.step(&step).map(|one| &one.step.action) {
+        let text = state.shown(text);
+        context.output.say(&format!("{} says yes to: {}", asking.by, text.trim()));
+    }
     if let Some(key) = &args.key {
         let signed = signed(context, key, &Subject::of(&state, &step))?;
         return asking.send(Wish::Approve { step, proof: Proof::Signature(signed) });
@@ -371,8 +375,8 @@ pub(super) fn answer(context: &Context, args: &AnswerArgs) -> Result<(), Failure
             let state = asking.state()?;
             let known = state.step(&step).map(|one| &one.step.action);
             let (text, names) = match known {
-                Some(Action::Ask { text, gives }) => (text.clone(), gives.clone()),
-                Some(Action::Manual(text)) => (text.clone(), Vec::new()),
+                Some(Action::Ask { text, gives }) => (state.shown(text), gives.clone()),
+                Some(Action::Manual(text)) => (state.shown(text), Vec::new()),
                 _ => (format!("The answer to {step}:"), Vec::new()),
             };
             prompted(&text, is_secret(&state, &names))?

@@ -13,10 +13,12 @@ use soter_runbook::state::{Recorded, State};
 use soter_runbook::target::Bindings;
 use soter_world::{Secret, Stop, durable};
 
+use super::again;
 use crate::context::{Access, Context};
 use crate::failure::{Ending, Failure};
+use crate::runs::approvers::Approvers;
 use crate::runs::carry::{self, engine_failure};
-use crate::runs::stage::{self, Approvers, Reach, Stage};
+use crate::runs::stage::{self, Reach, Stage};
 use crate::runs::values::{self, Typed, Values};
 use crate::runs::{Found, StateArgs, loaded, prompt};
 
@@ -29,6 +31,7 @@ const LOCK_AGAIN: Duration = Duration::from_millis(50);
 /// Go on with a run whose engine is gone. What runs still is adopted, not begun a second time; what was
 /// interrupted and cannot be taken back waits for a probe or a person. Exit codes as of `soter recover`.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a word of the command line")]
 pub(crate) struct ResumeArgs {
     /// The run: its name, the beginning of it, or `latest`.
     run: String,
@@ -42,6 +45,10 @@ pub(crate) struct ResumeArgs {
     /// Without the second place of the journal.
     #[arg(long)]
     local: bool,
+    /// Also if something is in the way here, such as a program that is missing: it is said, and steps that
+    /// need it fail.
+    #[arg(long)]
+    pub(super) anyway: bool,
     /// The file that says where it happens, if it is not where it was.
     #[arg(long, value_name = "FILE")]
     target: Option<PathBuf>,
@@ -54,8 +61,21 @@ pub(crate) struct ResumeArgs {
     state: StateArgs,
 }
 
+/// A run that is to be gone on with, and what that is done with here.
+pub(super) struct Again<'a> {
+    pub(super) state: &'a State,
+    pub(super) stage: &'a Stage,
+    pub(super) approvers: &'a Approvers,
+    pub(super) secrets: &'a BTreeMap<String, Secret<String>>,
+    /// The address of the vault with its journal; empty if there is none.
+    pub(super) vault: &'a str,
+}
+
 pub(super) fn run(context: &Context, args: &ResumeArgs) -> Result<(), Failure> {
     let found = found(context, args)?;
+    // An engine that lives is spoken of before anything else that is in the way.
+    let early = context.disk.metadata(&found.directory).is_ok();
+    let early = early.then(|| lock(context, &found)).transpose()?;
     let mut reach = Reach::read(context, &found.directory);
     take(args, &mut reach)?;
     let mirror = mirror(context, &found.run, &reach, args)?;
@@ -77,12 +97,16 @@ pub(super) fn run(context: &Context, args: &ResumeArgs) -> Result<(), Failure> {
     let approvers = Approvers::of(&*context.disk, procedure);
     let directory = found.directory.clone();
     let stage = Stage::new(context, &directory, (procedure, bindings), &reach, mirror)?;
+    let vault = reach.vault.as_deref().unwrap_or_default();
+    let again =
+        Again { state: &state, stage: &stage, approvers: &approvers, secrets: &secrets, vault };
+    again::look(context, args, &again)?;
     let make = |error: std::io::Error| {
         Failure::of(Ending::Failed, &error).during(&format!("make {}", directory.display()))
     };
     durable::create_dir_all_durable(&*context.disk, &directory).map_err(make)?;
     context.disk.set_mode(&directory, 0o700).map_err(make)?;
-    let lock = lock(context, &found)?;
+    let lock = early.map_or_else(|| lock(context, &found), Ok)?;
     reach.write(context, &directory)?;
     let stop = Stop::on_signals()
         .map_err(|error| Failure::of(Ending::Failed, &error).during("listen to signals"))?;

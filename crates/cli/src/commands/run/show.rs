@@ -2,18 +2,23 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use soter_runbook::state::{Closing, Life, State};
 use soter_world::Stop;
 
 use crate::board::{Attended, Board, Extent, lines};
-use crate::context::Context;
+use crate::context::{Access, Context};
 use crate::failure::{Ending, Failure};
 use crate::output::paper;
+use crate::runs::copy::{self, Copies, RunCopy};
 use crate::runs::screen::{self, Boards, Screen, Standing};
 use crate::runs::{Found, StateArgs};
 
 /// How often a journal is looked at that somebody watches.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// How often a copy in a vault is looked at that somebody watches.
+const COPY_EVERY: SignedDuration = SignedDuration::from_secs(copy::LOOK_SECONDS);
 
 /// How often it is looked whether an engine is at work: to look holds its lock for a moment.
 const ENGINE_EVERY: Duration = Duration::from_secs(2);
@@ -21,7 +26,8 @@ const ENGINE_EVERY: Duration = Duration::from_secs(2);
 /// Say how a run stands: what is needed of whom, whether it makes it, and what runs.
 ///
 /// With --json everything of it, for programs. Lengths of time are in milliseconds under keys that end
-/// in `_ms`; what ends in `words` is for people and may change.
+/// in `_ms`; what ends in `words` is for people and may change. With --vault and --identity it is the copy
+/// that is kept in that vault, from any machine: it says how old it is, and nothing is changed from there.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ShowArgs {
     /// The run: its name, the beginning of it, or `latest`.
@@ -37,9 +43,14 @@ pub(crate) struct ShowArgs {
     all: bool,
     #[command(flatten)]
     state: StateArgs,
+    #[command(flatten)]
+    access: Access,
 }
 
 pub(super) fn run(context: &Context, args: &ShowArgs) -> Result<(), Failure> {
+    if let Some(copies) = Copies::of(context, &args.access)? {
+        return show_copy(context, args, &copies.run(context, &args.run)?);
+    }
     let found = args.state.run(context, &args.run)?;
     let loaded = found.load(context)?;
     if args.watch && !context.output.is_json() {
@@ -52,13 +63,65 @@ pub(super) fn run(context: &Context, args: &ShowArgs) -> Result<(), Failure> {
     let now = screen::moment(context, &screen::machine()?);
     let state = &loaded.state;
     let boards = Boards::new(context, &found.directory, state)?;
-    let board = boards.board(Standing { state, now: &now, attended, redactor: None });
+    let standing = Standing { state, now: &now, attended, redactor: None, copy: None };
+    show_board(context, args, &boards.board(standing))
+}
+
+fn show_board(context: &Context, args: &ShowArgs, board: &Board) -> Result<(), Failure> {
     let extent = if args.all { Extent::All } else { Extent::Now };
     match &args.step {
-        None => context.output.data(&board, |board| screen::show(board, extent)),
-        Some(step) => show_step(context, &board, step)?,
+        None => context.output.data(board, |board| screen::show(board, extent)),
+        Some(step) => show_step(context, board, step)?,
     }
     Ok(())
+}
+
+/// Shows what a vault has of a run, once or again and again.
+fn show_copy(context: &Context, args: &ShowArgs, copy: &RunCopy) -> Result<(), Failure> {
+    let machine = screen::machine()?;
+    let directory = args.state.directory()?.join("runs").join(copy.run.as_str());
+    let mut state = copy.load(context)?.state;
+    let mut read = context.clock.now();
+    let attended = Attended::Elsewhere;
+    if !args.watch || context.output.is_json() {
+        let now = screen::moment(context, &machine);
+        let words = copy.words(&state, &now, read);
+        let boards = Boards::new(context, &directory, &state)?;
+        let copy = Some(words.as_str());
+        let standing = Standing { state: &state, now: &now, attended, redactor: None, copy };
+        return show_board(context, args, &boards.board(standing));
+    }
+    let stop = stop()?;
+    let mut screen = Screen::new(context, &directory, &state)?;
+    let on_screen = screen.is_watched();
+    let mut outcome = Ok(());
+    loop {
+        let now = screen::moment(context, &machine);
+        let words = copy.words(&state, &now, read);
+        let copy_words = Some(words.as_str());
+        let standing =
+            Standing { state: &state, now: &now, attended, redactor: None, copy: copy_words };
+        if screen.is_due(context, &state) {
+            screen.show(context, standing);
+        }
+        let is_over = matches!(state.life, Life::Closed(_));
+        let is_left = on_screen && !screen.is_watched();
+        if is_left || (!on_screen && is_over) || outcome.is_err() || stop.wait(LOOK_EVERY) {
+            screen.end(context, standing);
+            return outcome;
+        }
+        if context.clock.now().duration_since(read) > COPY_EVERY {
+            match copy.load(context) {
+                Ok(loaded) => (state, read) = (loaded.state, context.clock.now()),
+                Err(failure) => outcome = Err(failure),
+            }
+        }
+    }
+}
+
+fn stop() -> Result<Stop, Failure> {
+    Stop::on_signals()
+        .map_err(|error| Failure::of(Ending::Failed, &error).during("listen to signals"))
 }
 
 fn show_step(context: &Context, board: &Board, id: &str) -> Result<(), Failure> {
@@ -79,8 +142,7 @@ fn show_step(context: &Context, board: &Board, id: &str) -> Result<(), Failure> 
 
 /// Shows a run again and again, until it is over or somebody leaves.
 fn watch(context: &Context, found: &Found, mut state: State) -> Result<(), Failure> {
-    let stop = Stop::on_signals()
-        .map_err(|error| Failure::of(Ending::Failed, &error).during("listen to signals"))?;
+    let stop = stop()?;
     let machine = screen::machine()?;
     let mut screen = Screen::new(context, &found.directory, &state)?;
     let on_screen = screen.is_watched();
@@ -90,7 +152,9 @@ fn watch(context: &Context, found: &Found, mut state: State) -> Result<(), Failu
     loop {
         if screen.is_due(context, &state) {
             let now = screen::moment(context, &machine);
-            screen.show(context, Standing { state: &state, now: &now, attended, redactor: None });
+            let standing =
+                Standing { state: &state, now: &now, attended, redactor: None, copy: None };
+            screen.show(context, standing);
         }
         let is_over = matches!(state.life, Life::Closed(_));
         // On a screen somebody may still want to look around.
@@ -120,7 +184,8 @@ fn watch(context: &Context, found: &Found, mut state: State) -> Result<(), Failu
         }
     }
     let now = screen::moment(context, &machine);
-    screen.end(context, Standing { state: &state, now: &now, attended, redactor: None });
+    let standing = Standing { state: &state, now: &now, attended, redactor: None, copy: None };
+    screen.end(context, standing);
     outcome
 }
 

@@ -222,7 +222,12 @@ fn breaking_the_glass_is_possible_and_must_be_looked_at_before_the_end() {
         "scenarios:\n  lost:\n    phases:\n      - steps:\n          \
          - { id: agreed, approve: { by: [bea], text: Go?, within: 1s } }\n",
     );
-    let mut engine = engine(&desk, &["--target", "real.yaml", "--confirm", "second site"]);
+    let real = ["--target", "real.yaml", "--confirm", "second site"];
+    let key = desk.path("keys/operator-1.key");
+    let recover = [&["recover", "lost", "--identity", &key], &real[..]].concat();
+    desk.fails(&recover, 2, "too few codes can be checked here for the step `agreed`");
+    assert_eq!(desk.ok(&["runs"]).trim(), "there is no run here", "nothing was begun");
+    let mut engine = engine(&desk, &[&real[..], &["--break-glass"]].concat());
     // Nobody says anything in time.
     desk.wait_for("here", "not enough people agreed within 1 s");
     desk.fails(&["run", "skip", "latest", "agreed", "--why", "no"], 1, "not stepped over");

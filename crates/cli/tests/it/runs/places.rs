@@ -47,7 +47,7 @@ fn a_second_engine_is_kept_out_and_takes_the_run_only_by_a_word() {
     desk.fails(&["run", "answer", &run, "word", "mine"], 2, "no engine carries");
     ended(&mut first, 4, "another engine has taken the run");
     super::expect(there(&["run", "answer", &run, "word", "yours"]), 0, "");
-    ended(&mut second, 0, "engine 2 on ");
+    ended(&mut second, 0, "engine 2 took over on ");
     let log = super::expect(there(&["run", "log", &run]), 0, "");
     assert!(log.contains("has taken the run over"), "{log}");
     assert_eq!(desk.lines("effects"), ["first", "last"]);

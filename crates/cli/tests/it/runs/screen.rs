@@ -10,7 +10,7 @@ use std::thread;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcgetattr, tcsetwinsize};
 use soter_postgres::testing::wait_until;
-use soter_world::exec::{Child, Input, Output, Signal, Status};
+use soter_world::exec::{Child, Command, Input, Output, Signal, Status};
 
 use super::{Desk, TIMEOUT, ended};
 
@@ -91,6 +91,23 @@ impl Terminal {
         command.spawn().unwrap()
     }
 
+    /// Starts it as the only one in front of this terminal, which so sends it the signals of its keys.
+    fn own(&self, desk: &Desk, arguments: &[&str]) -> Child {
+        let mut command = Command::new("setsid")
+            .args(["--ctty", "--wait", env!("CARGO_BIN_EXE_soter")])
+            .args(arguments)
+            .current_dir(desk.path(""))
+            .env("TERM", "xterm");
+        for (name, value) in [("SOTER_STATE", desk.path("here")), ("SOTER_AS", "ada".to_owned())] {
+            command = command.env(name, value);
+        }
+        command
+            .stdin(Input::File(Self::open(&self.path)))
+            .stderr(Output::File(Self::open(&self.path)))
+            .spawn()
+            .unwrap()
+    }
+
     /// Whether the last thing about the screen was that it was given back.
     fn is_given_back(&self) -> bool {
         let shown = self.shown();
@@ -162,6 +179,40 @@ fn real_engines_go_on_in_lines_when_their_screen_is_left() {
     let done = engine.wait_timeout(TIMEOUT).unwrap();
     assert_eq!(done.status, Status::Exited(0), "{}", terminal.shown());
     assert_eq!(terminal.setting(), before);
+}
+
+/// What Ctrl-C does at a real terminal, whose every process gets the signal: only the engine ends.
+#[test]
+fn real_ctrl_c_leaves_the_run_and_what_it_runs_goes_on() {
+    let desk = Desk::new(
+        "scenarios: { lost: { phases: [{ steps: [{ id: long, run: 'echo begun >> \"$DESK_FILE\"; \
+         while ! test -e \"$DESK_FILE.go\"; do sleep 0.05; done; echo ended >> \"$DESK_FILE\"' }] }] } }\n",
+    );
+    let file = desk.path("effects");
+    desk.put(
+        "drill.yaml",
+        &format!("name: lab\nkind: drill\nenvironment: {{ DESK_FILE: {file} }}\n"),
+    );
+    let mut terminal = Terminal::new();
+    let before = terminal.setting();
+    let mut engine = terminal.own(&desk, &[&RECOVER[..], &["--yes"]].concat());
+    terminal.wait_for(DRAWN);
+    desk.wait_for("here", "child_started");
+    // The key, as a line sends it to all processes in front of it.
+    terminal.press(b"\x03");
+    let done = engine.wait_timeout(TIMEOUT).unwrap();
+    assert_eq!(done.status, Status::Exited(5), "{}", terminal.shown());
+    terminal.wait_for("`long` goes on by itself (process ");
+    terminal.wait_for("go on with it: soter run resume lost-");
+    assert_eq!(terminal.setting(), before);
+    assert!(terminal.is_given_back(), "{:?}", terminal.shown());
+    // It ends without any engine, and the next one reads how.
+    assert_eq!(desk.lines("effects"), ["begun"]);
+    desk.put("effects.go", "");
+    wait_until("it has ended", || desk.lines("effects") == ["begun", "ended"]).unwrap();
+    let mut again = desk.start("here", &["run", "resume", "latest"]);
+    ended(&mut again, 0, "DONE: every step is over");
+    assert_eq!(desk.lines("effects"), ["begun", "ended"]);
 }
 
 #[test]

@@ -158,12 +158,15 @@ scenarios:
     // What a command writes itself lies in its own file, as it wrote it, for its owner alone.
     let by_the_step =
         |path: &std::path::Path| path.ends_with("output") || path.ends_with("results");
+    let kept = |path: &std::path::PathBuf| path.ends_with("fails.1/shown");
     let here = files(desk.root.path().join("here").as_path());
     let elsewhere = files(desk.root.path().join("vault").as_path());
     assert!(
         here.len() > 10
             && elsewhere.iter().any(|path| path.display().to_string().contains("/run/"))
     );
+    let shown = here.iter().find(|path| kept(path)).expect("what others may see is kept");
+    assert_eq!(std::fs::read_to_string(shown).unwrap(), "no ****\n****\n");
     for path in here.iter().chain(&elsewhere).filter(|path| !by_the_step(path)) {
         let bytes = std::fs::read(path).unwrap();
         for secret in [TOKEN, "hunter2-again", "aHVudGVyMi1hbmQtbW9yZQ"] {
@@ -245,15 +248,29 @@ fn who_leaves_changes_nothing_and_what_ran_is_adopted() {
     soter_postgres::testing::wait_until("it has begun", || desk.lines("effects") == ["begun"])
         .unwrap();
     engine.signal(Signal::Interrupt);
-    let said = ended(&mut engine, 5, "one step goes on by itself");
-    assert!(said.contains("not over"), "{said}");
+    let done = engine.wait_timeout(super::TIMEOUT).unwrap();
+    let said = text(&done.stderr);
+    expect(done, 5, "is left and not over");
+    let process = desk.json(&["run", "show", "latest"])["run"].as_str().unwrap().to_owned();
+    assert!(said.contains("`long` goes on by itself (process "), "{said}");
+    assert!(said.contains(&format!("go on with it: soter run resume {process}")), "{said}");
     assert_eq!(desk.lines("effects"), ["begun"]);
     let rows = desk.json(&["runs"]);
     assert_eq!(rows[0]["engine"], false);
     let mut again = desk.start("here", &["run", "resume", "latest"]);
     desk.wait_for("here", "adopted");
+    let shown = desk.json(&["run", "show", "latest"]);
+    let engine = &shown["takeovers"][0];
+    let words = engine["words"].as_str().unwrap();
+    assert!(words.contains("it adopted `long` (process "), "{words}");
+    assert_eq!((&engine["epoch"], &engine["took_over"]), (&2.into(), &false.into()));
     desk.put("effects.go", "");
-    ended(&mut again, 0, "engine 2 on ");
+    // Where a line ends depends on how long the names are.
+    let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let done = again.wait_timeout(super::TIMEOUT).unwrap();
+    let said = one_line(&text(&done.stderr));
+    assert!(said.contains(&one_line(words)), "{words}: {said}");
+    expect(done, 0, "");
     let log = desk.ok(&["run", "log", "latest"]);
     assert!(log.contains("its process lives"), "{log}");
     assert_eq!(desk.lines("effects"), ["begun", "ended"]);

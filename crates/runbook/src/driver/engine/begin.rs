@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use soter_world::{Disk, Secret, durable, random};
 
 use super::{Engine, EngineError, World, moment};
@@ -32,6 +33,8 @@ pub struct Beginning {
     pub target: String,
     /// Who begins it.
     pub requester: String,
+    /// When the disaster happened, if somebody says.
+    pub disaster: Option<Timestamp>,
     /// The digest of the plan's files.
     pub plan: String,
     /// What is done.
@@ -80,6 +83,7 @@ impl<'w> Engine<'w> {
             kind: beginning.kind,
             target: beginning.target,
             requester: beginning.requester,
+            disaster: beginning.disaster,
             host: world.machine.host.clone(),
             plan: beginning.plan,
             procedure: beginning.procedure,

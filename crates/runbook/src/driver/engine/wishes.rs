@@ -6,7 +6,7 @@ use crate::driver::effects::{Answer, Asked, Kind, Which};
 use crate::driver::request::{Proof, Request, Wish};
 use crate::ids::StepId;
 use crate::procedure::{Action, Probe, Question};
-use crate::state::{BREAK_GLASS, ENGINE, Event, MirrorState};
+use crate::state::{BREAK_GLASS, ENGINE, Event, MirrorState, Recorded};
 
 /// So many wrong codes an engine hears before it believes none: forty bits are not found out by so
 /// few tries.
@@ -25,6 +25,7 @@ impl Engine<'_> {
     fn event(&mut self, by: &str, wish: &Wish) -> Result<Event, String> {
         Ok(match wish.clone() {
             Wish::Approve { step, proof } => {
+                self.readable(&step)?;
                 let how = self.proved(by, &step, &proof)?;
                 let signed = match proof {
                     Proof::Signature(signed) => Some(signed),
@@ -39,6 +40,7 @@ impl Engine<'_> {
                     return Err(format!("the run has no parameter `{name}`"));
                 }
                 let value = self.recorded(&name, value)?;
+                self.may_change(&name, &value)?;
                 Event::Parameter { name, value }
             }
             Wish::Look { about, answer, evidence } => self.look(about, answer, evidence)?,
@@ -62,6 +64,34 @@ impl Engine<'_> {
             Wish::Local { why } => Event::Mirror { now: MirrorState::Local, why },
             Wish::Abort { why } => Event::Aborted { why: reason(why)? },
         })
+    }
+
+    /// Nobody agrees to a text with gaps in it.
+    fn readable(&self, step: &StepId) -> Result<(), String> {
+        let Some(Action::Approve { text, .. }) = self.state.step(step).map(|it| &it.step.action)
+        else {
+            return Ok(());
+        };
+        match self.state.unknown_in(text).next() {
+            Some(name) => Err(format!(
+                "what is to be agreed to names `{name}`, which has no value yet: give it one first, \
+                 soter run give {} {name} VALUE",
+                self.state.run()
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// What somebody has agreed to is what is carried out.
+    fn may_change(&self, name: &str, value: &Recorded) -> Result<(), String> {
+        let known = self.state.parameters.get(name);
+        match self.state.agreed_to(name) {
+            Some(step) if known.is_some_and(|known| known != value) => Err(format!(
+                "`{name}` stands in what was agreed to as `{step}`, so it keeps its value; if that \
+                 is wrong, give the run up and begin it again"
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// How it is known that it is them who approve.
