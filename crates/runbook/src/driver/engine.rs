@@ -316,7 +316,7 @@ impl Engine<'_> {
     }
 
     fn take_requests(&mut self) -> Result<Vec<(String, Reception)>, EngineError> {
-        let waiting = request::waiting(self.world.disk, &self.directory);
+        let waiting = request::waiting(self.world.disk, &self.directory, self.now.at);
         let waiting = waiting.map_err(EngineError::disk("reading requests"))?;
         let granted = waiting.into_iter().map(|(name, request)| {
             let outcome = request.and_then(|request| self.grant(&request));

@@ -6,7 +6,9 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use soter_world::disk::FileKind;
 use soter_world::{Clock, Disk, Random, durable, random};
@@ -19,6 +21,9 @@ use crate::state::{Resolution, RetryFrom};
 
 /// A larger request is none.
 const REQUEST_BYTES_MAX: usize = 1 << 20;
+
+/// Nobody waits for an answer so long.
+const STALE_AFTER: Duration = Duration::from_mins(5);
 
 /// Who asks for what.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -219,16 +224,24 @@ pub fn reception(disk: &dyn Disk, run: &Path, name: &str) -> io::Result<Option<R
     }
 }
 
-/// The requests that wait, by name in the order in which they were made; or what is wrong with one.
+/// The requests that wait, by name in the order in which they were made; or what is wrong with one. One
+/// that whoever made it has long stopped waiting for is not carried out: it was about another hour.
 pub(super) fn waiting(
     disk: &dyn Disk,
     run: &Path,
+    now: Timestamp,
 ) -> io::Result<Vec<(String, Result<Request, String>)>> {
     let mut found = Vec::new();
     for entry in disk.list(&inbox(run))? {
         let Ok(name) = entry.name.into_string() else { continue };
         // What somebody else put there is no request, and nobody waits for an answer to it.
         if durable::is_temporary(name.as_ref()) || entry.kind != FileKind::File {
+            continue;
+        }
+        if let Some(age) = age(&name, now).filter(|age| *age > STALE_AFTER) {
+            let minutes = age.as_secs() / 60;
+            let why = format!("it was asked {minutes} minutes before an engine read it: ask again");
+            found.push((name, Err(why)));
             continue;
         }
         let request = match durable::read(disk, &inbox(run).join(&name), REQUEST_BYTES_MAX) {
@@ -247,6 +260,13 @@ pub(super) fn waiting(
         found.push((name, request));
     }
     Ok(found)
+}
+
+/// How long ago a request was made, as its name says; none: that is not known, or lies ahead.
+fn age(name: &str, now: Timestamp) -> Option<Duration> {
+    let made = name.split_once('-')?.0.parse().ok()?;
+    let made = Timestamp::from_millisecond(made).ok()?;
+    now.duration_since(made).try_into().ok()
 }
 
 /// Says what became of a request, and removes it.

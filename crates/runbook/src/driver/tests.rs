@@ -194,6 +194,13 @@ fn requests_of_other_terminals_are_answered_in_words() {
             let Some(Reception::Refused(why)) = reception else { panic!("{reception:?}") };
             assert!(why.starts_with(expect), "{why}");
         }
+        // What a terminal asked that was killed is not carried out in another hour.
+        let stale = send("anna", skip("too late"), 4);
+        clock.jump(6 * 60);
+        turns(engine, 1);
+        let reception = request::reception(disk, place, &stale).unwrap();
+        let Some(Reception::Refused(why)) = reception else { panic!("{reception:?}") };
+        assert!(why.starts_with("it was asked 6 minutes before"), "{why}");
         let accepted = send("anna", skip("nobody knows"), 3);
         assert!(matches!(turns(engine, 1), Progress::Closed(_)));
         let reception = request::reception(disk, place, &accepted).unwrap();

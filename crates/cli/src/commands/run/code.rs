@@ -47,6 +47,9 @@ struct Made {
     target: String,
     text: String,
     parameters: Vec<(String, String)>,
+    /// Steps that are not as the plan has them, because somebody amended them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    amended: Vec<String>,
     code: String,
 }
 
@@ -79,6 +82,8 @@ pub(super) fn run(context: &Context, args: &CodeArgs) -> Result<(), Failure> {
     };
     let value = |name: &String| (name.clone(), state.shown(&format!("${{{name}}}")));
     let values = state.parameters.keys().map(value);
+    let amended = state.steps().filter(|one| one.amendments > 0);
+    let amended = amended.map(|one| format!("{}: {}", one.step.id, one.step.title));
     let made = Made {
         run: state.run().to_string(),
         step: step.to_string(),
@@ -87,6 +92,7 @@ pub(super) fn run(context: &Context, args: &CodeArgs) -> Result<(), Failure> {
         target: state.begun.target.clone(),
         text: state.shown(text),
         parameters: values.collect(),
+        amended: amended.collect(),
         code,
     };
     context.output.data(&made, Made::in_words);
@@ -137,6 +143,11 @@ impl Made {
             format!("{} would say yes to {}: {}", self.person, self.step, self.text.trim()),
         ];
         lines.extend(self.parameters.iter().map(|(name, value)| format!("  {name} = {value}")));
+        let amended = self.amended.iter();
+        lines.extend(amended.map(|step| format!("  AMENDED, not as the plan has it: {step}")));
+        if !self.amended.is_empty() {
+            lines.push(format!("  look at what they do now: soter run show {} STEP", self.run));
+        }
         lines.push(String::new());
         lines.push(self.code.clone());
         lines.join("\n")

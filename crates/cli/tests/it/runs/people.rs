@@ -131,6 +131,9 @@ fn an_approval_is_signed_here_or_elsewhere_and_anybody_can_see_later_that_it_was
     desk.ok(&["run", "answer", &run, "when", "2030-01-01T00:00:00Z"]);
     desk.wait_for_step("agreed");
 
+    desk.put("other.sh", "true");
+    desk.ok(&["run", "amend", &run, "wipe", "--script", "other.sh", "--why", "not all of it"]);
+
     let approve = ["run", "approve", &run, "agreed", "--as"];
     let other = desk.path("keys/operator-2.key");
     desk.fails(&[&approve[..], &["cleo", "--key", &other]].concat(), 1, "signature is not right");
@@ -141,6 +144,8 @@ fn an_approval_is_signed_here_or_elsewhere_and_anybody_can_see_later_that_it_was
     let code = desk.command("laptop", &code).run(super::TIMEOUT).unwrap();
     let code: Value = serde_json::from_str(&super::expect(code, 0, "")).unwrap();
     let sent = code["code"].as_str().unwrap();
+    // Who says yes sees that it is not what the plan has.
+    assert!(code["amended"][0].as_str().unwrap().starts_with("wipe: "), "{code}");
     desk.fails(&[&approve[..], &["bea", "--code", sent]].concat(), 1, "what bea signs with");
     desk.ok(&[&approve[..], &["cleo", "--code", sent]].concat());
     desk.wait_for_step("by-hand");
