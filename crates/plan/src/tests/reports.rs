@@ -162,7 +162,7 @@ fn names_and_places() {
     assert_snapshot!(titles("\"*/15 * * * *\"", "0 0 31 2 *"), @r#"11:25 S0008 this is no schedule: this day never comes | five fields: minute hour day month weekday, as in "*/15 * * * *""#);
     assert_snapshot!(titles("file:///srv/soter", "s3://bucket"), @r"3:16 S0008 vaults are directories (file://) in this version | write it as file:///srv/soter");
     assert_snapshot!(titles("file:///srv/soter", "file:///var/lib/postgresql/15/main/soter"), @r"5:3 S0008 vault `main` lies inside the data directory it protects | what destroys the data directory would destroy it too");
-    assert_snapshot!(titles("ed25519:AAAA", "ed25519:AAA"), @r"3:51 S0008 behind `ed25519:` come 32 bytes in base64 (44 characters) | `soter vault info` prints a vault's root key");
+    assert_snapshot!(titles("ed25519:AAAA", "ed25519:AAA"), @r"3:51 S0008 behind `ed25519:` come 32 bytes in base64 (44 characters) | `soter vault info` prints a vault's root key, `soter vault keygen` that of a key");
     assert_snapshot!(titles("synchronous,", "synchronous, slot: Soter, application_name: 'a b',"), @r"
     10:37 S0008 PostgreSQL takes no such name | 1 to 63 characters: small letters, digits and `_`
     10:62 S0008 PostgreSQL takes no such name | 1 to 63 characters: letters, digits, `_` and `-`

@@ -127,7 +127,15 @@ pub fn ask(socket: &Path, request: &Request) -> io::Result<Option<Answer>> {
 /// # Errors
 /// As for [`ask`].
 pub fn ask_status(socket: &Path) -> io::Result<Option<Status>> {
-    match ask(socket, &Request::Status)? {
+    let hung_up = |error: &io::Error| {
+        matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
+    };
+    // An agent that ended while it was asked is found gone by the second question.
+    let answer = match ask(socket, &Request::Status) {
+        Err(error) if hung_up(&error) => ask(socket, &Request::Status),
+        answer => answer,
+    };
+    match answer? {
         None => Ok(None),
         Some(Answer::Done(value)) => Ok(Some(serde_json::from_value(value)?)),
         Some(Answer::Failed { what, .. }) => Err(io::Error::other(what)),
