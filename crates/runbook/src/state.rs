@@ -10,6 +10,7 @@ mod event;
 mod graph;
 mod load;
 mod next;
+mod people;
 mod questions;
 mod shown;
 mod time;

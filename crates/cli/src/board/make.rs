@@ -104,7 +104,7 @@ fn cleaned(line: &str, chars_max: usize) -> String {
     while let Some(letter) = letters.next() {
         match letter {
             '\u{1b}' => skip_escape(&mut letters),
-            '\t' => shown.push(' '),
+            '\t' | '\n' => shown.push(' '),
             letter if letter.is_control() => {}
             // Marks that turn the direction of a text: what is shown would not be what is there.
             '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {}

@@ -420,6 +420,7 @@ fn what_a_program_writes_moves_no_cursor() {
     let clean = |text: &str| make::clean(text);
     assert_eq!(clean("\u{1b}[31mred\u{1b}[0m and \u{1b}]0;title\u{7}plain"), "red and plain");
     assert_eq!(clean("a\tb\rc\u{8}\u{202e}d"), "a bcd");
+    assert_eq!(clean("one\ntwo\n"), "one two");
     assert_eq!(clean("\u{1b}[2J\u{1b}[H"), "");
     assert_eq!(clean("\u{1b}"), "");
     assert_eq!(clean("\u{1b}["), "");
