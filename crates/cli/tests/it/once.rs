@@ -112,10 +112,12 @@ fn put(path: &Path, value: &Value) {
     std::io::Write::write_all(&mut file, value.to_string().as_bytes()).unwrap();
 }
 
-/// The file that no restore replaces once it is there.
-fn birth(lost: &Lost) -> u64 {
+/// The file that no restore replaces once it is there: its number, which a later one may be given again,
+/// and its times.
+fn birth(lost: &Lost) -> (u64, i64, i64) {
     use std::os::unix::fs::MetadataExt;
-    fs::metadata(lost.directory.join("PG_VERSION")).unwrap().ino()
+    let file = fs::metadata(lost.directory.join("PG_VERSION")).unwrap();
+    (file.ino(), file.ctime(), file.ctime_nsec())
 }
 
 #[test]
