@@ -16,8 +16,11 @@ use crate::lab::text;
 /// Keys that are in the etcd when it is lost.
 const KEYS: usize = 50;
 
-/// More appends than the run makes until the restore is over.
-const APPENDS_MAX: u64 = 20;
+/// The restore is over before the run has made so many appends.
+const APPENDS_MAX: u64 = 12;
+
+/// So often all of them are tried.
+const ROUNDS_MAX: u64 = 5;
 
 /// The restore, and what a plan does with what it gives.
 const SCENARIO: &str = r#"
@@ -91,11 +94,17 @@ impl Lost {
     /// Kills engines at one append after the other, until what one has left is so. Whatever else they
     /// left is taken away.
     fn die(&self, moment: &str, is_so: impl Fn(&[Value]) -> bool) {
-        for append in 2..APPENDS_MAX {
+        // What is recorded in one append is not the same in each run, so that the place may be missed.
+        for append in (0..ROUNDS_MAX).flat_map(|_| 2..APPENDS_MAX) {
             let fate = format!("{append}:{moment}");
             let done = self.recover().env("SOTER_TEST_KILL_ENGINE", &fate).run(TIMEOUT).unwrap();
-            assert_eq!(done.status, Status::Signaled(9), "{fate}: {}", text(&done.stderr));
-            if is_so(&self.records()) {
+            let is_killed = done.status == Status::Signaled(9);
+            assert!(
+                is_killed || done.status == Status::Exited(0),
+                "{fate}: {}",
+                text(&done.stderr)
+            );
+            if is_killed && is_so(&self.records()) {
                 println!("killed at append {fate}");
                 return;
             }
