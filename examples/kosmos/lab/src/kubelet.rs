@@ -133,7 +133,9 @@ impl Kubelet<'_> {
             table.start(&pod.process(self.lab, self.node, &name).map_err(words)?).map_err(words)?;
         }
         let state = pod::State { ready: runs && pod.is_ready(), restarts };
-        if known != Some(state) {
+        // The controllers say that it is not ready while its node is not heard of, and leave it to the
+        // kubelet to say otherwise.
+        if known != Some(state) || pod.ready != state.ready {
             let body = pod.status(state, &SystemClock.now().to_string());
             self.patch(&format!("{}/status", pod.url(&self.url)), &body)?;
             self.said.insert(pod.name.clone(), state);

@@ -24,6 +24,8 @@ pub(super) struct Pod {
     pub(super) ends: bool,
     /// How often its process was started again.
     pub(super) restarts: u64,
+    /// The API server has it as ready.
+    pub(super) ready: bool,
     container: String,
     image: String,
     command: Vec<String>,
@@ -48,6 +50,8 @@ impl Pod {
         let get = &container["readinessProbe"]["httpGet"];
         let port = get["port"].as_u64().and_then(|port| u16::try_from(port).ok());
         let variables = container["env"].as_array().into_iter().flatten();
+        let conditions = object["status"]["conditions"].as_array();
+        let conditions = conditions.map(Vec::as_slice).unwrap_or_default();
         Some(Self {
             name: text(&object["metadata"]["name"])?,
             namespace: text(&object["metadata"]["namespace"])?,
@@ -56,6 +60,7 @@ impl Pod {
             restarts: object["status"]["containerStatuses"][0]["restartCount"]
                 .as_u64()
                 .unwrap_or_default(),
+            ready: conditions.iter().any(|one| one["type"] == "Ready" && one["status"] == "True"),
             container: text(&container["name"])?,
             image: text(&container["image"]).unwrap_or_default(),
             command: words("command").chain(words("args")).collect(),

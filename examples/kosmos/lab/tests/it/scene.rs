@@ -256,8 +256,15 @@ impl<'b> Scene<'b> {
         nothing_is_repeated_on_hope(&ended.records);
         self.secrets_are_nowhere();
         // What asks whether a pod is ready gives up sooner on a busy machine than what is asked can answer.
-        let of_parts = || self.bench.status()["parts"].as_array().unwrap().clone();
-        wait_until("all parts work", || of_parts().iter().all(|part| part["works"] == true));
+        wait_until("all parts work", || {
+            let status = self.bench.status();
+            let parts = status["parts"].as_array().unwrap();
+            let broken = parts.iter().find(|part| part["works"] != true);
+            if let Some(part) = broken {
+                println!("does not work yet: {part}");
+            }
+            broken.is_none()
+        });
     }
 
     /// Secrets of people and of the edge stand in no file that a run has left.
