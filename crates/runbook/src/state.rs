@@ -43,6 +43,9 @@ use crate::procedure::{Phase, Step};
 /// with.
 pub const BREAK_GLASS: &str = "break-glass";
 
+/// How an approval was given that has a signature.
+pub const SIGNATURE: &str = "signature";
+
 /// A run, as its records say it is.
 #[derive(Debug, Clone)]
 pub struct State {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use soter_runbook::forecast::spoken;
-use soter_runbook::state::{Life, Loaded, Moment};
+use soter_runbook::state::{Life, Loaded, Moment, State};
 
 use super::run::life;
 use crate::context::{Access, Context};
@@ -71,6 +71,11 @@ fn copied_row(run: String, loaded: Result<Loaded, Failure>, now: &Moment) -> Row
         let age = spoken(now.since(&state.last));
         status = format!("{status}, when its last record was made on {}, {age} ago", state.host);
     }
+    Row { last_record_at: Some(state.last.at), ..begun_row(run, &state, status) }
+}
+
+/// A run of which the journal is read; whether an engine has it is not said.
+fn begun_row(run: String, state: &State, status: String) -> Row {
     Row {
         run,
         kind: Some(state.begun.kind.to_string()),
@@ -78,7 +83,7 @@ fn copied_row(run: String, loaded: Result<Loaded, Failure>, now: &Moment) -> Row
         began: Some(state.since.at),
         status,
         engine: None,
-        last_record_at: Some(state.last.at),
+        last_record_at: None,
     }
 }
 
@@ -98,15 +103,7 @@ fn row(context: &Context, found: &Found) -> Result<Row, Failure> {
                 true => life(&state.life),
                 false => format!("no engine: soter run resume {run}"),
             };
-            Row {
-                run,
-                kind: Some(state.begun.kind.to_string()),
-                target: Some(state.begun.target.clone()),
-                began: Some(state.since.at),
-                status,
-                engine: Some(engine),
-                last_record_at: None,
-            }
+            Row { engine: Some(engine), ..begun_row(run, &state, status) }
         }
         Err(failure) => unread(run, &failure, Some(engine)),
     })

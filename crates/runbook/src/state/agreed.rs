@@ -16,14 +16,23 @@ use crate::procedure::{Action, Step};
 const CHANGED: &str = "changed-after-";
 
 impl State {
-    /// A signature is under what is approved now, and by who says so.
+    /// A signature is under what is approved now, and by who says so; and where one is spoken of, there
+    /// is one.
     pub(super) fn signed(
         &self,
         id: &StepId,
-        (person, signed): (&str, Option<&Signed>),
+        (person, how, signed): (&str, &str, Option<&Signed>),
         now: &Moment,
     ) -> Result<(), Illegal> {
-        let Some(signed) = signed else { return Ok(()) };
+        let signed = match (signed, how == super::SIGNATURE) {
+            (Some(signed), true) => signed,
+            (None, false) => return Ok(()),
+            _ => {
+                return Err(Illegal::new(
+                    "a signature that is spoken of and one that is there differ",
+                ));
+            }
+        };
         let Some(key) = self.begun.procedure.signers.get(person) else {
             return Err(Illegal::new(format!(
                 "the plan does not say what {person} signs with: give them a `signs_with`, or a code"

@@ -219,7 +219,7 @@ impl State {
             Event::Doubt { step, why } => self.doubt(step, why, now),
             Event::Resolved { step, resolution, why } => self.resolved(step, *resolution, why, now),
             Event::Approved { step, how, signed } => self
-                .signed(step, (&entry.by, signed.as_ref()), now)
+                .signed(step, (&entry.by, how, signed.as_ref()), now)
                 .and_then(|()| self.approved(step, (&entry.by, how), now)),
             Event::Refused { step, why } => self.refused(step, (&entry.by, why), now),
             Event::Answered { step, values, .. } => self.answered(step, values, now),

@@ -379,6 +379,10 @@ fn a_signature_counts_under_what_is_approved_and_whoever_reads_the_journal_check
     let mut forged = right.clone().unwrap();
     forged.signature = STANDARD.encode([7; 64]);
     assert!(run.say("bea", approved(Some(forged))).is_err());
+    let refused = run.say("bea", approved(None)).unwrap_err();
+    assert!(refused.contains("spoken of"), "{refused}");
+    let unspoken = Event::Approved { step: id("a"), how: "code".to_owned(), signed: right.clone() };
+    assert!(run.say("bea", unspoken).is_err());
     run.say("bea", approved(right)).unwrap();
 }
 

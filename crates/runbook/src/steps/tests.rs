@@ -35,6 +35,14 @@ struct Desk {
 }
 
 impl Desk {
+    /// Where `api.test` is that server.
+    fn asking(server: &Server) -> Self {
+        Self::new(&format!(
+            "endpoints: {{ \"https://api.test\": \"http://{}\" }}\n",
+            server.address
+        ))
+    }
+
     fn new(target: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let target = format!("name: lab\nkind: drill\n{target}");
@@ -405,10 +413,7 @@ fn http(method: &str, body: Option<&str>) -> Http {
 fn a_request_is_done_failed_or_unknown() {
     let answers = [answer("204 No", ""), answer("500 Oops", SECRET), String::new()];
     let server = Server::answering(&answers.each_ref().map(String::as_str));
-    let desk = Desk::new(&format!(
-        "endpoints: {{ \"https://api.test\": \"http://{}\" }}\n",
-        server.address
-    ));
+    let desk = Desk::asking(&server);
     let post = |number| Attempt {
         number,
         ..attempt(procedure::Action::Http(http("POST", Some("{\"at\":\"${moment}\"}"))), |_| {})
@@ -446,10 +451,7 @@ fn a_request_answers_a_question() {
         answer("503 No", ""),
     ];
     let server = Server::answering(&answers.each_ref().map(String::as_str));
-    let desk = Desk::new(&format!(
-        "endpoints: {{ \"https://api.test\": \"http://{}\" }}\n",
-        server.address
-    ));
+    let desk = Desk::asking(&server);
     let effects = desk.effects();
     let check = |expect: Option<&str>, answer: Answer| {
         let question = asking(Question::Http(http("GET", None)), |_, probe| {

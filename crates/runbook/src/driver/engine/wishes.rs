@@ -6,7 +6,7 @@ use crate::driver::effects::{Answer, Asked, Kind, Which};
 use crate::driver::request::{Proof, Request, Wish};
 use crate::ids::StepId;
 use crate::procedure::{Action, Probe, Question};
-use crate::state::{BREAK_GLASS, ENGINE, Event, MirrorState, Recorded};
+use crate::state::{BREAK_GLASS, ENGINE, Event, MirrorState, Recorded, SIGNATURE};
 
 /// So many wrong codes an engine hears before it believes none: forty bits are not found out by so
 /// few tries.
@@ -101,7 +101,7 @@ impl Engine<'_> {
             Proof::Word if self.state.begun.kind == Kind::Drill => Ok("their word".to_owned()),
             Proof::Word => Err("a word is enough for a drill only: give the code".to_owned()),
             // Whether it is right the state says, so that whoever reads the journal can say it too.
-            Proof::Signature(_) => Ok("signature".to_owned()),
+            Proof::Signature(_) => Ok(SIGNATURE.to_owned()),
             Proof::Code(code) => {
                 let secret = self.approvers.get(by).ok_or_else(|| {
                     format!("nobody knows a secret of {by}, so no code of theirs can be checked")

@@ -26,10 +26,7 @@ fn the_beginning_of_an_answer_is_not_taken_for_all_of_it() {
     let cut = "HTTP/1.1 200 OK\r\ncontent-length: 3\r\nconnection: close\r\n\r\n9";
     let long = answer("200 OK", &"9".repeat((64 << 10) + 1));
     let server = Server::answering(&[cut, &long, cut]);
-    let desk = Desk::new(&format!(
-        "endpoints: {{ \"https://api.test\": \"http://{}\" }}\n",
-        server.address
-    ));
+    let desk = Desk::asking(&server);
     let effects = desk.effects();
     let check = |expect: Option<&str>, answer: Answer| {
         let question = asking(Question::Http(http("GET", None)), |_, probe| {
@@ -52,10 +49,7 @@ fn a_right_is_not_handed_to_where_a_question_is_sent_on() {
         stranger.address.port()
     );
     let server = Server::answering(&[&moved]);
-    let desk = Desk::new(&format!(
-        "endpoints: {{ \"https://api.test\": \"http://{}\" }}\n",
-        server.address
-    ));
+    let desk = Desk::asking(&server);
     let question = asking(Question::Http(http("GET", None)), |_, _| {});
     assert_eq!(ask(&desk.effects(), question).answer, Answer::Yes);
     assert!(server.asked()[0].to_ascii_lowercase().contains("authorization:"));
