@@ -10,6 +10,7 @@ use serde::Serialize;
 use soter_recovery::mirror::VaultMirror;
 use soter_runbook::driver::{Engine, EngineError, EngineErrorKind, Progress};
 use soter_runbook::journal::JournalError;
+use soter_runbook::procedure::Action;
 use soter_runbook::state::{Closing, MirrorState};
 use soter_runbook::steps::Redactor;
 use soter_world::Stop;
@@ -154,6 +155,9 @@ fn left_alone(engine: &mut Engine<'_>) -> Vec<String> {
                  ended",
                 child.pid
             ),
+            None if matches!(attempt.step.action, Action::Quiesce(_) | Action::Resume(_)) => {
+                format!("`{id}`: what it has begun goes on by itself; the next engine takes it up")
+            }
             None => format!(
                 "`{id}` is interrupted with this engine; the next one asks what became of it, or \
                  begins it again"

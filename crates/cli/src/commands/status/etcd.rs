@@ -172,6 +172,11 @@ fn lateness(
     {
         found.push(format!("a backup was due at {due_at:.0} and is not there"));
     }
+    // Its age is not known then, and it would look new until that time has come.
+    if newest.taken_at.checked_sub(GRACE).is_ok_and(|at| at > now) {
+        let at = newest.taken_at;
+        found.push(format!("the newest backup is of {at:.0}, which is to come: a clock is wrong"));
+    }
     let age = Duration::from_secs(newest.age_seconds);
     if let Some(rpo) = rpo.filter(|rpo| age > *rpo) {
         let (age, rpo) = (human_duration(age), human_duration(rpo));
@@ -236,6 +241,9 @@ mod tests {
         };
         assert_eq!(lateness(None, (None, None), at("10:00:00")), ["the vault has no backup"]);
         assert_eq!(says(840, Some("10:10:00"), rpo, "10:14:00"), "");
+        let ahead =
+            "the newest backup is of 2026-11-23T10:00:00Z, which is to come: a clock is wrong";
+        assert_eq!(says(0, None, rpo, "09:54:59"), ahead);
         let late = "a backup was due at 2026-11-23T10:10:00Z and is not there";
         assert_eq!(says(901, Some("10:10:00"), None, "10:15:01"), late);
         let old = "the newest recovery point is 15 min 1 s old, the plan promises 15 min 0 s";
